@@ -1,0 +1,52 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+namespace prepack {
+
+/// The dense form, as in the paper: rows of tokens under a mask. Memory grows with row_len^2; this
+/// is the reference the fast form is compared to.
+struct MaskedAttention {
+  at::Tensor mask;  // [num_rows, 1, row_len, row_len] bool, true: may attend
+};
+
+/// The fast form: segments one after the other, each attending causally to itself alone. There is
+/// no mask, and nothing is computed between two segments.
+///
+/// Example: three segments of lengths 2, 3 and 4 give cu_seqlens [0, 2, 5, 9], max_seqlen 4.
+struct VarlenAttention {
+  std::vector<int32_t> cu_seqlens;  // [num_segments + 1]: where each segment begins, and the end
+  int64_t max_seqlen = 0;
+};
+
+/// One decode step: the one new token of each cache row attends to all of its row.
+struct CacheAttention {
+  int64_t num_rows = 0;   // the first rows of the cache, one query each
+  int64_t num_slots = 0;  // slots to read: the longest row
+  at::Tensor mask;        // [num_rows, 1, 1, num_slots] bool, true: the slot holds a token
+};
+
+/// Which keys the queries of one forward attend to.
+using AttentionSpec = std::variant<MaskedAttention, VarlenAttention, CacheAttention>;
+
+/// Scaled dot-product attention with grouped-query heads: num_kv_heads divides num_heads, and
+/// query head h reads key head h / (num_heads / num_kv_heads). Scale: 1 / sqrt(head_dim).
+/// @param queries       [num_tokens, num_heads, head_dim]
+/// @param keys, values  [num_tokens, num_kv_heads, head_dim]
+/// @return              [num_tokens, num_heads, head_dim]
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const MaskedAttention& spec);
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const VarlenAttention& spec);
+
+/// @param queries       [num_rows, num_heads, head_dim]
+/// @param keys, values  [num_rows, num_slots, num_kv_heads, head_dim]
+/// @return              [num_rows, num_heads, head_dim]
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const CacheAttention& spec);
+
+}  // namespace prepack

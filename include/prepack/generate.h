@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "prepack/decode.h"
+#include "prepack/model.h"
+#include "prepack/prefill.h"
+#include "prepack/run_stats.h"
+#include "prepack/sampler.h"
+#include "prepack/token.h"
+#include "prepack/tokenizer.h"
+
+namespace prepack {
+
+/// One prompt and what is wanted of it.
+struct GenerationRequest {
+  TokenIds prompt_ids;
+  int64_t max_new_tokens = 128;    // fewer if the model's max_position_embeddings is reached first
+  SamplingParams sampling = {};
+  std::vector<std::string> stop = {};  // generation ends where any of these texts appears
+  bool ignore_eos = false;             // go on after the model's EOS ids
+  uint64_t random_stream = 0;          // the prompt's number in the whole job
+};
+
+struct GenerationResult {
+  TokenIds token_ids;  // without the EOS id; with the tokens that spell a stop text
+  std::string text;    // up to the stop text, which is left out
+  FinishReason finish_reason = FinishReason::kLength;
+};
+
+/// Called with new text of a sequence: whole UTF-8 characters that no longer can be part of a stop
+/// text. The pieces of a sequence add up to its `text`.
+using TextObserver = std::function<void(int64_t sequence, std::string_view text)>;
+
+/// Slots of each cache row that these requests need.
+int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequest> requests);
+
+/// Prefills all requests as one batch, decodes them, and turns the tokens into text.
+/// @param stats  if given, times and counts are added to it
+/// @throws InvalidArgument naming the first defective request (counted from 0)
+/// @return one per request, in the caller's order
+std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,
+                                       std::span<const GenerationRequest> requests,
+                                       const PrefillOptions& options = {},
+                                       const TextObserver& observer = {},
+                                       RunStats* stats = nullptr);
+
+}  // namespace prepack

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+
+#include "prepack/dtype.h"
+#include "prepack/model_config.h"
+#include "prepack/prefill.h"
+
+namespace prepack {
+
+/// What decides the memory of a job, known before any weight is loaded: the largest of each over
+/// its batches.
+struct BatchShape {
+  int64_t num_prompts = 0;
+  int64_t cache_capacity = 0;      // slots of each cache row
+  int64_t max_forward_tokens = 0;  // computed tokens of one forward
+  int64_t max_mask_elements = 0;   // of one dense mask
+};
+
+/// Predicted peak of a job, in bytes, by what takes them.
+struct MemoryEstimate {
+  int64_t weights = 0;
+  int64_t cache = 0;
+  int64_t activations = 0;  // of the largest forward, its mask included
+  int64_t logits = 0;
+  int64_t libraries = 0;  // the program, LibTorch and the tokenizer
+
+  int64_t total() const { return weights + cache + activations + logits + libraries; }
+};
+
+MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, const BatchShape& shape);
+
+/// Bytes of activations that one token of a forward takes at the peak of a layer.
+/// @param row_len  of the dense mask; 0 where there is none
+int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, int64_t row_len);
+
+/// The token budget for this machine: as many tokens as half of `free_bytes` has room for, but no
+/// more than 4,096, beyond which products get no faster, and no fewer than the longest prompt has.
+/// @param free_bytes  what is left beside weights and caches
+int64_t default_token_budget(const ModelConfig& config, DType dtype, PrefillMethod method,
+                             int64_t longest_prompt, int64_t free_bytes);
+
+}  // namespace prepack

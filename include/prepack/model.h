@@ -1,0 +1,68 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "prepack/attention.h"
+#include "prepack/dtype.h"
+#include "prepack/kv_cache.h"
+#include "prepack/model_config.h"
+
+namespace prepack {
+
+/// The tokens of one forward, in one dimension whatever their layout: rows are flattened.
+struct ForwardInput {
+  at::Tensor input_ids;     // [num_tokens] int64
+  at::Tensor position_ids;  // [num_tokens] int64, each token's position in its own sequence
+  AttentionSpec attention;
+  CacheSlots cache_slots;  // where the keys and values of these tokens go
+};
+
+struct LoadOptions {
+  std::optional<DType> dtype;  // to compute in; default: `default_dtype`
+  at::Device device = at::kCPU;
+};
+
+/// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has no
+/// instructions for bfloat16 or float16 products and would emulate them many times slower.
+DType default_dtype(const ModelConfig& config, at::Device device);
+
+/// A decoder-only language model. Immutable after loading; every method is const.
+class Model {
+ public:
+  /// The model's layers; the definition stays inside the library.
+  struct Decoder;
+
+  Model(ModelConfig config, DType dtype, at::Device device, std::shared_ptr<const Decoder> decoder);
+
+  const ModelConfig& config() const { return config_; }
+  DType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+
+  /// Runs all layers and the final norm. Writes keys and values to `cache`; a CacheAttention also
+  /// reads what earlier forwards wrote.
+  /// @return hidden states [num_tokens, hidden_size] in the model's dtype
+  at::Tensor forward(const ForwardInput& input, KvCache& cache) const;
+
+  /// Projects hidden states to the vocabulary. Apart from `forward`, so that prefill never does
+  /// this for tokens whose logits nobody reads.
+  /// @param hidden  [num_tokens, hidden_size]
+  /// @return [num_tokens, vocab_size] float32
+  at::Tensor compute_logits(const at::Tensor& hidden) const;
+
+ private:
+  ModelConfig config_;
+  DType dtype_;
+  at::Device device_;
+  std::shared_ptr<const Decoder> decoder_;
+};
+
+/// Loads config.json and the safetensors weights of a Hugging Face folder.
+/// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
+///         misshapen tensor
+Model load_model(const std::filesystem::path& folder, const LoadOptions& options = {});
+
+}  // namespace prepack

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "prepack/kv_cache.h"
+#include "prepack/model.h"
+#include "prepack/packing.h"
+#include "prepack/run_stats.h"
+#include "prepack/token.h"
+
+namespace prepack {
+
+/// How prompts of different lengths share a forward.
+enum class PrefillMethod {
+  kPacked,      // one after the other in flat form, attention per segment (varlen)
+  kPackedRows,  // in rows as long as the longest prompt, under the dense independent mask: the paper's
+  kPadded,      // one row each, padded on the left to the longest: the baseline
+};
+
+/// "packed", "packed-rows" or "padded".
+std::string_view to_string(PrefillMethod method);
+
+/// @throws InvalidArgument for an unknown name
+PrefillMethod parse_prefill_method(std::string_view name);
+
+struct PrefillOptions {
+  PrefillMethod method = PrefillMethod::kPacked;
+  PackingAlgorithm packing = PackingAlgorithm::kBestFitDecreasing;
+  int64_t token_budget = 4096;  // tokens of one forward at most, padding included
+};
+
+/// The forwards of one prefill. Made from lengths alone: neither a model nor tensors are needed.
+struct PrefillPlan {
+  PrefillMethod method = PrefillMethod::kPacked;
+  std::vector<PackingPlan> forwards;  // forwards[f].bins = rows (for kPacked: the one bin) of forward f
+  int64_t prompt_tokens = 0;
+  int64_t computed_tokens = 0;     // padding included
+  int64_t num_rows = 0;            // over all forwards
+  int64_t max_forward_tokens = 0;  // computed tokens of the largest forward
+  int64_t max_mask_elements = 0;   // num_rows * row_len^2 of the largest dense mask; 0 for kPacked
+};
+
+/// Chooses what is computed together.
+/// - packed: bins of `token_budget` tokens, each bin one forward.
+/// - packed-rows: bins as long as the longest prompt (the paper's capacity), as many rows to a
+///   forward as the budget allows.
+/// - padded: consecutive prompts, as many to a forward as the budget allows.
+/// @param lengths  tokens of each prompt
+/// @throws InvalidArgument naming the first prompt that is empty or longer than the budget
+PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions& options);
+
+/// What every prefill returns and `decode` starts from, whatever the method.
+struct DecodeState {
+  KvCache cache;                 // row i: the keys and values of prompt i
+  std::vector<int64_t> lengths;  // tokens in each row
+  at::Tensor logits;             // [num_prompts, vocab_size] float32: of each prompt's next token
+};
+
+/// Says what is wrong with a prompt ("is empty", "has 9000 tokens, more than ..."), if anything:
+/// it must have 1 to max_position_embeddings tokens, all inside the vocabulary.
+std::optional<std::string> find_prompt_defect(const ModelConfig& config, const TokenIds& prompt);
+
+/// Runs every prompt through the model and unpacks its keys and values, in the caller's order.
+/// @param cache_capacity  slots of each cache row: the longest prompt and what it may generate
+/// @param stats  if given, prefill_s and the counts are added to it
+/// @throws InvalidArgument naming the first defective prompt (counted from 0)
+/// Ref: Prepacking (arXiv:2404.09529), section 3
+DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
+                    const PrefillOptions& options, int64_t cache_capacity,
+                    RunStats* stats = nullptr);
+
+}  // namespace prepack

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+namespace prepack {
+
+/// What a run did and how long it took; calls that are given the same object add to it.
+struct RunStats {
+  double prefill_s = 0;  // from token ids to the next-token logits of every prompt
+  double ttft_s = 0;     // from token ids until the first token of every prompt is sampled
+  double decode_s = 0;   // from the first sampled token to the last
+
+  int64_t num_prompts = 0;
+  int64_t prompt_tokens = 0;
+  int64_t computed_tokens = 0;  // tokens that prefill ran through the model, padding included
+  int64_t num_rows = 0;         // rows of the packed or padded batches
+  int64_t num_forwards = 0;     // of prefill
+  int64_t generated_tokens = 0;
+  int64_t decode_steps = 0;
+
+  RunStats& operator+=(const RunStats& other);
+};
+
+}  // namespace prepack

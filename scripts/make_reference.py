@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Writes the values that the tests compare the runtime to, computed by transformers in float32.
+
+    scripts/make_reference.py --model DIR --output DIR   reference of one model
+    scripts/make_reference.py --tiny                     the tiny random models of tests/data/models
+                                                         and their references (committed)
+
+Each prompt is run alone and unpadded: that is the meaning of every other way to run it. A reference
+is a folder with two files:
+    reference.json         prompts (token ids) and the tokens that greedy decoding adds to each
+    reference.safetensors  logits [num_prompts, vocab_size] of each prompt's next token, and, for
+                           the longest prompt, the values at each step of the first layer
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import shutil
+
+import safetensors.torch
+import torch
+import transformers
+from transformers.models.llama import modeling_llama
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TINY_MODELS = ROOT / "tests" / "data" / "models"
+TINY_TOKENIZER = ROOT / "tests" / "data" / "tokenizers" / "smollm2"
+NUM_GREEDY_TOKENS = 24
+CHATML = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+    "'<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+
+# Of one token to a few hundred; two are the same.
+TEXTS = [
+    "a",
+    "The capital of France is",
+    "Once upon a time, there was a little girl who lived in a village near the forest.",
+    "1, 2, 3, 5, 8, 13,",
+    "The capital of France is",
+    "def fibonacci(n):\n    if n < 2:\n        return n\n    return",
+    "Zürich, naïve, 東京, привет, 🙂.",
+    "Water boils at 100 degrees Celsius at sea level. " * 12 + "At higher altitudes it boils",
+    "Question: Which planet is known as the red planet?\nAnswer:",
+    "A list of fruits:\n" + "".join(f"- fruit number {i}\n" for i in range(1, 30)),
+]
+
+
+def first_layer_values(model, ids):
+    """The values at each step of the first layer, for one prompt."""
+    values = {}
+    layer = model.model.layers[0]
+
+    def keep(name):
+        return lambda module, args, output: values.__setitem__(name, output[0])
+
+    def keep_attended(module, args):
+        values["attended"] = args[0][0]
+
+    def rope_and_keep(query, key, cos, sin, **kwargs):
+        turned = original_rope(query, key, cos, sin, **kwargs)
+        values.setdefault("queries", turned[0][0].transpose(0, 1))
+        values.setdefault("keys", turned[1][0].transpose(0, 1))
+        return turned
+
+    hooks = [
+        model.model.embed_tokens.register_forward_hook(keep("embeddings")),
+        layer.input_layernorm.register_forward_hook(keep("normed")),
+        layer.self_attn.v_proj.register_forward_hook(keep("values")),
+        layer.self_attn.o_proj.register_forward_pre_hook(keep_attended),
+        model.model.layers[1].register_forward_pre_hook(
+            lambda module, args: values.__setitem__("layer_output", args[0][0])),
+        model.model.norm.register_forward_hook(keep("hidden")),
+    ]
+    original_rope = modeling_llama.apply_rotary_pos_emb
+    modeling_llama.apply_rotary_pos_emb = rope_and_keep
+    model(torch.tensor([ids]), use_cache=False)
+    modeling_llama.apply_rotary_pos_emb = original_rope
+    for hook in hooks:
+        hook.remove()
+    return {name: value.contiguous().clone() for name, value in values.items()}
+
+
+def greedy(model, ids):
+    """Greedy continuation of one prompt, end-of-sequence tokens included and ignored."""
+    output = model.generate(
+        torch.tensor([ids]), max_new_tokens=NUM_GREEDY_TOKENS, do_sample=False,
+        temperature=None, top_p=None, top_k=None, repetition_penalty=1.0,
+        eos_token_id=-1, pad_token_id=0)
+    return output[0, len(ids):].tolist()
+
+
+@torch.no_grad()
+def write_reference(model_dir, prompts, output):
+    model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    model.eval()
+    logits = [model(torch.tensor([ids]), use_cache=False).logits[0, -1] for ids in prompts]
+    tensors = first_layer_values(model, max(prompts, key=len))
+    tensors["logits"] = torch.stack(logits)
+    output.mkdir(parents=True, exist_ok=True)
+    reference = {"prompts": prompts, "greedy": [greedy(model, ids) for ids in prompts]}
+    (output / "reference.json").write_text(json.dumps(reference) + "\n")
+    safetensors.torch.save_file(tensors, output / "reference.safetensors")
+
+
+def tiny_configs():
+    """Odd shapes on purpose: nothing divides anything that it need not divide."""
+    common = dict(bos_token_id=1, eos_token_id=2, pad_token_id=0, initializer_range=0.3)
+    return {
+        # Grouped-query heads, head_dim apart from hidden_size / num_heads, separate embeddings.
+        "llama-grouped": transformers.LlamaConfig(
+            vocab_size=467, hidden_size=42, intermediate_size=57, num_hidden_layers=3,
+            num_attention_heads=6, num_key_value_heads=2, head_dim=10, rms_norm_eps=1e-5,
+            max_position_embeddings=384, tie_word_embeddings=False, dtype="float32", **common),
+        # One key head, tied embeddings, every bias, linear scaling.
+        "llama-biased": transformers.LlamaConfig(
+            vocab_size=101, hidden_size=39, intermediate_size=33, num_hidden_layers=2,
+            num_attention_heads=3, num_key_value_heads=1, head_dim=14, rms_norm_eps=1e-6,
+            max_position_embeddings=256, tie_word_embeddings=True, attention_bias=True,
+            mlp_bias=True, dtype="bfloat16",
+            rope_parameters={"rope_type": "linear", "factor": 2.5, "rope_theta": 5000.0},
+            **common),
+        # As many key heads as query heads, llama3 scaling with all three ranges of wavelengths.
+        "llama-scaled": transformers.LlamaConfig(
+            vocab_size=211, hidden_size=25, intermediate_size=50, num_hidden_layers=2,
+            num_attention_heads=5, num_key_value_heads=5, head_dim=12, rms_norm_eps=1e-5,
+            max_position_embeddings=320, tie_word_embeddings=False, dtype="float16",
+            rope_parameters={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                             "high_freq_factor": 4.0, "rope_theta": 500.0,
+                             "original_max_position_embeddings": 64},
+            **common),
+    }
+
+
+def spell_as_before_transformers_5(config_file):
+    """rope_theta, rope_scaling and torch_dtype in place of rope_parameters and dtype."""
+    config = json.loads(config_file.read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope
+    config["torch_dtype"] = config.pop("dtype")
+    config_file.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def write_tiny_models():
+    for name, config in tiny_configs().items():
+        folder = TINY_MODELS / name
+        shutil.rmtree(folder, ignore_errors=True)
+        torch.manual_seed(7)
+        model = transformers.LlamaForCausalLM(config)
+        with torch.no_grad():
+            for parameter_name, parameter in model.named_parameters():
+                if parameter_name.endswith(("norm.weight", "layernorm.weight", "bias")):
+                    parameter.add_(0.2 * torch.randn_like(parameter))
+        # One model in shards, so that their index is read too.
+        shards = "40KB" if name == "llama-grouped" else "5GB"
+        model.to(config.dtype).save_pretrained(folder, max_shard_size=shards)
+        if name == "llama-scaled":
+            spell_as_before_transformers_5(folder / "config.json")
+        if name == "llama-grouped":
+            shutil.copy(TINY_TOKENIZER / "tokenizer.json", folder)
+            tokenizer_config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>",
+                                "chat_template": CHATML}
+            (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
+        draw = random.Random(11)
+        lengths = [1, 2, 7, 1, 64, 33, 128, 5, 17]
+        prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
+        prompts.append(list(prompts[2]))
+        write_reference(folder, prompts, folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="write tests/data/models anew")
+    parser.add_argument("--model", type=pathlib.Path, help="Hugging Face folder")
+    parser.add_argument("--output", type=pathlib.Path, help="folder of the reference")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # the same sums in the same order wherever this runs
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if arguments.tiny:
+        write_tiny_models()
+    elif arguments.model and arguments.output:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
+        write_reference(arguments.model, [tokenizer.encode(text) for text in TEXTS],
+                        arguments.output)
+    else:
+        parser.error("give --tiny, or --model and --output")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <memory>
+
+#include "cli/byte_size.h"
+#include "cli/commands.h"
+#include "cli/job.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/result_file.h"
+#include "prepack/device.h"
+#include "prepack/error.h"
+
+namespace prepack::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  PromptOptions prompts;
+  BatchOptions batch;
+  SamplingOptions sampling;
+  std::string output;
+  bool resume = false;
+  bool quiet = false;
+};
+
+/// Where results go: a file, JSON lines on standard output, or text for a reader at a terminal.
+class ResultSink {
+ public:
+  ResultSink(const Options& options, const Job& job, FinishedResults finished)
+      : job_(job), readable_(options.output.empty() && standard_output_is_terminal()) {
+    if (!options.output.empty()) file_.emplace(options.output, finished.num_bytes);
+    // One prompt is shown as it is generated; several would be mixed up.
+    streams_ = readable_ && job.prompts.size() == 1;
+  }
+
+  TextObserver observer() const {
+    if (!streams_) return {};
+    return [](int64_t, std::string_view text) {
+      write_standard_output(text);
+      flush_standard_output();
+    };
+  }
+
+  void write(BatchRange range, std::span<const GenerationResult> results) {
+    std::string text;
+    for (size_t i = range.begin; i < range.end; ++i) {
+      const auto& result = results[i - range.begin];
+      text += readable_ ? readable_result(job_.prompts[i], result)
+                        : result_line(job_.prompts[i], result);
+    }
+    if (file_) {
+      file_->append(text);
+    } else {
+      write_standard_output(text);
+      flush_standard_output();
+    }
+  }
+
+ private:
+  std::string readable_result(const PreparedPrompt& prompt, const GenerationResult& result) const {
+    if (streams_) return "\n";
+    return fmt::format("\033[2m[{}] {}\033[0m\n{}\n\n", prompt.id, prompt.text, result.text);
+  }
+
+  const Job& job_;
+  bool readable_;
+  bool streams_ = false;
+  std::optional<RecordFile> file_;
+};
+
+std::string summary(const RunStats& stats, const Job& job) {
+  const auto rate = [](int64_t tokens, double seconds) {
+    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
+  };
+  auto text = fmt::format(
+      "{} prompts, {} tokens: prefill {:.2f} s ({:.0f} tokens/s, {} computed); {} tokens generated "
+      "in {:.2f} s ({:.0f} tokens/s); peak memory {}",
+      stats.num_prompts, stats.prompt_tokens, stats.prefill_s,
+      rate(stats.prompt_tokens, stats.prefill_s), stats.computed_tokens, stats.generated_tokens,
+      stats.decode_s, rate(stats.generated_tokens, stats.decode_s),
+      format_bytes(peak_resident_memory()));
+  if (job.device.is_cuda()) {
+    text += fmt::format(", on the device {}", format_bytes(peak_device_memory(job.device)));
+  }
+  return text;
+}
+
+void run(const Options& options) {
+  if (options.resume && options.output.empty()) {
+    throw InvalidArgument("--resume needs --output FILE, the file to continue");
+  }
+  const auto job = prepare_job(options.model, options.prompts, options.batch, options.sampling);
+  const auto finished =
+      options.resume ? read_finished_results(options.output, job.prompts) : FinishedResults{};
+  require_memory(job);
+  ResultSink sink(options, job, finished);
+  if (finished.num_prompts == job.prompts.size()) return;
+  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+
+  RunStats stats;
+  {
+    const auto total = static_cast<int64_t>(job.prompts.size());
+    ProgressBar progress("prompts", total);
+    const auto remaining = job.prompts.size() - finished.num_prompts;
+    for (auto range : batch_ranges(remaining, job.batch_size)) {
+      range.begin += finished.num_prompts;
+      range.end += finished.num_prompts;
+      const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
+      sink.write(range, generate(model, *job.tokenizer, requests, job.prefill, sink.observer(),
+                                 &stats));
+      progress.update(static_cast<int64_t>(range.end));
+    }
+  }
+  if (!options.quiet) std::cerr << summary(stats, job) << "\n";
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app) {
+  auto* command = app.add_subcommand("generate", "Generate text for each prompt");
+  const auto options = std::make_shared<Options>();
+  options->model.add_to(*command);
+  options->prompts.add_to(*command);
+  options->batch.add_to(*command);
+  options->sampling.add_to(*command);
+  command
+      ->add_option("-o,--output", options->output,
+                   "Write results to this file, one JSON object per prompt, each batch as soon as it "
+                   "is finished [default: standard output]")
+      ->type_name("FILE.jsonl");
+  command->add_flag("--resume", options->resume,
+                    "Keep the results that --output holds already, and do the rest");
+  command->add_flag("-q,--quiet", options->quiet, "No summary on standard error");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace prepack::cli

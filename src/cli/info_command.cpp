@@ -1,0 +1,154 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/byte_size.h"
+#include "cli/commands.h"
+#include "cli/job.h"
+#include "cli/output.h"
+#include "prepack/device.h"
+#include "prepack/error.h"
+
+namespace prepack::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  BatchOptions batch;
+  int64_t prompt_tokens = 256;
+  int64_t max_new_tokens = 128;
+  bool json = false;
+};
+
+/// What a folder holds; a part that is missing or unknown is described by its error.
+struct FolderInfo {
+  ModelConfig config;
+  DType dtype = DType::kFloat32;
+  MemoryEstimate memory;
+  std::string tokenizer;
+  std::string chat_template;
+};
+
+template <typename Describe>
+std::string describe_or_error(const Describe& describe) {
+  try {
+    return describe();
+  } catch (const Error& error) {
+    return fmt::format("none: {}", error.what());
+  }
+}
+
+FolderInfo inspect(const std::filesystem::path& folder, const Options& options) {
+  FolderInfo info;
+  info.config = load_model_config(folder);
+  const auto device = select_device(options.model.device);
+  info.dtype = options.model.dtype == "auto" ? default_dtype(info.config, device)
+                                             : parse_dtype(options.model.dtype);
+  PrefillOptions prefill{.method = parse_prefill_method(options.batch.method),
+                         .packing = parse_packing_algorithm(options.batch.packing)};
+  prefill.token_budget =
+      options.batch.token_budget > 0
+          ? options.batch.token_budget
+          : default_token_budget(info.config, info.dtype, prefill.method, options.prompt_tokens,
+                                 available_memory(device));
+  const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
+  const auto plan = plan_prefill(lengths, prefill);
+  info.memory = estimate_memory(info.config, info.dtype,
+                                {
+                                    .num_prompts = options.batch.batch_size,
+                                    .cache_capacity = options.prompt_tokens + options.max_new_tokens,
+                                    .max_forward_tokens = plan.max_forward_tokens,
+                                    .max_mask_elements = plan.max_mask_elements,
+                                });
+  info.tokenizer = describe_or_error([&] {
+    return fmt::format("{} entries", load_tokenizer(folder)->vocab_size());
+  });
+  info.chat_template =
+      describe_or_error([&] { return std::string(load_chat_template(folder).name()); });
+  return info;
+}
+
+void print_json(const FolderInfo& info) {
+  const auto& config = info.config;
+  const nlohmann::ordered_json json{
+      {"architecture", config.architecture},
+      {"num_parameters", config.num_parameters()},
+      {"stored_dtype", to_string(config.dtype)},
+      {"compute_dtype", to_string(info.dtype)},
+      {"vocab_size", config.vocab_size},
+      {"hidden_size", config.hidden_size},
+      {"intermediate_size", config.intermediate_size},
+      {"num_layers", config.num_layers},
+      {"num_heads", config.num_heads},
+      {"num_kv_heads", config.num_kv_heads},
+      {"head_dim", config.head_dim},
+      {"max_position_embeddings", config.max_position_embeddings},
+      {"eos_token_ids", config.eos_token_ids},
+      {"tokenizer", info.tokenizer},
+      {"chat_template", info.chat_template},
+      {"memory_bytes",
+       {{"weights", info.memory.weights},
+        {"cache", info.memory.cache},
+        {"activations", info.memory.activations},
+        {"logits", info.memory.logits},
+        {"program", info.memory.libraries},
+        {"total", info.memory.total()}}},
+  };
+  write_standard_output(json.dump() + "\n");
+}
+
+void print_table(const FolderInfo& info, const Options& options) {
+  const auto& config = info.config;
+  const auto& memory = info.memory;
+  write_standard_output(fmt::format(
+      "architecture      {}\n"
+      "parameters        {:.1f} million, stored in {}\n"
+      "layers            {} of hidden size {}, intermediate size {}\n"
+      "heads             {} for queries, {} for keys, of {} dimensions\n"
+      "vocabulary        {}{}\n"
+      "longest sequence  {} tokens\n"
+      "tokenizer         {}\n"
+      "chat template     {}\n"
+      "memory            {} to run {} prompts of {} tokens, each generating {}, in {}:\n"
+      "                  weights {}, caches {}, activations {}, logits {}, program {}\n",
+      config.architecture, static_cast<double>(config.num_parameters()) / 1e6,
+      to_string(config.dtype), config.num_layers, config.hidden_size, config.intermediate_size,
+      config.num_heads, config.num_kv_heads, config.head_dim, config.vocab_size,
+      config.tie_word_embeddings ? ", embeddings tied" : "", config.max_position_embeddings,
+      info.tokenizer, info.chat_template, format_bytes(memory.total()), options.batch.batch_size,
+      options.prompt_tokens, options.max_new_tokens, to_string(info.dtype),
+      format_bytes(memory.weights), format_bytes(memory.cache), format_bytes(memory.activations),
+      format_bytes(memory.logits), format_bytes(memory.libraries)));
+}
+
+void run(const Options& options) {
+  const auto info = inspect(resolve_model_folder(options.model.folder), options);
+  if (options.json) {
+    print_json(info);
+  } else {
+    print_table(info, options);
+  }
+}
+
+}  // namespace
+
+void add_info_command(CLI::App& app) {
+  auto* command = app.add_subcommand(
+      "info", "Show what a model folder holds, and the memory a given load needs");
+  const auto options = std::make_shared<Options>();
+  options->model.add_to(*command);
+  options->batch.add_to(*command);
+  command->add_option("--prompt-tokens", options->prompt_tokens, "Tokens of each prompt")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str();
+  command->add_option("-n,--max-new-tokens", options->max_new_tokens, "Tokens generated per prompt")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print one JSON object; sizes are in bytes");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace prepack::cli

@@ -1,0 +1,294 @@
+#include "cli/job.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+
+#include "cli/byte_size.h"
+#include "prepack/device.h"
+#include "prepack/error.h"
+
+namespace prepack::cli {
+namespace {
+
+std::vector<PromptRecord> read_records(const PromptOptions& options,
+                                       const BadLineHandler& on_bad_line) {
+  std::vector<PromptRecord> records;
+  for (size_t i = 0; i < options.prompts.size(); ++i) {
+    PromptRecord record;
+    record.where = fmt::format("--prompt {}", i + 1);
+    record.id = std::to_string(i);
+    record.text = options.prompts[i];
+    records.push_back(std::move(record));
+  }
+  for (const auto& file : options.files) {
+    for (auto& record : read_prompt_file(file, on_bad_line)) records.push_back(std::move(record));
+  }
+  return records;
+}
+
+/// Turns records into token ids; text is tokenized in one go, on all threads.
+class PromptPreparer {
+ public:
+  PromptPreparer(const PromptOptions& options, std::filesystem::path model_folder,
+                 const Tokenizer& tokenizer)
+      : options_(options), model_folder_(std::move(model_folder)), tokenizer_(tokenizer) {}
+
+  PreparedPrompt prepare(const PromptRecord& record) {
+    PreparedPrompt prompt{record.where, record.id, "", {}, record.overrides};
+    if (record.ids) {
+      prompt.ids = *record.ids;
+      prompt.text = tokenizer_.decode(prompt.ids, /*skip_special_tokens=*/false);
+    } else if (!record.messages.empty()) {
+      prompt.text = chat_template().apply(record.messages);
+      prompt.ids = tokenizer_.encode(prompt.text, /*add_special_tokens=*/false);
+    } else if (options_.chat) {
+      prompt.text = *record.text;
+      if (prompt.text.empty()) throw InvalidArgument("the prompt is empty");
+      const ChatMessage message{"user", prompt.text};
+      prompt.ids = tokenizer_.encode(chat_template().apply({&message, 1}),
+                                     /*add_special_tokens=*/false);
+    } else {
+      prompt.text = *record.text;
+      if (prompt.text.empty()) throw InvalidArgument("the prompt is empty");
+      prompt.ids = tokenizer_.encode(prompt.text, options_.special_tokens);
+    }
+    return prompt;
+  }
+
+  /// Loaded by the first prompt that needs it.
+  const ChatTemplate& chat_template() {
+    if (!chat_template_) chat_template_ = load_chat_template(model_folder_);
+    return *chat_template_;
+  }
+
+ private:
+  const PromptOptions& options_;
+  std::filesystem::path model_folder_;
+  const Tokenizer& tokenizer_;
+  std::optional<ChatTemplate> chat_template_;
+};
+
+GenerationRequest make_request(const PreparedPrompt& prompt, size_t number,
+                               const SamplingOptions& options) {
+  const auto& own = prompt.overrides;
+  auto sampling = options.sampling;
+  sampling.temperature = own.temperature.value_or(sampling.temperature);
+  sampling.top_k = own.top_k.value_or(sampling.top_k);
+  sampling.top_p = own.top_p.value_or(sampling.top_p);
+  sampling.min_p = own.min_p.value_or(sampling.min_p);
+  sampling.repetition_penalty = own.repetition_penalty.value_or(sampling.repetition_penalty);
+  sampling.seed = own.seed.value_or(sampling.seed);
+  const GenerationRequest request{
+      .prompt_ids = prompt.ids,
+      .max_new_tokens = own.max_new_tokens.value_or(options.max_new_tokens),
+      .sampling = sampling,
+      .stop = own.stop.value_or(options.stop),
+      .ignore_eos = options.ignore_eos,
+      .random_stream = number,
+  };
+  try {
+    request.sampling.validate();
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("{}: {}", prompt.where, error.what()));
+  }
+  if (request.max_new_tokens < 1) {
+    throw InvalidArgument(fmt::format("{}: max_new_tokens: expected at least 1, got {}",
+                                      prompt.where, request.max_new_tokens));
+  }
+  return request;
+}
+
+/// The largest of each over all batches, so that the estimate holds for every one of them.
+BatchShape largest_batch(const Job& job) {
+  BatchShape shape;
+  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
+    std::vector<int64_t> lengths;
+    for (size_t i = range.begin; i < range.end; ++i) {
+      lengths.push_back(static_cast<int64_t>(job.prompts[i].ids.size()));
+    }
+    const auto plan = plan_prefill(lengths, job.prefill);
+    const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
+    shape.num_prompts = std::max(shape.num_prompts, static_cast<int64_t>(lengths.size()));
+    shape.cache_capacity =
+        std::max(shape.cache_capacity, cache_capacity(job.config, requests));
+    shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
+    shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
+  }
+  return shape;
+}
+
+int64_t longest_prompt(const Job& job) {
+  int64_t longest = 0;
+  for (const auto& prompt : job.prompts) {
+    longest = std::max(longest, static_cast<int64_t>(prompt.ids.size()));
+  }
+  return longest;
+}
+
+/// Memory that prefill's activations may be chosen from: what weights and caches leave.
+int64_t free_for_activations(const Job& job) {
+  BatchShape shape;
+  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
+    const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
+    shape.num_prompts = std::max(shape.num_prompts, static_cast<int64_t>(requests.size()));
+    shape.cache_capacity =
+        std::max(shape.cache_capacity, cache_capacity(job.config, requests));
+  }
+  return job.memory_limit - estimate_memory(job.config, job.dtype, shape).total();
+}
+
+void require_budget(const Job& job) {
+  for (const auto& prompt : job.prompts) {
+    if (static_cast<int64_t>(prompt.ids.size()) > job.prefill.token_budget) {
+      throw InvalidArgument(fmt::format(
+          "{}: the prompt has {} tokens, more than --token-budget {}", prompt.where,
+          prompt.ids.size(), job.prefill.token_budget));
+    }
+  }
+}
+
+}  // namespace
+
+std::filesystem::path resolve_model_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  if (!folder.empty()) {
+    if (!fs::is_directory(folder)) {
+      throw InvalidArgument(fmt::format("--model {}: no such folder", folder));
+    }
+    return folder;
+  }
+  if (const char* named = std::getenv("PREPACK_MODEL"); named != nullptr && *named != '\0') {
+    if (!fs::is_directory(named)) {
+      throw InvalidArgument(fmt::format("PREPACK_MODEL={}: no such folder", named));
+    }
+    return named;
+  }
+  constexpr const char* kDefaultModel = "models/smollm2-135m-instruct";
+  std::error_code error;
+  const auto program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const auto& root : {program / "..", program / "../share/prepack"}) {
+    const auto candidate = (root / kDefaultModel).lexically_normal();
+    if (fs::exists(candidate / "model.safetensors")) return candidate;
+  }
+  throw InvalidArgument(
+      "no --model given, and the default model is not there: scripts/fetch_model.py fetches it");
+}
+
+std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
+                                            const std::filesystem::path& model_folder,
+                                            const Tokenizer& tokenizer, int threads,
+                                            const ModelConfig* config) {
+  const BadLineHandler on_bad_line =
+      options.skip_bad_lines
+          ? BadLineHandler([](const std::string& message) {
+              std::cerr << "prepack: skipped: " << message << "\n";
+            })
+          : BadLineHandler();
+  const auto records = read_records(options, on_bad_line);
+  PromptPreparer preparer(options, model_folder, tokenizer);
+  const bool needs_template =
+      options.chat || std::ranges::any_of(records, [](const auto& r) { return !r.messages.empty(); });
+  if (needs_template) preparer.chat_template();  // once, before the threads ask for it
+
+  std::vector<PreparedPrompt> prepared(records.size());
+  std::vector<std::string> defects(records.size());
+  at::set_num_threads(threads);
+  at::parallel_for(0, static_cast<int64_t>(records.size()), /*grain_size=*/16,
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = begin; i < end; ++i) {
+                       try {
+                         prepared[i] = preparer.prepare(records[i]);
+                         if (config == nullptr) continue;
+                         if (const auto defect = find_prompt_defect(*config, prepared[i].ids)) {
+                           defects[i] = "the prompt " + *defect;
+                         }
+                       } catch (const Error& error) {
+                         defects[i] = error.what();
+                       }
+                     }
+                   });
+
+  std::vector<PreparedPrompt> sound;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (defects[i].empty()) {
+      sound.push_back(std::move(prepared[i]));
+      continue;
+    }
+    const auto message = fmt::format("{}: {}", records[i].where, defects[i]);
+    if (!on_bad_line) throw InvalidArgument(message);
+    on_bad_line(message);
+  }
+  if (sound.empty()) {
+    throw InvalidArgument(options.prompts.empty() && options.files.empty()
+                              ? "no prompts: give --prompt TEXT or --prompts FILE"
+                              : "there is not a single prompt to run");
+  }
+  return sound;
+}
+
+Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const BatchOptions& batch,
+                const std::optional<SamplingOptions>& sampling) {
+  Job job;
+  job.prefill.method = parse_prefill_method(batch.method);
+  job.prefill.packing = parse_packing_algorithm(batch.packing);
+  job.batch_size = batch.batch_size;
+  if (sampling) sampling->sampling.validate();
+  job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
+
+  job.model_folder = resolve_model_folder(model.folder);
+  job.config = load_model_config(job.model_folder);
+  job.device = select_device(model.device);
+  job.dtype = model.dtype == "auto" ? default_dtype(job.config, job.device)
+                                    : parse_dtype(model.dtype);
+  job.memory_limit = model.memory_limit == "auto"
+                         ? available_memory(job.device)
+                         : parse_bytes(model.memory_limit, "--memory-limit");
+  job.tokenizer = load_tokenizer(job.model_folder);
+  job.prompts = prepare_prompts(prompts, job.model_folder, *job.tokenizer, job.threads, &job.config);
+
+  SamplingOptions prefill_only;
+  prefill_only.max_new_tokens = 1;
+  for (size_t i = 0; i < job.prompts.size(); ++i) {
+    job.requests.push_back(make_request(job.prompts[i], i, sampling.value_or(prefill_only)));
+  }
+  job.prefill.token_budget =
+      batch.token_budget > 0
+          ? batch.token_budget
+          : default_token_budget(job.config, job.dtype, job.prefill.method, longest_prompt(job),
+                                 free_for_activations(job));
+  require_budget(job);
+  job.memory = estimate_memory(job.config, job.dtype, largest_batch(job));
+  return job;
+}
+
+void require_memory(const Job& job) {
+  if (job.memory.total() <= job.memory_limit) return;
+  const auto& memory = job.memory;
+  throw OutOfMemory(fmt::format(
+      "the job needs about {} (weights {}, caches {}, activations {}, logits {}, program {}), and "
+      "{} may be used: a smaller --batch-size, --token-budget or --max-new-tokens needs less",
+      format_bytes(memory.total()), format_bytes(memory.weights), format_bytes(memory.cache),
+      format_bytes(memory.activations), format_bytes(memory.logits),
+      format_bytes(memory.libraries), format_bytes(job.memory_limit)));
+}
+
+std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {
+  std::vector<BatchRange> ranges;
+  const auto step = static_cast<size_t>(batch_size);
+  for (size_t begin = 0; begin < num_prompts; begin += step) {
+    ranges.push_back({begin, std::min(begin + step, num_prompts)});
+  }
+  return ranges;
+}
+
+std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range) {
+  std::vector<TokenIds> prompts;
+  for (size_t i = range.begin; i < range.end; ++i) prompts.push_back(job.prompts[i].ids);
+  return prompts;
+}
+
+}  // namespace prepack::cli

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+#include "cli/prompt_file.h"
+#include "prepack/chat_template.h"
+#include "prepack/dtype.h"
+#include "prepack/generate.h"
+#include "prepack/memory.h"
+#include "prepack/model.h"
+#include "prepack/model_config.h"
+#include "prepack/prefill.h"
+#include "prepack/tokenizer.h"
+
+namespace prepack::cli {
+
+/// --model, or where it is not given the folder of the default model.
+/// @throws InvalidArgument if there is neither
+std::filesystem::path resolve_model_folder(const std::string& folder);
+
+/// One prompt, ready for the model.
+struct PreparedPrompt {
+  std::string where;  // for errors
+  std::string id;     // JSON text
+  std::string text;   // what the user wrote; for messages and ids, what the model sees
+  TokenIds ids;
+  GenerationOverrides overrides;
+};
+
+/// Reads all prompts of the command line and its files, puts them into the chat template where
+/// asked, and tokenizes them on all cores.
+/// @param config  if given, each prompt is checked against it
+/// @throws InvalidArgument naming the first bad one, unless --skip-bad-lines
+std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
+                                            const std::filesystem::path& model_folder,
+                                            const Tokenizer& tokenizer, int threads,
+                                            const ModelConfig* config);
+
+/// Everything that is decided before weights are loaded.
+struct Job {
+  std::filesystem::path model_folder;
+  ModelConfig config;
+  at::Device device = at::kCPU;
+  DType dtype = DType::kFloat32;
+  int threads = 1;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<PreparedPrompt> prompts;
+  std::vector<GenerationRequest> requests;  // one per prompt
+  int64_t batch_size = 1;
+  PrefillOptions prefill;
+  MemoryEstimate memory;    // predicted peak
+  int64_t memory_limit = 0;  // bytes the job may take
+};
+
+/// Reads configuration, tokenizer and prompts, chooses device, dtype and token budget, and predicts
+/// the peak of memory.
+/// @param sampling  nothing is generated where it is absent
+Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const BatchOptions& batch,
+                const std::optional<SamplingOptions>& sampling);
+
+/// @throws OutOfMemory with the prediction, if it exceeds the limit
+void require_memory(const Job& job);
+
+/// The half-open range of prompts of each batch, in the caller's order.
+struct BatchRange {
+  size_t begin;
+  size_t end;
+};
+std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size);
+
+/// The token ids of a batch's prompts.
+std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range);
+
+}  // namespace prepack::cli

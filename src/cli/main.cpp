@@ -1,0 +1,48 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+
+namespace {
+
+constexpr int kDone = 0;
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+int report(const std::string& message) {
+  std::cerr << "prepack: " << message << "\n";
+  return kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Prepacking inference for Llama-style language models: prompts of different lengths "
+               "share a forward without padding.");
+  app.name("prepack");
+  app.set_version_flag("--version", PREPACK_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  prepack::cli::add_generate_command(app);
+  prepack::cli::add_prefill_command(app);
+  prepack::cli::add_plan_command(app);
+  prepack::cli::add_tokenize_command(app);
+  prepack::cli::add_info_command(app);
+
+  try {
+    app.parse(argc, argv);
+    prepack::cli::flush_standard_output();
+  } catch (const CLI::ParseError& error) {
+    // --help and --version end the same way, but are no errors.
+    return app.exit(error) == 0 ? kDone : kUsage;
+  } catch (const std::bad_alloc&) {
+    return report("out of memory");
+  } catch (const std::exception& error) {
+    return report(error.what());
+  }
+  return kDone;
+}

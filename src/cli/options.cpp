@@ -1,0 +1,126 @@
+#include "cli/options.h"
+
+namespace prepack::cli {
+namespace {
+
+constexpr const char* kModelGroup = "Model";
+constexpr const char* kPromptGroup = "Prompts";
+constexpr const char* kBatchGroup = "Batching";
+constexpr const char* kSamplingGroup = "Sampling";
+
+}  // namespace
+
+void ModelOptions::add_to(CLI::App& command) {
+  command.add_option("-m,--model", folder,
+                     "Hugging Face folder [default: the model that scripts/quickstart.sh fetched]")
+      ->type_name("DIR")
+      ->group(kModelGroup);
+  command.add_option("--dtype", dtype,
+                     "Compute type: float32, bfloat16, float16, or auto: the stored type, but "
+                     "float32 on CPUs that only emulate it")
+      ->type_name("TYPE")
+      ->capture_default_str()
+      ->group(kModelGroup);
+  command.add_option("--device", device,
+                     "cpu, cuda, cuda:N, or auto: the first GPU where there is one, else the CPU")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group(kModelGroup);
+  command.add_option("--threads", threads, "CPU threads [default: one per core]")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096))
+      ->group(kModelGroup);
+  command.add_option("--memory-limit", memory_limit,
+                     "Memory the job may take, e.g. 4GB, or auto: what the machine has available")
+      ->type_name("SIZE")
+      ->capture_default_str()
+      ->group(kModelGroup);
+}
+
+void PromptOptions::add_to(CLI::App& command) {
+  command.add_option("-p,--prompt", prompts, "A prompt; may be given several times")
+      ->type_name("TEXT")
+      ->allow_extra_args(true)
+      ->group(kPromptGroup);
+  command.add_option("-f,--prompts", files,
+                     "File of prompts: .jsonl with {\"prompt\": ...}, {\"prompt_ids\": [...]} or "
+                     "{\"messages\": [...]} per line, .txt with one prompt per line, or - for "
+                     "standard input; may be given several times")
+      ->type_name("FILE")
+      ->group(kPromptGroup);
+  command.add_flag("--chat", chat, "Put each prompt into the model's chat template")
+      ->group(kPromptGroup);
+  command.add_flag("--special-tokens,!--no-special-tokens", special_tokens,
+                   "Add BOS and EOS as the model's own files say [default: yes]")
+      ->group(kPromptGroup);
+  command.add_flag("--skip-bad-lines", skip_bad_lines,
+                   "Report bad lines on standard error and go on")
+      ->group(kPromptGroup);
+}
+
+void BatchOptions::add_to(CLI::App& command) {
+  command.add_option("--method", method,
+                     "packed: prompts one after the other, no padding; packed-rows: rows as long "
+                     "as the longest prompt, under a dense mask; padded: one prompt per row")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group(kBatchGroup);
+  command.add_option("--packing", packing, "best-fit-decreasing or first-fit-decreasing")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group(kBatchGroup);
+  command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str()
+      ->group(kBatchGroup);
+  command.add_option("--token-budget", token_budget,
+                     "Most tokens of one prefill forward, padding included [default: from free "
+                     "memory, at most 4096, at least the longest prompt]")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->group(kBatchGroup);
+}
+
+void SamplingOptions::add_to(CLI::App& command) {
+  command.add_option("-n,--max-new-tokens", max_new_tokens, "Most tokens to generate per prompt")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--temperature", sampling.temperature,
+                     "0: the most likely token; higher: more varied")
+      ->type_name("T")
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--top-k", sampling.top_k, "Draw from the K most likely tokens; 0: all")
+      ->type_name("K")
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--top-p", sampling.top_p,
+                     "Draw from the fewest tokens that hold probability P")
+      ->type_name("P")
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--min-p", sampling.min_p,
+                     "Draw from tokens at least P times as likely as the likeliest")
+      ->type_name("P")
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--repetition-penalty", sampling.repetition_penalty,
+                     "Above 1: tokens seen before become less likely")
+      ->type_name("X")
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--seed", sampling.seed, "Of the random numbers; each prompt has its own stream")
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(kSamplingGroup);
+  command.add_option("--stop", stop, "Stop before this text; may be given several times")
+      ->type_name("TEXT")
+      ->group(kSamplingGroup);
+  command.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end-of-sequence tokens")
+      ->group(kSamplingGroup);
+}
+
+}  // namespace prepack::cli

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "prepack/sampler.h"
+
+namespace prepack::cli {
+
+// What the commands share. Each struct is one group of options; `add_to` declares them, with their
+// defaults and units, in one place.
+
+struct ModelOptions {
+  std::string folder;  // empty: the default model
+  std::string dtype = "auto";
+  std::string device = "auto";
+  int threads = 0;
+  std::string memory_limit = "auto";
+
+  void add_to(CLI::App& command);
+};
+
+struct PromptOptions {
+  std::vector<std::string> prompts;
+  std::vector<std::string> files;
+  bool chat = false;
+  bool special_tokens = true;
+  bool skip_bad_lines = false;
+
+  void add_to(CLI::App& command);
+};
+
+struct BatchOptions {
+  std::string method = "packed";
+  std::string packing = "best-fit-decreasing";
+  int64_t batch_size = 32;
+  int64_t token_budget = 0;  // 0: chosen from the machine
+
+  void add_to(CLI::App& command);
+};
+
+struct SamplingOptions {
+  int64_t max_new_tokens = 128;
+  SamplingParams sampling;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+
+  void add_to(CLI::App& command);
+};
+
+}  // namespace prepack::cli

@@ -1,0 +1,173 @@
+#include <ATen/ops/cat.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/byte_size.h"
+#include "cli/commands.h"
+#include "cli/job.h"
+#include "cli/logits_file.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "prepack/decode.h"
+#include "prepack/device.h"
+#include "runtime/stopwatch.h"
+
+namespace prepack::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  PromptOptions prompts;
+  BatchOptions batch;
+  std::string logits_file;
+  int repeat = 1;
+  bool json = false;
+};
+
+/// Draws the first token of every prompt, greedily: the end of the time to first token.
+void sample_first_tokens(const Job& job, BatchRange range, at::Tensor logits) {
+  std::vector<Sampler> samplers;
+  for (size_t i = range.begin; i < range.end; ++i) {
+    samplers.emplace_back(SamplingParams{}, i, job.prompts[i].ids);
+  }
+  std::vector<Sampler*> pointers;
+  for (auto& sampler : samplers) pointers.push_back(&sampler);
+  sample_rows(logits, pointers);
+}
+
+/// One prefill of all prompts, batch by batch.
+/// @param logits  if given, the next-token logits of each batch are added to it
+RunStats prefill_all(const Job& job, const Model& model, std::vector<at::Tensor>* logits,
+                     const std::function<void(size_t)>& on_batch) {
+  RunStats stats;
+  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
+    const auto prompts = batch_prompts(job, range);
+    int64_t capacity = 0;
+    for (const auto& prompt : prompts) {
+      capacity = std::max(capacity, static_cast<int64_t>(prompt.size()));
+    }
+    const Stopwatch stopwatch;
+    const auto state = prefill(model, prompts, job.prefill, capacity, &stats);
+    sample_first_tokens(job, range, state.logits);
+    stats.ttft_s += stopwatch.seconds();
+    if (logits != nullptr) logits->push_back(state.logits.cpu());
+    on_batch(range.end - range.begin);
+  }
+  return stats;
+}
+
+struct Measurements {
+  double load_s = 0;
+  std::vector<double> prefill_s;
+  std::vector<double> ttft_s;
+  RunStats counts;  // of one repetition
+};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+void print_json(const Job& job, const Measurements& measured) {
+  nlohmann::ordered_json json{
+      {"load_s", measured.load_s},
+      {"prefill_s", measured.prefill_s},
+      {"ttft_s", measured.ttft_s},
+      {"num_prompts", measured.counts.num_prompts},
+      {"prompt_tokens", measured.counts.prompt_tokens},
+      {"computed_tokens", measured.counts.computed_tokens},
+      {"num_rows", measured.counts.num_rows},
+      {"num_forwards", measured.counts.num_forwards},
+      {"token_budget", job.prefill.token_budget},
+      {"batch_size", job.batch_size},
+      {"peak_rss_bytes", peak_resident_memory()},
+      {"predicted_peak_bytes", job.memory.total()},
+      {"method", to_string(job.prefill.method)},
+      {"dtype", to_string(job.dtype)},
+      {"device", job.device.str()},
+      {"threads", job.threads},
+  };
+  if (job.device.is_cuda()) json["peak_device_bytes"] = peak_device_memory(job.device);
+  write_standard_output(json.dump() + "\n");
+}
+
+void print_table(const Job& job, const Measurements& measured) {
+  const auto& counts = measured.counts;
+  const double prefill_s = median(measured.prefill_s);
+  write_standard_output(fmt::format(
+      "method            {} on {}, {}, {} threads\n"
+      "prompts           {} in batches of at most {}\n"
+      "prompt tokens     {}\n"
+      "computed tokens   {} (packing efficiency {:.1f} %)\n"
+      "rows              {} in {} forwards of at most {} tokens\n"
+      "load              {:.3f} s\n"
+      "prefill           {:.3f} s (median of {}), {:.0f} prompt tokens/s\n"
+      "first token       {:.3f} s (median of {})\n"
+      "peak memory       {} ({} predicted)\n",
+      to_string(job.prefill.method), job.device.str(), to_string(job.dtype), job.threads,
+      counts.num_prompts, job.batch_size, counts.prompt_tokens, counts.computed_tokens,
+      100.0 * static_cast<double>(counts.prompt_tokens) /
+          static_cast<double>(counts.computed_tokens),
+      counts.num_rows, counts.num_forwards, job.prefill.token_budget, measured.load_s, prefill_s,
+      measured.prefill_s.size(), static_cast<double>(counts.prompt_tokens) / prefill_s,
+      median(measured.ttft_s), measured.ttft_s.size(), format_bytes(peak_resident_memory()),
+      format_bytes(job.memory.total())));
+}
+
+void run(const Options& options) {
+  const auto job = prepare_job(options.model, options.prompts, options.batch, std::nullopt);
+  require_memory(job);
+  Measurements measured;
+  const Stopwatch load_time;
+  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  measured.load_s = load_time.seconds();
+
+  std::vector<at::Tensor> logits;
+  {
+    ProgressBar progress("prompts",
+                         options.repeat * static_cast<int64_t>(job.prompts.size()));
+    int64_t done = 0;
+    for (int i = 0; i < options.repeat; ++i) {
+      auto* wanted = i == 0 && !options.logits_file.empty() ? &logits : nullptr;
+      measured.counts = prefill_all(job, model, wanted, [&](size_t num_prompts) {
+        progress.update(done += static_cast<int64_t>(num_prompts));
+      });
+      measured.prefill_s.push_back(measured.counts.prefill_s);
+      measured.ttft_s.push_back(measured.counts.ttft_s);
+    }
+  }
+  if (!logits.empty()) save_logits(options.logits_file, at::cat(logits));
+  if (options.json) {
+    print_json(job, measured);
+  } else {
+    print_table(job, measured);
+  }
+}
+
+}  // namespace
+
+void add_prefill_command(CLI::App& app) {
+  auto* command = app.add_subcommand(
+      "prefill", "Run prefill alone; print times, tokens, packing efficiency and peak memory");
+  const auto options = std::make_shared<Options>();
+  options->model.add_to(*command);
+  options->prompts.add_to(*command);
+  options->batch.add_to(*command);
+  command
+      ->add_option("--save-logits", options->logits_file,
+                   "Write the next-token logits [num_prompts, vocab_size] in float32, in the "
+                   "caller's order, as \"logits\" of a safetensors file")
+      ->type_name("FILE");
+  command->add_option("--repeat", options->repeat, "How often to run")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print one JSON object; times are in seconds");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace prepack::cli

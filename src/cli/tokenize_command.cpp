@@ -1,0 +1,57 @@
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include <ATen/Parallel.h>
+
+#include "cli/commands.h"
+#include "cli/job.h"
+#include "cli/output.h"
+
+namespace prepack::cli {
+namespace {
+
+struct Options {
+  std::string folder;
+  int threads = 0;
+  PromptOptions prompts;
+  bool pieces = false;
+};
+
+void run(const Options& options) {
+  const auto folder = resolve_model_folder(options.folder);
+  const auto tokenizer = load_tokenizer(folder);
+  const int threads = options.threads > 0 ? options.threads : at::get_num_threads();
+  for (const auto& prompt :
+       prepare_prompts(options.prompts, folder, *tokenizer, threads, /*config=*/nullptr)) {
+    nlohmann::json line = nlohmann::json::array();
+    for (TokenId id : prompt.ids) {
+      if (options.pieces) {
+        line.push_back(tokenizer->piece(id));
+      } else {
+        line.push_back(id);
+      }
+    }
+    write_standard_output(
+        line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+}
+
+}  // namespace
+
+void add_tokenize_command(CLI::App& app) {
+  auto* command = app.add_subcommand("tokenize", "Print the token ids of each prompt");
+  const auto options = std::make_shared<Options>();
+  command->add_option("-m,--model", options->folder,
+                      "Folder that holds a tokenizer [default: the default model]")
+      ->type_name("DIR")
+      ->group("Model");
+  command->add_option("--threads", options->threads, "CPU threads [default: one per core]")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096))
+      ->group("Model");
+  options->prompts.add_to(*command);
+  command->add_flag("--pieces", options->pieces, "Print the text of each token instead");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace prepack::cli

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+
+namespace prepack {
+
+/// What the library asks of CUDA, as a table of functions, because it is not linked to CUDA: the
+/// table is in a shared library of its own, libprepack_cuda, that is loaded when a GPU is used.
+struct CudaHalf {
+  int (*device_count)();
+  void (*synchronize)(c10::DeviceIndex device);
+  int64_t (*free_memory)(c10::DeviceIndex device);
+  int64_t (*peak_memory)(c10::DeviceIndex device);
+};
+
+/// Loads libprepack_cuda, once. nullptr where it was not built or cannot be loaded.
+const CudaHalf* load_cuda_half();
+
+}  // namespace prepack

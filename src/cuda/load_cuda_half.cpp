@@ -1,0 +1,19 @@
+#include <dlfcn.h>
+
+#include "cuda/cuda_half.h"
+
+namespace prepack {
+
+const CudaHalf* load_cuda_half() {
+  static const CudaHalf* const half = []() -> const CudaHalf* {
+    // RTLD_GLOBAL: LibTorch's own CUDA library registers its kernels with the CPU half by symbols.
+    void* library = dlopen("libprepack_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+    if (library == nullptr) return nullptr;
+    using Entry = const CudaHalf* (*)();
+    const auto entry = reinterpret_cast<Entry>(dlsym(library, "prepack_cuda_half"));
+    return entry == nullptr ? nullptr : entry();
+  }();
+  return half;
+}
+
+}  // namespace prepack

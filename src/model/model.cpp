@@ -1,0 +1,41 @@
+#include "prepack/model.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/cpu/Utils.h>
+#include <ATen/ops/embedding.h>
+
+#include <utility>
+
+#include "model/decoder.h"
+#include "model/scalar_type.h"
+
+namespace prepack {
+
+DType default_dtype(const ModelConfig& config, at::Device device) {
+  if (!device.is_cpu() || config.dtype == DType::kFloat32) return config.dtype;
+  const auto* needed = config.dtype == DType::kBFloat16 ? "avx512_bf16" : "avx512_fp16";
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  const auto found = capabilities.find(needed);
+  return found != capabilities.end() && found->second.toBool() ? config.dtype : DType::kFloat32;
+}
+
+Model::Model(ModelConfig config, DType dtype, at::Device device,
+             std::shared_ptr<const Decoder> decoder)
+    : config_(std::move(config)), dtype_(dtype), device_(device), decoder_(std::move(decoder)) {}
+
+at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
+  const at::NoGradGuard no_grad;
+  auto hidden = at::embedding(decoder_->embed_tokens, input.input_ids);
+  const auto rope = decoder_->rope.table(input.position_ids, to_scalar_type(dtype_));
+  for (size_t i = 0; i < decoder_->layers.size(); ++i) {
+    run_layer(decoder_->layers[i], static_cast<int64_t>(i), config_, input, rope, cache, hidden);
+  }
+  return decoder_->norm(hidden);
+}
+
+at::Tensor Model::compute_logits(const at::Tensor& hidden) const {
+  const at::NoGradGuard no_grad;
+  return decoder_->lm_head(hidden).to(at::kFloat);
+}
+
+}  // namespace prepack

@@ -1,0 +1,107 @@
+#include "prepack/model_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "model/config_reader.h"
+#include "model/families/llama.h"
+#include "prepack/error.h"
+#include "weights/json.h"
+
+namespace prepack {
+namespace {
+
+/// A model family, by the names that config.json gives it.
+struct Family {
+  std::string_view architecture;
+  std::string_view model_type;
+  ModelConfig (*read_config)(const ConfigReader& config);
+};
+
+constexpr std::array kFamilies = {
+    Family{"LlamaForCausalLM", "llama", read_llama_config},
+};
+
+const Family& find_family(const ConfigReader& config) {
+  const auto architectures = config.strings("architectures");
+  const auto model_type = config.string("model_type", "");
+  for (const auto& family : kFamilies) {
+    // Some configs name their model_type only.
+    if (architectures.empty() ? family.model_type == model_type
+                              : std::find(architectures.begin(), architectures.end(),
+                                          family.architecture) != architectures.end()) {
+      return family;
+    }
+  }
+  std::vector<std::string_view> supported;
+  for (const auto& family : kFamilies) supported.push_back(family.architecture);
+  const auto got = !architectures.empty() ? printable(architectures.front())
+                   : !model_type.empty()  ? "model_type " + printable(model_type)
+                                          : "none";
+  config.fail("architectures",
+              fmt::format("expected {}, got {}", fmt::join(supported, " or "), got));
+}
+
+/// nullopt if the key is absent or null. An id outside the vocabulary could never be generated, nor
+/// looked up in the embedding: it means that config and vocabulary do not belong together.
+std::optional<std::vector<TokenId>> read_token_ids(const ConfigReader& config, const char* key,
+                                                   int64_t vocab_size) {
+  const auto ids = config.integers(key, {0, vocab_size - 1});
+  if (!ids) return std::nullopt;
+  return std::vector<TokenId>(ids->begin(), ids->end());
+}
+
+ModelConfig read_model_config(const nlohmann::json& json, const std::string& source) {
+  const ConfigReader config(json, source);
+  ModelConfig result = find_family(config).read_config(config);
+  result.dtype = config.dtype(config.has("dtype") ? "dtype" : "torch_dtype", DType::kFloat32);
+  if (config.has("bos_token_id")) {
+    result.bos_token_id =
+        static_cast<TokenId>(config.integer("bos_token_id", {0, result.vocab_size - 1}));
+  }
+  result.eos_token_ids =
+      read_token_ids(config, "eos_token_id", result.vocab_size).value_or(std::vector<TokenId>{});
+  return result;
+}
+
+}  // namespace
+
+int64_t ModelConfig::num_parameters() const {
+  const int64_t query_size = num_heads * head_dim;
+  const int64_t kv_size = num_kv_heads * head_dim;
+  int64_t attention = 2 * hidden_size * (query_size + kv_size);  // q and o, k and v
+  if (qkv_bias) attention += query_size + 2 * kv_size;
+  if (attention_output_bias) attention += hidden_size;
+  int64_t mlp = 3 * hidden_size * intermediate_size;  // gate, up, down
+  if (mlp_bias) mlp += 2 * intermediate_size + hidden_size;
+  const int64_t norms = 2 * hidden_size;
+  const int64_t embeddings = (tie_word_embeddings ? 1 : 2) * vocab_size * hidden_size;
+  return embeddings + num_layers * (attention + mlp + norms) + hidden_size;
+}
+
+ModelConfig parse_model_config(std::string_view json_text, const std::string& source) {
+  return read_model_config(parse_json(json_text, source), source);
+}
+
+ModelConfig load_model_config(const std::filesystem::path& folder) {
+  const auto path = folder / "config.json";
+  ModelConfig result = read_model_config(read_json_file(path), path.string());
+
+  const auto generation_path = folder / "generation_config.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(generation_path, ignored)) return result;
+  const auto json = read_json_file(generation_path);
+  const ConfigReader generation(json, generation_path.string());
+  if (auto ids = read_token_ids(generation, "eos_token_id", result.vocab_size)) {
+    result.eos_token_ids = std::move(*ids);
+  }
+  return result;
+}
+
+}  // namespace prepack

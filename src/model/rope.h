@@ -1,0 +1,38 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "prepack/model_config.h"
+
+namespace prepack {
+
+/// Angle by which each pair of a head's dimensions turns per position, after scaling.
+/// @return [head_dim / 2]
+std::vector<float> rope_frequencies(const RopeConfig& config, int64_t head_dim);
+
+/// Cosines and sines of one forward's positions, shared by all layers.
+struct RopeTable {
+  at::Tensor cos;  // [num_tokens, 1, head_dim / 2]
+  at::Tensor sin;  // [num_tokens, 1, head_dim / 2]
+};
+
+/// Rotary position embedding, with dimension i of a head paired with i + head_dim / 2.
+/// Ref: Su et al. (arXiv:2104.09864); transformers apply_rotary_pos_emb.
+class Rope {
+ public:
+  Rope(const RopeConfig& config, int64_t head_dim, at::Device device);
+
+  /// @param position_ids  [num_tokens]
+  RopeTable table(const at::Tensor& position_ids, at::ScalarType dtype) const;
+
+ private:
+  at::Tensor frequencies_;  // [head_dim / 2] float32
+};
+
+/// Turns every head of every token by its position.
+/// @param heads  [num_tokens, num_heads, head_dim]
+at::Tensor apply_rope(const at::Tensor& heads, const RopeTable& table);
+
+}  // namespace prepack

@@ -1,0 +1,95 @@
+#include "prepack/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "prepack/error.h"
+#include "runtime/stop_text.h"
+
+namespace prepack {
+namespace {
+
+/// The text of one sequence while its tokens arrive.
+struct TextInProgress {
+  StreamDecoder decoder;
+  StopText stop;
+  std::string text;
+};
+
+int64_t allowed_new_tokens(const ModelConfig& config, const GenerationRequest& request) {
+  const auto prompt_len = static_cast<int64_t>(request.prompt_ids.size());
+  // The last token drawn takes no position, so a prompt of full length may still have one.
+  return std::min(request.max_new_tokens, config.max_position_embeddings - prompt_len + 1);
+}
+
+void check_request(const ModelConfig& config, const GenerationRequest& request, size_t index) {
+  if (const auto defect = find_prompt_defect(config, request.prompt_ids)) {
+    throw InvalidArgument(fmt::format("prompt {} {}", index, *defect));
+  }
+  if (request.max_new_tokens < 1) {
+    throw InvalidArgument(fmt::format("prompt {}: max_new_tokens: expected at least 1, got {}",
+                                      index, request.max_new_tokens));
+  }
+}
+
+}  // namespace
+
+int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequest> requests) {
+  int64_t capacity = 0;
+  for (const auto& request : requests) {
+    capacity = std::max(capacity, static_cast<int64_t>(request.prompt_ids.size()) +
+                                      allowed_new_tokens(config, request) - 1);
+  }
+  return capacity;
+}
+
+std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,
+                                       std::span<const GenerationRequest> requests,
+                                       const PrefillOptions& options, const TextObserver& observer,
+                                       RunStats* stats) {
+  const auto& config = model.config();
+  std::vector<TokenIds> prompts;
+  std::vector<DecodeRequest> decode_requests;
+  std::vector<TextInProgress> texts;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto& request = requests[i];
+    check_request(config, request, i);
+    prompts.push_back(request.prompt_ids);
+    decode_requests.push_back({
+        .sampler = Sampler(request.sampling, request.random_stream, request.prompt_ids),
+        .max_new_tokens = allowed_new_tokens(config, request),
+        .stop_ids = request.ignore_eos ? std::vector<TokenId>{} : config.eos_token_ids,
+    });
+    texts.push_back({StreamDecoder(tokenizer), StopText(request.stop), ""});
+  }
+
+  const auto emit = [&](int64_t sequence, const std::string& piece) {
+    texts[sequence].text += piece;
+    if (observer && !piece.empty()) observer(sequence, piece);
+  };
+  const auto on_token = [&](int64_t sequence, TokenId token) {
+    auto& text = texts[sequence];
+    emit(sequence, text.stop.push(text.decoder.push(token)));
+    return !text.stop.found();
+  };
+  RunStats run;
+  auto state = prefill(model, prompts, options, cache_capacity(config, requests), &run);
+  auto decoded = decode(model, std::move(state), decode_requests, on_token, &run);
+  run.ttft_s += run.prefill_s;
+
+  std::vector<GenerationResult> results;
+  for (size_t i = 0; i < decoded.size(); ++i) {
+    auto& text = texts[i];
+    const auto sequence = static_cast<int64_t>(i);
+    emit(sequence, text.stop.push(text.decoder.finish()));
+    if (text.stop.found()) decoded[i].finish_reason = FinishReason::kStop;
+    emit(sequence, text.stop.finish());
+    results.push_back({std::move(decoded[i].token_ids), std::move(text.text),
+                       decoded[i].finish_reason});
+  }
+  if (stats != nullptr) *stats += run;
+  return results;
+}
+
+}  // namespace prepack

@@ -1,0 +1,54 @@
+#include "prepack/memory.h"
+
+#include <algorithm>
+
+#include "prepack/kv_cache.h"
+
+namespace prepack {
+namespace {
+
+constexpr int64_t kMostUsefulTokens = 4096;
+constexpr int64_t kFewestTokens = 256;
+
+// Resident size of the program before it does anything, measured, and the tokenizer's tables.
+constexpr int64_t kLibraryBytes = int64_t{160} << 20;
+constexpr int64_t kTokenizerBytesPerEntry = 400;
+
+// A dense mask is made in bool and turned into float32 by LibTorch's kernel.
+constexpr int64_t kBytesPerMaskElement = 5;
+
+}  // namespace
+
+int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, int64_t row_len) {
+  const int64_t query_size = config.num_heads * config.head_dim;
+  const int64_t key_size = config.num_kv_heads * config.head_dim;
+  // Residual stream and normed input; projections, their rotated copies and the half that a
+  // rotation multiplies; the attention's output, and its kernel's own.
+  const int64_t attention = 2 * config.hidden_size + 4 * query_size + query_size / 2 + 3 * key_size;
+  // Residual stream, normed input and output; gate and up.
+  const int64_t mlp = 3 * config.hidden_size + 2 * config.intermediate_size;
+  return std::max(attention, mlp) * element_size(dtype) + row_len * kBytesPerMaskElement;
+}
+
+MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, const BatchShape& shape) {
+  const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
+  return {
+      .weights = config.num_parameters() * element_size(dtype),
+      .cache = KvCache::num_bytes(config, shape.num_prompts, shape.cache_capacity, dtype),
+      .activations = shape.max_forward_tokens * activation_bytes_per_token(config, dtype, 0) +
+                     shape.max_mask_elements * kBytesPerMaskElement,
+      // Of all prompts, and of the forward that is adding to them.
+      .logits = 2 * shape.num_prompts * vocabulary_row,
+      .libraries = kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
+  };
+}
+
+int64_t default_token_budget(const ModelConfig& config, DType dtype, PrefillMethod method,
+                             int64_t longest_prompt, int64_t free_bytes) {
+  const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest_prompt;
+  const int64_t room =
+      std::max<int64_t>(free_bytes, 0) / 2 / activation_bytes_per_token(config, dtype, row_len);
+  return std::max(longest_prompt, std::clamp(room, kFewestTokens, kMostUsefulTokens));
+}
+
+}  // namespace prepack

@@ -1,0 +1,129 @@
+#include "prepack/prefill.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "prepack/device.h"
+#include "prepack/error.h"
+#include "prepack/packed_batch.h"
+#include "runtime/stopwatch.h"
+
+namespace prepack {
+namespace {
+
+BatchLayout layout_for(PrefillMethod method) {
+  switch (method) {
+    case PrefillMethod::kPacked:
+      return BatchLayout::kFlat;
+    case PrefillMethod::kPackedRows:
+      return BatchLayout::kRows;
+    case PrefillMethod::kPadded:
+      break;
+  }
+  return BatchLayout::kLeftPaddedRows;
+}
+
+AttentionSpec attention_for(PrefillMethod method, const PackedBatch& batch, at::Device device) {
+  if (method == PrefillMethod::kPacked) return VarlenAttention{batch.cu_seqlens, batch.max_seqlen};
+  return MaskedAttention{independent_mask(batch.segment_ids.to(device))};
+}
+
+/// Where each prompt token of the batch belongs in the cache, computed once for all layers.
+CacheSlots unpack_slots(const PackedBatch& batch, int64_t capacity, at::Device device) {
+  const int64_t num_tokens = batch.num_prompt_tokens();
+  auto tokens = at::empty({num_tokens}, at::kLong);
+  auto slots = at::empty({num_tokens}, at::kLong);
+  auto* token = tokens.data_ptr<int64_t>();
+  auto* slot = slots.data_ptr<int64_t>();
+  for (const auto& segment : batch.segments) {
+    for (int64_t position = 0; position < segment.length; ++position) {
+      *token++ = batch.first_token(segment) + position;
+      *slot++ = segment.sequence * capacity + position;
+    }
+  }
+  const bool has_padding = num_tokens != batch.input_ids.numel();
+  return {has_padding ? tokens.to(device) : at::Tensor(), slots.to(device)};
+}
+
+/// One packed forward: fills the prompts' cache rows and their next-token logits.
+void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod method,
+                 DecodeState& state) {
+  const auto device = model.device();
+  const ForwardInput input{
+      .input_ids = batch.input_ids.flatten().to(device),
+      .position_ids = batch.position_ids.flatten().to(device),
+      .attention = attention_for(method, batch, device),
+      .cache_slots = unpack_slots(batch, state.cache.capacity(), device),
+  };
+  const auto hidden = model.forward(input, state.cache);
+
+  const auto num_segments = static_cast<int64_t>(batch.segments.size());
+  auto last_tokens = at::empty({num_segments}, at::kLong);
+  auto sequences = at::empty({num_segments}, at::kLong);
+  for (int64_t s = 0; s < num_segments; ++s) {
+    const auto& segment = batch.segments[s];
+    last_tokens.data_ptr<int64_t>()[s] = batch.first_token(segment) + segment.length - 1;
+    sequences.data_ptr<int64_t>()[s] = segment.sequence;
+  }
+  const auto logits = model.compute_logits(hidden.index_select(0, last_tokens.to(device)));
+  state.logits.index_copy_(0, sequences.to(device), logits);
+}
+
+}  // namespace
+
+std::optional<std::string> find_prompt_defect(const ModelConfig& config, const TokenIds& prompt) {
+  if (prompt.empty()) return "is empty";
+  if (static_cast<int64_t>(prompt.size()) > config.max_position_embeddings) {
+    return fmt::format("has {} tokens, more than the model's max_position_embeddings of {}",
+                       prompt.size(), config.max_position_embeddings);
+  }
+  for (TokenId id : prompt) {
+    if (id < 0 || id >= config.vocab_size) {
+      return fmt::format("has token id {}, outside the vocabulary of {}", id, config.vocab_size);
+    }
+  }
+  return std::nullopt;
+}
+
+DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
+                    const PrefillOptions& options, int64_t cache_capacity, RunStats* stats) {
+  const Stopwatch stopwatch;
+  const auto& config = model.config();
+  std::vector<int64_t> lengths;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    if (const auto defect = find_prompt_defect(config, prompts[i])) {
+      throw InvalidArgument(fmt::format("prompt {} {}", i, *defect));
+    }
+    lengths.push_back(static_cast<int64_t>(prompts[i].size()));
+    if (lengths.back() > cache_capacity) {
+      throw InvalidArgument(fmt::format("prompt {} has {} tokens, more than the cache capacity of {}",
+                                        i, lengths.back(), cache_capacity));
+    }
+  }
+  const auto plan = plan_prefill(lengths, options);
+  const auto num_prompts = static_cast<int64_t>(prompts.size());
+  DecodeState state{
+      .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()),
+      .lengths = lengths,
+      .logits = at::empty({num_prompts, config.vocab_size},
+                          at::TensorOptions().dtype(at::kFloat).device(model.device())),
+  };
+  for (const auto& forward : plan.forwards) {
+    run_forward(model, make_packed_batch(prompts, forward.bins, layout_for(options.method)),
+                options.method, state);
+  }
+  synchronize(model.device());
+  if (stats != nullptr) {
+    stats->prefill_s += stopwatch.seconds();
+    stats->num_prompts += num_prompts;
+    stats->prompt_tokens += plan.prompt_tokens;
+    stats->computed_tokens += plan.computed_tokens;
+    stats->num_rows += plan.num_rows;
+    stats->num_forwards += static_cast<int64_t>(plan.forwards.size());
+  }
+  return state;
+}
+
+}  // namespace prepack

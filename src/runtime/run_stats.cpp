@@ -1,0 +1,19 @@
+#include "prepack/run_stats.h"
+
+namespace prepack {
+
+RunStats& RunStats::operator+=(const RunStats& other) {
+  prefill_s += other.prefill_s;
+  ttft_s += other.ttft_s;
+  decode_s += other.decode_s;
+  num_prompts += other.num_prompts;
+  prompt_tokens += other.prompt_tokens;
+  computed_tokens += other.computed_tokens;
+  num_rows += other.num_rows;
+  num_forwards += other.num_forwards;
+  generated_tokens += other.generated_tokens;
+  decode_steps += other.decode_steps;
+  return *this;
+}
+
+}  // namespace prepack

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "weights/mapped_file.h"
+#include "weights/safetensors.h"
+
+namespace prepack {
+
+/// One tensor of a checkpoint, where it lies on disk.
+struct StoredTensor {
+  TensorInfo info;
+  std::shared_ptr<const MappedFile> file;  // keeps `bytes` valid
+
+  std::span<const std::byte> bytes() const {
+    return file->bytes().subspan(info.begin, info.end - info.begin);
+  }
+};
+
+/// The tensors of a model by name. Opening one reads the headers only.
+class Checkpoint {
+ public:
+  using Tensors = std::map<std::string, StoredTensor, std::less<>>;
+
+  /// Opens a model folder: model.safetensors, else the shards of model.safetensors.index.json.
+  /// @throws LoadError naming what is missing or corrupt; for a folder that holds PyTorch's older
+  ///         format only, with the command that converts it
+  static Checkpoint open_folder(const std::filesystem::path& folder);
+
+  /// Opens one safetensors file.
+  static Checkpoint open_file(const std::filesystem::path& path);
+
+  const Tensors& tensors() const { return tensors_; }
+
+  /// nullptr if there is none of that name.
+  const StoredTensor* find(std::string_view name) const;
+
+  /// The file, or the index of the files, that says what tensors there are.
+  const std::filesystem::path& source() const { return source_; }
+
+ private:
+  Checkpoint() = default;
+  static Checkpoint open_index(const std::filesystem::path& index_path);
+
+  Tensors tensors_;
+  std::filesystem::path source_;
+};
+
+}  // namespace prepack

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "weights/checkpoint.h"
+
+namespace prepack {
+
+/// A stored tensor without a copy: it reads the mapped file, and keeps the mapping alive. Data that
+/// is not aligned to its element size is copied. Never write to the result: the mapping is read
+/// only.
+/// @throws LoadError if LibTorch cannot hold the stored dtype
+at::Tensor view_tensor(const StoredTensor& stored);
+
+}  // namespace prepack

@@ -1,0 +1,281 @@
+// The ladder: each step from one operator to whole texts, compared with what transformers computes.
+
+#include <algorithm>
+#include <numeric>
+
+#include "model/decoder.h"
+#include "prepack/attention.h"
+#include "prepack/decode.h"
+#include "prepack/prefill.h"
+#include "support/all_close.h"
+#include "support/catch.h"
+#include "support/random.h"
+#include "support/reference.h"
+#include "support/tiny_model.h"
+#include "support/tolerances.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/tensor.h>
+
+namespace prepack {
+namespace {
+
+using testing::AllClose;
+using testing::Reference;
+using testing::tolerance;
+
+const auto kTolerance = tolerance(DType::kFloat32);
+
+/// Largest magnitude of a reference tensor: tolerances of values far from 1 grow with it.
+double scale_of(const at::Tensor& tensor) {
+  return std::max(1.0, tensor.abs().max().item<double>());
+}
+
+AllClose close(const at::Tensor& expected, double tolerance) {
+  return AllClose(expected, tolerance * scale_of(expected));
+}
+
+// The first layer's parts, with the weights that the test itself picks by their names.
+
+std::string layer_name(const std::string& part) { return "model.layers.0." + part; }
+
+RmsNorm read_norm(const Reference& reference, const std::string& part) {
+  return {testing::read_weight(reference, layer_name(part + ".weight")),
+          load_model_config(reference.model_folder).rms_norm_eps};
+}
+
+Linear read_linear(const Reference& reference, const std::string& part) {
+  return {testing::read_weight(reference, layer_name(part + ".weight")),
+          testing::find_weight(reference, layer_name(part + ".bias"))};
+}
+
+DecoderLayer read_first_layer(const Reference& reference) {
+  return {
+      .input_layernorm = read_norm(reference, "input_layernorm"),
+      .self_attn = {.q_proj = read_linear(reference, "self_attn.q_proj"),
+                    .k_proj = read_linear(reference, "self_attn.k_proj"),
+                    .v_proj = read_linear(reference, "self_attn.v_proj"),
+                    .o_proj = read_linear(reference, "self_attn.o_proj")},
+      .post_attention_layernorm = read_norm(reference, "post_attention_layernorm"),
+      .mlp = {.gate_proj = read_linear(reference, "mlp.gate_proj"),
+              .up_proj = read_linear(reference, "mlp.up_proj"),
+              .down_proj = read_linear(reference, "mlp.down_proj")},
+  };
+}
+
+/// One prompt alone, as a packed forward.
+ForwardInput forward_input(const TokenIds& prompt) {
+  const auto length = static_cast<int64_t>(prompt.size());
+  const auto places = at::arange(length, at::kLong);
+  return {
+      .input_ids = at::tensor(at::ArrayRef<TokenId>(prompt), at::kLong),
+      .position_ids = places,
+      .attention = VarlenAttention{{0, static_cast<int32_t>(length)}, length},
+      .cache_slots = {.tokens = {}, .slots = places},
+  };
+}
+
+RopeTable rope_table(const ModelConfig& config, int64_t length) {
+  return Rope(config.rope, config.head_dim, at::kCPU)
+      .table(at::arange(length, at::kLong), at::kFloat);
+}
+
+// The rungs, each given what the reference had before it.
+
+void check_rms_norm(const Reference& reference) {
+  INFO(reference.model_folder);
+  const auto norm = read_norm(reference, "input_layernorm");
+  CHECK_THAT(norm(reference["embeddings"]), close(reference["normed"], kTolerance.op));
+}
+
+void check_rope(const Reference& reference) {
+  INFO(reference.model_folder);
+  const auto config = load_model_config(reference.model_folder);
+  const auto normed = reference["normed"];
+  const auto table = rope_table(config, normed.size(0));
+  for (const auto& [projection, name, num_heads] :
+       {std::tuple{"self_attn.q_proj", "queries", config.num_heads},
+        {"self_attn.k_proj", "keys", config.num_kv_heads}}) {
+    INFO(name);
+    const auto heads = read_linear(reference, projection)(normed).view(
+        {normed.size(0), num_heads, config.head_dim});
+    CHECK_THAT(apply_rope(heads, table), close(reference[name], kTolerance.layer));
+  }
+}
+
+void check_attention(const Reference& reference) {
+  INFO(reference.model_folder);
+  const auto queries = reference["queries"];
+  const auto keys = reference["keys"];
+  const auto values = reference["values"].view(keys.sizes());
+  const auto length = queries.size(0);
+  const auto expected = reference["attended"].view(queries.sizes());
+  CHECK_THAT(attend(queries, keys, values,
+                    VarlenAttention{{0, static_cast<int32_t>(length)}, length}),
+             close(expected, kTolerance.op));
+  const auto places = at::arange(length, at::kLong);
+  const auto causal = places.unsqueeze(0).le(places.unsqueeze(1)).view({1, 1, length, length});
+  CHECK_THAT(attend(queries, keys, values, MaskedAttention{causal}),
+             close(expected, kTolerance.op));
+  const CacheAttention last{1, length, causal.narrow(2, length - 1, 1)};
+  CHECK_THAT(attend(queries.narrow(0, length - 1, 1), keys.unsqueeze(0), values.unsqueeze(0), last),
+             close(expected.narrow(0, length - 1, 1), kTolerance.op));
+}
+
+void check_layer(const Reference& reference) {
+  INFO(reference.model_folder);
+  auto config = load_model_config(reference.model_folder);
+  config.num_layers = 1;
+  const auto input = forward_input(reference.longest_prompt());
+  const auto length = input.input_ids.size(0);
+  KvCache cache(config, 1, length, DType::kFloat32, at::kCPU);
+  auto hidden = reference["embeddings"].clone();
+  run_layer(read_first_layer(reference), 0, config, input, rope_table(config, length), cache,
+            hidden);
+  CHECK_THAT(hidden, close(reference["layer_output"], kTolerance.layer));
+  CHECK_THAT(cache.keys(0, 1, length)[0], close(reference["keys"], kTolerance.layer));
+  CHECK_THAT(cache.values(0, 1, length)[0].flatten(1),
+             close(reference["values"], kTolerance.layer));
+}
+
+void check_hidden(const Reference& reference) {
+  INFO(reference.model_folder);
+  const auto& model = testing::load_once(reference);
+  const auto input = forward_input(reference.longest_prompt());
+  KvCache cache(model.config(), 1, input.input_ids.size(0), DType::kFloat32, at::kCPU);
+  CHECK_THAT(model.forward(input, cache), close(reference["hidden"], kTolerance.logits));
+}
+
+int64_t cache_capacity(const Reference& reference) {
+  return static_cast<int64_t>(reference.longest_prompt().size() + reference.greedy[0].size());
+}
+
+/// Logits and greedy tokens of one way to prefill.
+void check_texts(const Reference& reference, const std::vector<int64_t>& order,
+                 const PrefillOptions& options) {
+  const auto& model = testing::load_once(reference);
+  std::vector<TokenIds> prompts;
+  std::vector<TokenIds> expected;
+  std::vector<DecodeRequest> requests;
+  for (int64_t i : order) {
+    prompts.push_back(reference.prompts[i]);
+    expected.push_back(reference.greedy[i]);
+    requests.push_back({.sampler = Sampler({}, 0, {}),
+                        .max_new_tokens = static_cast<int64_t>(expected.back().size())});
+  }
+  auto state = prefill(model, prompts, options, cache_capacity(reference));
+  const auto logits = reference["logits"].index_select(0, at::tensor(order, at::kLong));
+  CHECK_THAT(state.logits, AllClose(logits, kTolerance.logits));
+  const auto decoded = decode(model, std::move(state), requests);
+  for (size_t i = 0; i < decoded.size(); ++i) {
+    INFO("prompt " << order[i]);
+    CHECK(decoded[i].token_ids == expected[i]);
+  }
+}
+
+std::vector<int64_t> callers_order(const Reference& reference) {
+  std::vector<int64_t> order(reference.prompts.size());
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+
+std::vector<int64_t> another_order(const Reference& reference) {
+  auto order = callers_order(reference);
+  testing::Random(3).shuffle(order);
+  return order;
+}
+
+/// Budgets that take all prompts at once, and that only just take the longest.
+std::vector<PrefillOptions> options_for(const Reference& reference) {
+  std::vector<PrefillOptions> all;
+  for (auto method : {PrefillMethod::kPacked, PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
+    for (auto budget : {int64_t{4096}, static_cast<int64_t>(reference.longest_prompt().size())}) {
+      all.push_back({.method = method, .token_budget = budget});
+    }
+  }
+  return all;
+}
+
+void check_texts(const Reference& reference, const std::vector<int64_t>& order) {
+  for (const auto& options : options_for(reference)) {
+    INFO(reference.model_folder << ", " << to_string(options.method) << ", budget of "
+                                << options.token_budget << " tokens");
+    check_texts(reference, order, options);
+  }
+}
+
+void check_alone(const Reference& reference) {
+  for (int64_t i : callers_order(reference)) {
+    INFO(reference.model_folder);
+    check_texts(reference, {i}, {});
+  }
+}
+
+template <typename Check>
+void for_tiny_models(const Check& check) {
+  for (const auto& reference : testing::tiny_references()) check(reference);
+}
+
+template <typename Check>
+void for_default_model(const Check& check) {
+  if (const auto reference = testing::default_reference()) check(*reference);
+}
+
+TEST_CASE("rms_norm equals the reference on the tiny models", "[ladder]") {
+  for_tiny_models(check_rms_norm);
+}
+TEST_CASE("RoPE equals the reference on the tiny models", "[ladder]") {
+  for_tiny_models(check_rope);
+}
+TEST_CASE("attention equals the reference on the tiny models", "[ladder]") {
+  for_tiny_models(check_attention);
+}
+TEST_CASE("one layer equals the reference on the tiny models", "[ladder]") {
+  for_tiny_models(check_layer);
+}
+TEST_CASE("the final hidden states equal the reference on the tiny models", "[ladder]") {
+  for_tiny_models(check_hidden);
+}
+TEST_CASE("each prompt alone has the reference's logits and greedy tokens on the tiny models",
+          "[ladder]") {
+  for_tiny_models(check_alone);
+}
+TEST_CASE("every method has the reference's logits and greedy tokens on the tiny models",
+          "[ladder]") {
+  for_tiny_models([](const Reference& reference) {
+    check_texts(reference, callers_order(reference));
+    check_texts(reference, another_order(reference));
+  });
+}
+
+TEST_CASE("rms_norm equals the reference on the default model", "[ladder][default-model]") {
+  for_default_model(check_rms_norm);
+}
+TEST_CASE("RoPE equals the reference on the default model", "[ladder][default-model]") {
+  for_default_model(check_rope);
+}
+TEST_CASE("attention equals the reference on the default model", "[ladder][default-model]") {
+  for_default_model(check_attention);
+}
+TEST_CASE("one layer equals the reference on the default model", "[ladder][default-model]") {
+  for_default_model(check_layer);
+}
+TEST_CASE("the final hidden states equal the reference on the default model",
+          "[ladder][default-model]") {
+  for_default_model(check_hidden);
+}
+TEST_CASE("every method has the reference's logits and greedy tokens on the default model",
+          "[ladder][default-model]") {
+  for_default_model([](const Reference& reference) {
+    check_texts(reference, callers_order(reference));
+  });
+}
+TEST_CASE("prompts in another order have the reference's texts on the default model",
+          "[ladder][default-model]") {
+  for_default_model([](const Reference& reference) {
+    check_texts(reference, another_order(reference), {.method = PrefillMethod::kPacked});
+  });
+}
+
+}  // namespace
+}  // namespace prepack

@@ -1,0 +1,141 @@
+#include "prepack/memory.h"
+
+#include "support/catch.h"
+#include "support/tiny_model.h"
+
+namespace prepack {
+namespace {
+
+constexpr PrefillMethod kMethods[] = {PrefillMethod::kPacked, PrefillMethod::kPackedRows,
+                                      PrefillMethod::kPadded};
+
+ModelConfig config() { return testing::tiny_configs().front(); }
+
+constexpr BatchShape kShape{.num_prompts = 5,
+                            .cache_capacity = 70,
+                            .max_forward_tokens = 300,
+                            .max_mask_elements = 20'000};
+
+TEST_CASE("the total is the sum of the estimate's parts", "[memory]") {
+  const auto estimate = estimate_memory(config(), DType::kFloat32, kShape);
+  CHECK(estimate.total() == estimate.weights + estimate.cache + estimate.activations +
+                                estimate.logits + estimate.libraries);
+  for (auto part : {estimate.weights, estimate.cache, estimate.activations, estimate.logits,
+                    estimate.libraries}) {
+    CHECK(part > 0);
+  }
+}
+
+TEST_CASE("weights and cache take the bytes of their elements", "[memory]") {
+  for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    const auto estimate = estimate_memory(config(), dtype, kShape);
+    CHECK(estimate.weights == config().num_parameters() * element_size(dtype));
+    // 3 layers of keys and values in 2 heads of 10.
+    CHECK(estimate.cache == 5 * 70 * (3 * 2 * 2 * 10) * element_size(dtype));
+  }
+}
+
+TEST_CASE("the cache grows with the prompts and their capacity, and with nothing else",
+          "[memory]") {
+  const auto cache = [](BatchShape shape) {
+    return estimate_memory(config(), DType::kFloat32, shape).cache;
+  };
+  auto twice = kShape;
+  twice.num_prompts *= 2;
+  CHECK(cache(twice) == 2 * cache(kShape));
+  twice.cache_capacity *= 2;
+  CHECK(cache(twice) == 4 * cache(kShape));
+  twice.max_forward_tokens *= 2;
+  twice.max_mask_elements *= 2;
+  CHECK(cache(twice) == 4 * cache(kShape));
+}
+
+TEST_CASE("activations grow with the tokens of a forward and with its mask", "[memory]") {
+  const auto activations = [](int64_t tokens, int64_t mask_elements) {
+    auto shape = kShape;
+    shape.max_forward_tokens = tokens;
+    shape.max_mask_elements = mask_elements;
+    return estimate_memory(config(), DType::kFloat32, shape).activations;
+  };
+  CHECK(activations(0, 0) == 0);
+  CHECK(activations(600, 0) == 2 * activations(300, 0));
+  CHECK(activations(0, 600) == 2 * activations(0, 300));
+  CHECK(activations(300, 600) == activations(300, 0) + activations(0, 600));
+}
+
+TEST_CASE("a token's row of the mask counts among its activations", "[memory]") {
+  const auto without = activation_bytes_per_token(config(), DType::kFloat32, 0);
+  // One mask of one row: row_len tokens, row_len^2 elements.
+  const int64_t row_len = 33;
+  auto shape = kShape;
+  shape.max_forward_tokens = row_len;
+  shape.max_mask_elements = row_len * row_len;
+  CHECK(row_len * activation_bytes_per_token(config(), DType::kFloat32, row_len) ==
+        estimate_memory(config(), DType::kFloat32, shape).activations);
+  CHECK(activation_bytes_per_token(config(), DType::kFloat32, row_len) > without);
+}
+
+TEST_CASE("half precision takes half the weights, cache and activations, and the same logits",
+          "[memory]") {
+  auto shape = kShape;
+  shape.max_mask_elements = 0;
+  const auto full = estimate_memory(config(), DType::kFloat32, shape);
+  const auto half = estimate_memory(config(), DType::kBFloat16, shape);
+  CHECK(full.weights == 2 * half.weights);
+  CHECK(full.cache == 2 * half.cache);
+  CHECK(full.activations == 2 * half.activations);
+  CHECK(full.logits == half.logits);
+}
+
+TEST_CASE("logits are counted in float32 for every prompt", "[memory]") {
+  CHECK(estimate_memory(config(), DType::kBFloat16, kShape).logits >=
+        5 * config().vocab_size * static_cast<int64_t>(sizeof(float)));
+}
+
+TEST_CASE("the default budget fits half of the free memory", "[memory]") {
+  const int64_t longest = 100;
+  for (auto method : kMethods) {
+    const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest;
+    const auto bytes = activation_bytes_per_token(config(), DType::kFloat32, row_len);
+    for (int64_t tokens : {257, 1000, 4095}) {
+      const auto budget =
+          default_token_budget(config(), DType::kFloat32, method, longest, 2 * tokens * bytes);
+      CHECK(budget == tokens);
+      CHECK(default_token_budget(config(), DType::kFloat32, method, longest,
+                                 2 * tokens * bytes - 1) == tokens - 1);
+    }
+  }
+}
+
+TEST_CASE("the default budget is 4,096 tokens where memory is plenty", "[memory]") {
+  for (auto method : kMethods) {
+    CHECK(default_token_budget(config(), DType::kFloat32, method, 10, int64_t{1} << 45) == 4096);
+  }
+}
+
+TEST_CASE("the default budget always holds the longest prompt", "[memory]") {
+  for (auto method : kMethods) {
+    for (int64_t free_bytes : {int64_t{-1'000'000}, int64_t{0}, int64_t{1} << 20, int64_t{1} << 45}) {
+      for (int64_t longest : {1, 300, 5000, 100'000}) {
+        CHECK(default_token_budget(config(), DType::kFloat32, method, longest, free_bytes) >=
+              longest);
+      }
+    }
+    CHECK(default_token_budget(config(), DType::kFloat32, method, 5000, int64_t{1} << 45) == 5000);
+  }
+}
+
+TEST_CASE("the default budget never shrinks when there is more memory", "[memory]") {
+  for (auto method : kMethods) {
+    int64_t before = 0;
+    for (int64_t free_bytes = 0; free_bytes < (int64_t{1} << 26); free_bytes += 100'003) {
+      const auto budget =
+          default_token_budget(config(), DType::kFloat32, method, 200, free_bytes);
+      REQUIRE(budget >= before);
+      before = budget;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace prepack

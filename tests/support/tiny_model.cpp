@@ -1,0 +1,194 @@
+#include "support/tiny_model.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/decoder.h"
+#include "model/scalar_type.h"
+#include "support/all_close.h"
+#include "support/random.h"
+#include "support/tensors.h"
+
+namespace prepack::testing {
+namespace {
+
+/// Draws the weights of one model in a fixed order.
+class WeightSource {
+ public:
+  WeightSource(uint64_t seed, DType dtype) : random_(seed), dtype_(to_scalar_type(dtype)) {}
+
+  /// Large enough that tokens matter to each other, small enough that logits stay below ten or so.
+  at::Tensor matrix(int64_t rows, int64_t columns) {
+    const double scale = 1.5 / std::sqrt(static_cast<double>(columns));
+    return random_tensor(random_, {rows, columns}).mul(scale).to(dtype_);
+  }
+
+  Linear linear(int64_t rows, int64_t columns, bool has_bias) {
+    Linear linear{.weight = matrix(rows, columns), .bias = {}};
+    if (has_bias) linear.bias = random_tensor(random_, {rows}).mul(0.3).to(dtype_);
+    return linear;
+  }
+
+  RmsNorm norm(int64_t size, double eps) {
+    return {random_tensor(random_, {size}).mul(0.2).add(1).to(dtype_), eps};
+  }
+
+ private:
+  Random random_;
+  at::ScalarType dtype_;
+};
+
+DecoderLayer random_layer(WeightSource& weights, const ModelConfig& config) {
+  const int64_t query_size = config.num_heads * config.head_dim;
+  const int64_t key_size = config.num_kv_heads * config.head_dim;
+  DecoderLayer layer;
+  layer.input_layernorm = weights.norm(config.hidden_size, config.rms_norm_eps);
+  layer.self_attn.q_proj = weights.linear(query_size, config.hidden_size, config.qkv_bias);
+  layer.self_attn.k_proj = weights.linear(key_size, config.hidden_size, config.qkv_bias);
+  layer.self_attn.v_proj = weights.linear(key_size, config.hidden_size, config.qkv_bias);
+  layer.self_attn.o_proj =
+      weights.linear(config.hidden_size, query_size, config.attention_output_bias);
+  layer.post_attention_layernorm = weights.norm(config.hidden_size, config.rms_norm_eps);
+  layer.mlp.gate_proj =
+      weights.linear(config.intermediate_size, config.hidden_size, config.mlp_bias);
+  layer.mlp.up_proj = weights.linear(config.intermediate_size, config.hidden_size, config.mlp_bias);
+  layer.mlp.down_proj =
+      weights.linear(config.hidden_size, config.intermediate_size, config.mlp_bias);
+  return layer;
+}
+
+ModelConfig base_config() {
+  ModelConfig config;
+  config.architecture = "LlamaForCausalLM";
+  config.vocab_size = 61;
+  config.hidden_size = 42;
+  config.intermediate_size = 57;
+  config.num_layers = 3;
+  config.num_heads = 6;
+  config.num_kv_heads = 2;
+  config.head_dim = 10;
+  config.max_position_embeddings = 128;
+  config.rms_norm_eps = 1e-5;
+  config.eos_token_ids = {2};
+  return config;
+}
+
+}  // namespace
+
+std::vector<ModelConfig> tiny_configs() {
+  auto grouped = base_config();
+
+  auto single = base_config();
+  single.hidden_size = 39;
+  single.intermediate_size = 33;
+  single.num_layers = 2;
+  single.num_heads = 3;
+  single.num_kv_heads = 1;
+  single.head_dim = 14;
+  single.rope = {.theta = 5000, .scaling = LinearRopeScaling{2.5}};
+  single.tie_word_embeddings = true;
+  single.qkv_bias = single.attention_output_bias = single.mlp_bias = true;
+
+  auto separate = base_config();
+  separate.hidden_size = 25;
+  separate.intermediate_size = 50;
+  separate.num_layers = 2;
+  separate.num_heads = 5;
+  separate.num_kv_heads = 5;
+  separate.head_dim = 12;
+  separate.rope = {.theta = 500, .scaling = Llama3RopeScaling{8, 1, 4, 64}};
+  return {grouped, single, separate};
+}
+
+Model random_model(const ModelConfig& config, uint64_t seed, DType dtype) {
+  WeightSource weights(seed, dtype);
+  auto decoder =
+      std::make_shared<Model::Decoder>(Rope(config.rope, config.head_dim, at::kCPU));
+  decoder->embed_tokens = weights.matrix(config.vocab_size, config.hidden_size);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    decoder->layers.push_back(random_layer(weights, config));
+  }
+  decoder->norm = weights.norm(config.hidden_size, config.rms_norm_eps);
+  decoder->lm_head.weight = config.tie_word_embeddings
+                                ? decoder->embed_tokens
+                                : weights.matrix(config.vocab_size, config.hidden_size);
+  return {config, dtype, at::kCPU, std::move(decoder)};
+}
+
+std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts) {
+  int64_t longest = 1;
+  for (const auto& prompt : prompts) {
+    longest = std::max(longest, static_cast<int64_t>(prompt.size()));
+  }
+  std::vector<NamedOptions> variants;
+  for (auto method : {PrefillMethod::kPacked, PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
+    for (auto packing :
+         {PackingAlgorithm::kBestFitDecreasing, PackingAlgorithm::kFirstFitDecreasing}) {
+      for (int64_t budget : {int64_t{4096}, 2 * longest + 1, longest}) {
+        variants.push_back({std::string(to_string(method)) + ", " +
+                                std::string(to_string(packing)) + ", " + std::to_string(budget) +
+                                " tokens",
+                            {.method = method, .packing = packing, .token_budget = budget}});
+      }
+    }
+  }
+  return variants;
+}
+
+DecodeState prefill_alone(const Model& model, std::span<const TokenIds> prompts,
+                          int64_t cache_capacity) {
+  const auto& config = model.config();
+  const auto num_prompts = static_cast<int64_t>(prompts.size());
+  DecodeState together{KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()),
+                       {},
+                       {}};
+  std::vector<at::Tensor> logits;
+  for (int64_t i = 0; i < num_prompts; ++i) {
+    const auto alone = prefill(model, prompts.subspan(i, 1), {}, cache_capacity);
+    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+      together.cache.keys(layer, num_prompts, cache_capacity)
+          .select(0, i)
+          .copy_(alone.cache.keys(layer, 1, cache_capacity).select(0, 0));
+      together.cache.values(layer, num_prompts, cache_capacity)
+          .select(0, i)
+          .copy_(alone.cache.values(layer, 1, cache_capacity).select(0, 0));
+    }
+    together.lengths.push_back(alone.lengths.at(0));
+    logits.push_back(alone.logits);
+  }
+  together.logits = at::cat(logits);
+  return together;
+}
+
+at::Tensor cache_row(const KvCache& cache, int64_t row, int64_t length) {
+  std::vector<at::Tensor> sides;
+  for (int64_t layer = 0; layer < cache.num_layers(); ++layer) {
+    sides.push_back(cache.keys(layer, cache.num_rows(), length).select(0, row));
+  }
+  for (int64_t layer = 0; layer < cache.num_layers(); ++layer) {
+    sides.push_back(cache.values(layer, cache.num_rows(), length).select(0, row));
+  }
+  return at::stack(sides);
+}
+
+void check_same_state(const DecodeState& actual, const DecodeState& expected, double tolerance) {
+  REQUIRE(actual.lengths == expected.lengths);
+  REQUIRE(actual.cache.capacity() == expected.cache.capacity());
+  CHECK_THAT(actual.logits, AllClose(expected.logits, tolerance));
+  const int64_t capacity = actual.cache.capacity();
+  for (size_t i = 0; i < actual.lengths.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    const int64_t length = actual.lengths[i];
+    INFO("cache row " << row);
+    CHECK_THAT(cache_row(actual.cache, row, length),
+               AllClose(cache_row(expected.cache, row, length), tolerance));
+    const auto rest = cache_row(actual.cache, row, capacity).narrow(1, length, capacity - length);
+    CHECK_THAT(rest, BitEqual(at::zeros_like(rest)));
+  }
+}
+
+}  // namespace prepack::testing

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "prepack/model.h"
+#include "prepack/prefill.h"
+
+namespace prepack::testing {
+
+/// Small shapes that differ in everything a Llama-style model may differ in: grouped, single and
+/// separate key heads; tied embeddings; biases; the three types of RoPE.
+std::vector<ModelConfig> tiny_configs();
+
+/// A model of random weights; the same for the same seed, and, but for rounding, in every dtype.
+Model random_model(const ModelConfig& config, uint64_t seed = 1, DType dtype = DType::kFloat32);
+
+/// Every way to prefill, named: each method, each packing, and token budgets that need one forward
+/// or several.
+struct NamedOptions {
+  std::string name;
+  PrefillOptions options;
+};
+std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts);
+
+/// What prefill is to give: each prompt run by itself, put together.
+DecodeState prefill_alone(const Model& model, std::span<const TokenIds> prompts,
+                          int64_t cache_capacity);
+
+/// The filled part of a cache row: [2 * num_layers, length, num_kv_heads, head_dim], keys first.
+at::Tensor cache_row(const KvCache& cache, int64_t row, int64_t length);
+
+/// Checks lengths, logits and every filled cache slot, and that all other slots are zero.
+void check_same_state(const DecodeState& actual, const DecodeState& expected, double tolerance);
+
+}  // namespace prepack::testing

@@ -1,0 +1,241 @@
+#include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/tensor.h>
+
+#include <map>
+#include <string>
+
+#include "prepack/error.h"
+#include "support/catch.h"
+#include "support/safetensors_writer.h"
+#include "support/temp_dir.h"
+#include "weights/tensor_view.h"
+#include "weights/weight_loader.h"
+
+namespace prepack {
+namespace {
+
+using testing::aligned_safetensors_bytes;
+using testing::bytes_of;
+using testing::TempDir;
+using testing::TensorToWrite;
+
+using Tensors = std::map<std::string, TensorToWrite>;
+
+std::string dtype_name(at::ScalarType dtype) {
+  return dtype == at::kFloat ? "F32" : dtype == at::kBFloat16 ? "BF16" : "F16";
+}
+
+/// Exact in every floating-point dtype, and not symmetric in any way.
+at::Tensor values() {
+  return at::tensor({0.0, -1.5, 2.25, 3.0, -0.125, 96.0}, at::kFloat).view({2, 3});
+}
+
+TensorToWrite to_write(const at::Tensor& tensor) {
+  const auto contiguous = tensor.contiguous();
+  return {dtype_name(tensor.scalar_type()), contiguous.sizes().vec(),
+          std::string(static_cast<const char*>(contiguous.const_data_ptr()), contiguous.nbytes())};
+}
+
+Checkpoint write_checkpoint(const TempDir& folder, const Tensors& tensors,
+                            size_t misalignment = 0) {
+  folder.write("model.safetensors", aligned_safetensors_bytes(tensors, misalignment));
+  return Checkpoint::open_folder(folder.path());
+}
+
+bool lies_in(const at::Tensor& tensor, const MappedFile& file) {
+  const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
+  return data >= file.bytes().data() &&
+         data + tensor.nbytes() <= file.bytes().data() + file.bytes().size();
+}
+
+TEST_CASE("each dtype is converted to each", "[weights]") {
+  for (const auto stored : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const auto wanted : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      INFO(c10::toString(stored) << " to " << c10::toString(wanted));
+      const TempDir folder;
+      const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values().to(stored))}});
+      at::Tensor loaded;
+      WeightLoader loader(checkpoint, wanted);
+      loader.bind(loaded, "w", {2, 3});
+      loader.load();
+      CHECK(loaded.scalar_type() == wanted);
+      CHECK(at::equal(loaded, values().to(wanted)));
+    }
+  }
+}
+
+TEST_CASE("a weight in the wanted dtype is a view of the file", "[weights]") {
+  const TempDir folder;
+  const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values())}});
+  at::Tensor loaded;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind(loaded, "w", {2, 3});
+  loader.load();
+  CHECK(lies_in(loaded, *checkpoint.find("w")->file));
+}
+
+TEST_CASE("a view keeps its file mapped", "[weights]") {
+  at::Tensor loaded;
+  {
+    const TempDir folder;
+    const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values())}});
+    WeightLoader loader(checkpoint, at::kFloat);
+    loader.bind(loaded, "w", {2, 3});
+    loader.load();
+  }
+  CHECK(at::equal(loaded, values()));
+}
+
+TEST_CASE("a converted weight does not keep its file mapped", "[weights]") {
+  const TempDir folder;
+  std::weak_ptr<const MappedFile> file;
+  at::Tensor loaded;
+  {
+    const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values())}});
+    file = checkpoint.find("w")->file;
+    WeightLoader loader(checkpoint, at::kBFloat16);
+    loader.bind(loaded, "w", {2, 3});
+    loader.load();
+  }
+  CHECK(file.expired());
+}
+
+TEST_CASE("misaligned data is copied", "[weights]") {
+  for (const auto wanted : {at::kFloat, at::kBFloat16}) {
+    const TempDir folder;
+    const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values())}}, 3);
+    at::Tensor loaded;
+    WeightLoader loader(checkpoint, wanted);
+    loader.bind(loaded, "w", {2, 3});
+    loader.load();
+    CHECK_FALSE(lies_in(loaded, *checkpoint.find("w")->file));
+    CHECK(at::equal(loaded, values().to(wanted)));
+  }
+}
+
+TEST_CASE("every problem is reported at once, before anything is loaded", "[weights]") {
+  const TempDir folder;
+  const auto checkpoint =
+      write_checkpoint(folder, {{"good", to_write(values())},
+                                {"misshapen", to_write(values())},
+                                {"integer", {"I64", {1}, bytes_of<int64_t>({7})}},
+                                {"unexpected", to_write(values())}});
+  at::Tensor good, misshapen, integer, missing;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind(good, "good", {2, 3});
+  loader.bind(misshapen, "misshapen", {3, 2});
+  loader.bind(integer, "integer", {1});
+  loader.bind(missing, "missing", {4});
+  std::string message;
+  try {
+    loader.load();
+  } catch (const LoadError& error) {
+    message = error.what();
+  }
+  CHECK(message == folder.path().string() +
+                       ": 4 tensors do not fit the model:\n"
+                       "  misshapen: expected [3, 2], got [2, 3] (model.safetensors)\n"
+                       "  integer: expected F32, BF16 or F16, got I64 (model.safetensors)\n"
+                       "  missing: expected [4], got none (model.safetensors)\n"
+                       "  unexpected: expected none, got [2, 3] (model.safetensors)");
+  CHECK_FALSE(good.defined());
+}
+
+TEST_CASE("a misshapen tensor is reported with its shard", "[weights]") {
+  const TempDir folder;
+  folder.write("model-1.safetensors", testing::safetensors_bytes({{"w", to_write(values())}}));
+  folder.write("model.safetensors.index.json", R"({"weight_map":{"w":"model-1.safetensors"}})");
+  const auto checkpoint = Checkpoint::open_folder(folder.path());
+  at::Tensor w, missing;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind(w, "w", {6});
+  loader.bind(missing, "missing", {1});
+  CHECK_THROWS_WITH(
+      loader.load(),
+      ContainsSubstring("w: expected [6], got [2, 3] (model-1.safetensors)") &&
+          ContainsSubstring("missing: expected [1], got none (model.safetensors.index.json)"));
+}
+
+TEST_CASE("inverse frequencies in old checkpoints are passed over", "[weights]") {
+  const TempDir folder;
+  const auto checkpoint = write_checkpoint(
+      folder, {{"w", to_write(values())},
+               {"model.layers.0.self_attn.rotary_emb.inv_freq", to_write(values())}});
+  at::Tensor loaded;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind(loaded, "w", {2, 3});
+  CHECK_NOTHROW(loader.load());
+}
+
+TEST_CASE("a tolerated tensor may be there in its shape only", "[weights]") {
+  for (const bool is_there : {false, true}) {
+    const TempDir folder;
+    Tensors tensors = {{"w", to_write(values())}};
+    if (is_there) tensors["lm_head.weight"] = to_write(values());
+    const auto checkpoint = write_checkpoint(folder, tensors);
+    at::Tensor loaded;
+    WeightLoader loader(checkpoint, at::kFloat);
+    loader.bind(loaded, "w", {2, 3});
+    loader.tolerate("lm_head.weight", {2, 3});
+    CHECK_NOTHROW(loader.load());
+
+    WeightLoader other(checkpoint, at::kFloat);
+    other.bind(loaded, "w", {2, 3});
+    other.tolerate("lm_head.weight", {3, 3});
+    if (is_there) {
+      CHECK_THROWS_WITH(other.load(),
+                        ContainsSubstring("lm_head.weight: expected [3, 3], got [2, 3]"));
+    }
+  }
+}
+
+TEST_CASE("exports of the base model are found without their prefix", "[weights]") {
+  const TempDir folder;
+  const auto checkpoint = write_checkpoint(folder, {{"norm.weight", to_write(values())}});
+  at::Tensor loaded;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind(loaded, "model.norm.weight", {2, 3});
+  loader.load();
+  CHECK(at::equal(loaded, values()));
+}
+
+TEST_CASE("shards load to the same tensors as a single file", "[weights]") {
+  const TempDir single;
+  const TempDir sharded;
+  const auto other = values().mul(2);
+  write_checkpoint(single, {{"a", to_write(values())}, {"b", to_write(other)}});
+  sharded.write("2.safetensors", testing::safetensors_bytes({{"a", to_write(values())}}));
+  sharded.write("1.safetensors", testing::safetensors_bytes({{"b", to_write(other)}}));
+  sharded.write("model.safetensors.index.json",
+                R"({"weight_map":{"a":"2.safetensors","b":"1.safetensors"}})");
+  for (const auto* folder : {&single, &sharded}) {
+    const auto checkpoint = Checkpoint::open_folder(folder->path());
+    at::Tensor a, b;
+    WeightLoader loader(checkpoint, at::kBFloat16);
+    loader.bind(a, "a", {2, 3});
+    loader.bind(b, "b", {2, 3});
+    loader.load();
+    CHECK(at::equal(a, values().to(at::kBFloat16)));
+    CHECK(at::equal(b, other.to(at::kBFloat16)));
+  }
+}
+
+TEST_CASE("views are made of tensors that are no weights too", "[weights]") {
+  const TempDir folder;
+  const auto path =
+      folder.write("reference.safetensors",
+                   aligned_safetensors_bytes({{"ids", {"I64", {2}, bytes_of<int64_t>({5, -6})}},
+                                              {"empty", {"F32", {0, 3}, ""}},
+                                              {"scalar", {"F32", {}, bytes_of<float>({2.5F})}},
+                                              {"flags", {"F8_E4M3", {8}, std::string(8, 'x')}}}));
+  const auto checkpoint = Checkpoint::open_file(path);
+  CHECK(at::equal(view_tensor(*checkpoint.find("ids")), at::tensor({5, -6}, at::kLong)));
+  CHECK(view_tensor(*checkpoint.find("empty")).sizes() == at::IntArrayRef({0, 3}));
+  CHECK(view_tensor(*checkpoint.find("scalar")).item<float>() == 2.5F);
+  CHECK_THROWS_WITH(view_tensor(*checkpoint.find("flags")),
+                    "flags: tensors of dtype F8_E4M3 cannot be loaded");
+}
+
+}  // namespace
+}  // namespace prepack

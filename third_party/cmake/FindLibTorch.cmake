@@ -1,0 +1,44 @@
+# Finds the CPU half of a LibTorch >= 2.11: its headers, libtorch_cpu and libc10.
+#
+# TorchConfig.cmake is not used: it refuses to configure a CUDA build of LibTorch where there is no
+# CUDA toolkit, and it links the CUDA libraries into every program, although the CPU half of the
+# same wheel works by itself and starts in half the time.
+#
+# Looks in CMAKE_PREFIX_PATH, which may name the torch folder itself or its share/cmake, and in
+# the project's own .venv. Defines the target LibTorch::cpu, and LibTorch_LIBRARY_DIR.
+
+set(_hints "")
+foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
+  list(APPEND _hints "${_prefix}" "${_prefix}/../.." "${_prefix}/../../..")
+endforeach()
+file(GLOB _venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+list(APPEND _hints ${_venv})
+
+find_path(LibTorch_INCLUDE_DIR ATen/core/Tensor.h HINTS ${_hints} PATH_SUFFIXES include)
+find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS ${_hints} PATH_SUFFIXES lib)
+find_library(LibTorch_C10_LIBRARY c10 HINTS ${_hints} PATH_SUFFIXES lib)
+mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY)
+
+if(LibTorch_INCLUDE_DIR AND EXISTS "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h")
+  file(READ "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h" _header)
+  string(REGEX MATCH "TORCH_VERSION_MAJOR ([0-9]+)" _ "${_header}")
+  set(LibTorch_VERSION "${CMAKE_MATCH_1}")
+  foreach(_part MINOR PATCH)
+    string(REGEX MATCH "TORCH_VERSION_${_part} ([0-9]+)" _ "${_header}")
+    string(APPEND LibTorch_VERSION ".${CMAKE_MATCH_1}")
+  endforeach()
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibTorch
+  REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
+  VERSION_VAR LibTorch_VERSION
+  REASON_FAILURE_MESSAGE "Run scripts/setup.sh, or name a LibTorch with -DCMAKE_PREFIX_PATH=DIR.")
+
+if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
+  get_filename_component(LibTorch_LIBRARY_DIR "${LibTorch_CPU_LIBRARY}" DIRECTORY)
+  add_library(LibTorch::cpu INTERFACE IMPORTED)
+  target_include_directories(LibTorch::cpu SYSTEM INTERFACE
+    "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+  target_link_libraries(LibTorch::cpu INTERFACE "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}")
+endif()
