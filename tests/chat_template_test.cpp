@@ -48,8 +48,8 @@ const char* const kPlainChatMl =
 TEST_CASE("conversations are written as transformers writes them", "[chat_template]") {
   const json data = test_data();
   for (const json& entry : data["templates"]) {
-    const auto chat = ChatTemplate::recognise(entry["source"].get<std::string>(), entry["bos"],
-                                              entry["eos"]);
+    const auto chat =
+        ChatTemplate::recognise(entry["source"].get<std::string>(), entry["bos"], entry["eos"]);
     CHECK(chat.name() == entry["form"].get<std::string>());
     for (size_t i = 0; i < data["conversations"].size(); ++i) {
       INFO(entry["name"] << ": " << data["conversations"][i]);
@@ -83,7 +83,8 @@ TEST_CASE("a template of an unknown form is refused with the reason", "[chat_tem
   refuse(std::string(kPlainChatMl) + "{% if enable_thinking %}", "hidden reasoning");
   refuse(std::string(kPlainChatMl) + "{{ message['content'] | trim }}", "differently");
   refuse("{{ '<|im_start|>' }}", "does not write the role so");
-  // Every piece of every known source matters or is checked: without it, the same prompts or an error.
+  // Every piece of every known source matters or is checked: without it, the same prompts or an
+  // error.
   for (const json& entry : test_data()["templates"]) {
     std::string source = entry["source"];
     if (entry["form"] != "llama3") continue;

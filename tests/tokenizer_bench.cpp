@@ -1,8 +1,8 @@
 // prepack_tokenizer_bench TOKENIZER_DIR FILE.jsonl... [--ids] [--decode] [--threads=N] [--repeat=N]
 //
-// Encodes the "prompt" of each line. Prints the time to load and the tokens per second, the median of
-// the repetitions; or with --ids the ids, one JSON array a line; with --decode those ids' text, one
-// JSON string a line. --no-special leaves BOS and EOS away.
+// Encodes the "prompt" of each line. Prints the time to load and the tokens per second, the median
+// of the repetitions; or with --ids the ids, one JSON array a line; with --decode those ids' text,
+// one JSON string a line. --no-special leaves BOS and EOS away.
 
 #include <fmt/format.h>
 
@@ -91,11 +91,11 @@ void run(const Options& options) {
   }
   if (options.ids || options.decode) return;
   std::sort(rates.begin(), rates.end());
-  fmt::print("{}: load {:.1f} ms; {} prompts, {} bytes, {} tokens; {} threads: {:.2f} M tokens/s "
-             "(lowest {:.2f}, highest {:.2f})\n",
-             options.paths[0], load_seconds * 1e3, prompts.size(), num_bytes, num_tokens,
-             options.threads, rates[rates.size() / 2] / 1e6, rates.front() / 1e6,
-             rates.back() / 1e6);
+  fmt::print(
+      "{}: load {:.1f} ms; {} prompts, {} bytes, {} tokens; {} threads: {:.2f} M tokens/s "
+      "(lowest {:.2f}, highest {:.2f})\n",
+      options.paths[0], load_seconds * 1e3, prompts.size(), num_bytes, num_tokens, options.threads,
+      rates[rates.size() / 2] / 1e6, rates.front() / 1e6, rates.back() / 1e6);
 }
 
 }  // namespace
@@ -103,8 +103,9 @@ void run(const Options& options) {
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   if (options.paths.size() < 2) {
-    fmt::print(stderr, "usage: prepack_tokenizer_bench TOKENIZER_DIR FILE.jsonl... [--ids] [--decode] "
-                       "[--no-special] [--threads=N] [--repeat=N]\n");
+    fmt::print(stderr,
+               "usage: prepack_tokenizer_bench TOKENIZER_DIR FILE.jsonl... [--ids] [--decode] "
+               "[--no-special] [--threads=N] [--repeat=N]\n");
     return 2;
   }
   try {

@@ -26,12 +26,15 @@ using nlohmann::json;
 const std::filesystem::path kData =
     std::filesystem::path(PREPACK_SOURCE_DIR) / "tests" / "data" / "tokenizers";
 
-const std::vector<std::string> kTokenizers = {
-    "smollm2",       "llama3",
-    "qwen2.5",       "llama2-prepend",
-    "llama2-metaspace", "sentencepiece",
-    "sentencepiece-spaces", "sentencepiece-unk",
-    "sentencepiece-unigram"};
+const std::vector<std::string> kTokenizers = {"smollm2",
+                                              "llama3",
+                                              "qwen2.5",
+                                              "llama2-prepend",
+                                              "llama2-metaspace",
+                                              "sentencepiece",
+                                              "sentencepiece-spaces",
+                                              "sentencepiece-unk",
+                                              "sentencepiece-unigram"};
 
 std::vector<std::string> test_texts() { return text::read_json(kData / "texts.json"); }
 
@@ -110,7 +113,8 @@ TEST_CASE("every normalizer, pre-tokenizer and kind of added token cuts text as 
           "[tokenizer]") {
   const json data = text::read_json(kData / "variants.json");
   for (json variant : data["variants"]) {
-    for (const auto& [key, value] : data["model"].items()) variant["tokenizer"]["model"][key] = value;
+    for (const auto& [key, value] : data["model"].items())
+      variant["tokenizer"]["model"][key] = value;
     const auto tokenizer = parse(variant["tokenizer"]);
     for (size_t i = 0; i < data["texts"].size(); ++i) {
       const std::string input = data["texts"][i];
@@ -308,7 +312,8 @@ TEST_CASE("what is not supported is named", "[tokenizer]") {
         "x/tokenizer.json: model: type \"WordPiece\" is not supported");
   CHECK(with("/normalizer", {{"type", "Lowercase"}}) ==
         "x/tokenizer.json: normalizer: type \"Lowercase\" is not supported");
-  CHECK(with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {{{"type", "BertPreTokenizer"}}}}}) ==
+  CHECK(with("/pre_tokenizer",
+             {{"type", "Sequence"}, {"pretokenizers", {{{"type", "BertPreTokenizer"}}}}}) ==
         "x/tokenizer.json: pre_tokenizer.pretokenizers[0]: type \"BertPreTokenizer\" is not "
         "supported");
   CHECK(with("/post_processor", {{"type", "BertProcessing"}}) ==
@@ -330,7 +335,8 @@ TEST_CASE("a malformed tokenizer.json is refused with its place", "[tokenizer]")
   CHECK(with("/model/merges/0", "c b") ==
         "x/tokenizer.json: model: merges[0]: \"cb\" is not in the vocabulary");
   CHECK_THAT(with("/model/merges/0", "ab"), ContainsSubstring("model.merges[0]"));
-  CHECK_THAT(with("/model/merges/0", json::array({"a"})), ContainsSubstring("expected 2 pieces, got 1"));
+  CHECK_THAT(with("/model/merges/0", json::array({"a"})),
+             ContainsSubstring("expected 2 pieces, got 1"));
   CHECK_THAT(with("/model/merges/0", json::array({"a", "b", "c"})), ContainsSubstring("got more"));
   CHECK_THAT(with("/model/merges/0", 7), ContainsSubstring("model.merges[0]"));
   CHECK(with("/model/vocab/c", 2) ==
@@ -338,15 +344,18 @@ TEST_CASE("a malformed tokenizer.json is refused with its place", "[tokenizer]")
   CHECK_THAT(with("/model/vocab/c", -1), ContainsSubstring("id -1 is out of range"));
   CHECK_THAT(with("/model/vocab/c", 4000000000), ContainsSubstring("is out of range"));
   CHECK_THAT(with("/model/vocab/c", "3"), ContainsSubstring("expected an integer id"));
-  CHECK_THAT(with("/model/vocab", json::array()), ContainsSubstring("model.vocab: expected an object"));
+  CHECK_THAT(with("/model/vocab", json::array()),
+             ContainsSubstring("model.vocab: expected an object"));
   CHECK_THAT(with("/model/unk_token", "<unk>"), ContainsSubstring("model.unk_token"));
-  CHECK_THAT(with("/model/byte_fallback", "yes"), ContainsSubstring("expected true or false, got string"));
+  CHECK_THAT(with("/model/byte_fallback", "yes"),
+             ContainsSubstring("expected true or false, got string"));
   CHECK_THAT(with("/added_tokens/0/id", 2), ContainsSubstring("contradicts model.vocab"));
   CHECK_THAT(with("/added_tokens/0/content", "ab"), ContainsSubstring("contradicts model.vocab"));
   CHECK_THAT(with("/added_tokens/0/content", ""), ContainsSubstring("added_tokens[0]"));
   CHECK_THAT(with("/added_tokens/1", small_tokenizer()["added_tokens"][0]),
              ContainsSubstring("occurs twice"));
-  CHECK_THAT(with("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}}),
+  CHECK_THAT(with("/pre_tokenizer",
+                  {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}}),
              ContainsSubstring("pre_tokenizer.pattern: missing closing parenthesis"));
   CHECK_THAT(load_error({{"model", nullptr}}), ContainsSubstring("model: expected an object"));
   CHECK_THAT(load_error(json::array()), ContainsSubstring("expected an object, got array"));
@@ -400,9 +409,9 @@ TEST_CASE("patterns mean what they mean to Oniguruma, or are refused", "[tokeniz
   CHECK(text::oniguruma_to_pcre2(R"(a|\p{L}+(b)\.)") == R"(a|\p{L}+(?:b)\.)");
   CHECK(text::oniguruma_to_pcre2(R"(\d[\d\t]\v)") == R"(\p{Nd}[\p{Nd}\t]\x{b})");
   CHECK(text::oniguruma_to_pcre2("x{,3}{y") == R"(x{0,3}\{y)");
-  for (const char* pattern :
-       {R"(\w)", R"(\b)", R"(\h)", R"(\1)", R"(\p{Foo})", R"(\pL)", "(?i)a", "(?<n>a)", "(*UTF)a",
-        "[a&&b]", "[[:alpha:]]", "[]", "a{2}+", "a{2}?", R"(\)", "[a", R"(\x80)", R"(\x{110000})"}) {
+  for (const char* pattern : {R"(\w)", R"(\b)", R"(\h)", R"(\1)", R"(\p{Foo})", R"(\pL)", "(?i)a",
+                              "(?<n>a)", "(*UTF)a", "[a&&b]", "[[:alpha:]]", "[]", "a{2}+", "a{2}?",
+                              R"(\)", "[a", R"(\x80)", R"(\x{110000})"}) {
     INFO(pattern);
     CHECK_THROWS_AS(text::oniguruma_to_pcre2(pattern), std::invalid_argument);
   }

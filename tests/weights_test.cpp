@@ -1,7 +1,9 @@
 #include <ATen/ops/equal.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -111,6 +113,29 @@ TEST_CASE("misaligned data is copied", "[weights]") {
     loader.load();
     CHECK_FALSE(lies_in(loaded, *checkpoint.find("w")->file));
     CHECK(at::equal(loaded, values().to(wanted)));
+  }
+}
+
+/// Bytes of mapped files that this process holds in memory.
+int64_t resident_file_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t size = 0, resident = 0, shared = 0;
+  statm >> size >> resident >> shared;
+  return shared * ::sysconf(_SC_PAGESIZE);
+}
+
+TEST_CASE("the pages that weights were converted or copied from are released", "[weights]") {
+  const auto large = at::zeros({16, 1 << 20}, at::kFloat);  // 64 MB
+  for (const size_t misalignment : {0, 3}) {
+    const auto wanted = misalignment == 0 ? at::kBFloat16 : at::kFloat;
+    const TempDir folder;
+    const auto checkpoint = write_checkpoint(folder, {{"w", to_write(large)}}, misalignment);
+    at::Tensor loaded;
+    WeightLoader loader(checkpoint, wanted);
+    loader.bind(loaded, "w", {16, 1 << 20});
+    const auto before = resident_file_bytes();
+    loader.load();
+    CHECK(resident_file_bytes() - before < 16 << 20);
   }
 }
 

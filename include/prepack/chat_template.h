@@ -14,8 +14,8 @@ struct ChatMessage {
 };
 
 /// A model family's well-known way to write a conversation as one prompt. Templates are written
-/// in Jinja in the model's files; they are recognised by their form, not interpreted: one that is not
-/// known to write what we would write (today's date, tools, hidden reasoning) is an error.
+/// in Jinja in the model's files; they are recognised by their form, not interpreted: one that is
+/// not known to write what we would write (today's date, tools, hidden reasoning) is an error.
 class ChatTemplate {
  public:
   /// @param jinja      the template's source

@@ -35,8 +35,8 @@ class Tokenizer {
   /// @throws InvalidArgument for an id outside the vocabulary
   std::string decode(std::span<const TokenId> ids, bool skip_special_tokens = true) const;
 
-  /// One step of `decode`: appends to `out` the text that is certain once `id` is known. It is whole
-  /// UTF-8 characters.
+  /// One step of `decode`: appends to `out` the text that is certain once `id` is known. It is
+  /// whole UTF-8 characters.
   /// @throws InvalidArgument for an id outside the vocabulary
   virtual void decode_next(TokenId id, bool skip_special_tokens, StreamState& state,
                            std::string& out) const = 0;
@@ -55,6 +55,10 @@ class Tokenizer {
 
   /// The id of a vocabulary entry or added token spelled exactly so.
   virtual std::optional<TokenId> find(std::string_view piece) const = 0;
+
+  /// Whether an id has a spelling. Models may have more logits than their tokenizer has tokens, to make
+  /// the number a round one; a token so drawn stands for no text.
+  virtual bool contains(TokenId id) const = 0;
 
   /// One more than the largest id.
   virtual int64_t vocab_size() const = 0;
@@ -81,8 +85,8 @@ class StreamDecoder {
 
   std::string push(TokenId id);
 
-  /// The rest; bytes that never became a character are returned as U+FFFD. The decoder is then ready for
-  /// another sequence.
+  /// The rest; bytes that never became a character are returned as U+FFFD. The decoder is then
+  /// ready for another sequence.
   std::string finish();
 
  private:

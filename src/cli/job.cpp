@@ -41,7 +41,7 @@ class PromptPreparer {
     PreparedPrompt prompt{record.where, record.id, "", {}, record.overrides};
     if (record.ids) {
       prompt.ids = *record.ids;
-      prompt.text = tokenizer_.decode(prompt.ids, /*skip_special_tokens=*/false);
+      prompt.text = text_of(prompt.ids);
     } else if (!record.messages.empty()) {
       prompt.text = chat_template().apply(record.messages);
       prompt.ids = tokenizer_.encode(prompt.text, /*add_special_tokens=*/false);
@@ -57,6 +57,12 @@ class PromptPreparer {
       prompt.ids = tokenizer_.encode(prompt.text, options_.special_tokens);
     }
     return prompt;
+  }
+
+  /// What the ids stand for, as far as they stand for anything.
+  std::string text_of(TokenIds ids) const {
+    std::erase_if(ids, [&](TokenId id) { return !tokenizer_.contains(id); });
+    return tokenizer_.decode(ids, /*skip_special_tokens=*/false);
   }
 
   /// Loaded by the first prompt that needs it.

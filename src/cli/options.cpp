@@ -28,7 +28,7 @@ void ModelOptions::add_to(CLI::App& command) {
       ->group(kModelGroup);
   command.add_option("--threads", threads, "CPU threads [default: one per core]")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 4096).description(""))
       ->group(kModelGroup);
   command.add_option("--memory-limit", memory_limit,
                      "Memory the job may take, e.g. 4GB, or auto: what the machine has available")
@@ -71,21 +71,21 @@ void BatchOptions::add_to(CLI::App& command) {
       ->group(kBatchGroup);
   command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
       ->capture_default_str()
       ->group(kBatchGroup);
   command.add_option("--token-budget", token_budget,
                      "Most tokens of one prefill forward, padding included [default: from free "
                      "memory, at most 4096, at least the longest prompt]")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->group(kBatchGroup);
 }
 
 void SamplingOptions::add_to(CLI::App& command) {
   command.add_option("-n,--max-new-tokens", max_new_tokens, "Most tokens to generate per prompt")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->capture_default_str()
       ->group(kSamplingGroup);
   command.add_option("--temperature", sampling.temperature,

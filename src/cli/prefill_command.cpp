@@ -164,7 +164,7 @@ void add_prefill_command(CLI::App& app) {
       ->type_name("FILE");
   command->add_option("--repeat", options->repeat, "How often to run")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000000))
+      ->check(CLI::Range(1, 1000000).description(""))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON object; times are in seconds");
   command->callback([options] { run(*options); });

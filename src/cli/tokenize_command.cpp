@@ -47,7 +47,7 @@ void add_tokenize_command(CLI::App& app) {
       ->group("Model");
   command->add_option("--threads", options->threads, "CPU threads [default: one per core]")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 4096).description(""))
       ->group("Model");
   options->prompts.add_to(*command);
   command->add_flag("--pieces", options->pieces, "Print the text of each token instead");

@@ -70,7 +70,7 @@ std::vector<GenerationResult> generate(const Model& model, const Tokenizer& toke
   };
   const auto on_token = [&](int64_t sequence, TokenId token) {
     auto& text = texts[sequence];
-    emit(sequence, text.stop.push(text.decoder.push(token)));
+    if (tokenizer.contains(token)) emit(sequence, text.stop.push(text.decoder.push(token)));
     return !text.stop.found();
   };
   RunStats run;

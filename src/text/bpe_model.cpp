@@ -80,11 +80,12 @@ void BpeModel::encode_new_word(std::string_view word, Scratch& scratch, TokenIds
   out.insert(out.end(), scratch.symbols.begin(), scratch.symbols.end());
 }
 
-/// The unknown token of a word in the making. It is written when a known character follows, but not before
-/// the bytes of another unknown one: that is the order in which Hugging Face writes them.
+/// The unknown token of a word in the making. It is written when a known character follows, but not
+/// before the bytes of another unknown one: that is the order in which Hugging Face writes them.
 class BpeModel::PendingUnknown {
  public:
-  PendingUnknown(const Options& options, TokenIds& symbols) : options_(options), symbols_(symbols) {}
+  PendingUnknown(const Options& options, TokenIds& symbols)
+      : options_(options), symbols_(symbols) {}
 
   void add() {
     if (!options_.fuse_unk) flush();

@@ -71,7 +71,8 @@ std::string Decoder::bytes(std::string_view piece) const {
       return result;
     case Form::kPieces:
       result = replace(piece);
-      if (const auto byte = byte_fallback ? byte_of_piece(result) : std::nullopt) result.assign(1, static_cast<char>(*byte));
+      if (const auto byte = byte_fallback ? byte_of_piece(result) : std::nullopt)
+        result.assign(1, static_cast<char>(*byte));
       return result;
   }
   return result;

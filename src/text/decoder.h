@@ -26,8 +26,8 @@ struct Decoder {
   std::vector<Replacement> replacements;  // kPieces: within each piece, in order
   bool byte_fallback = false;             // kPieces: "<0x0A>" is a byte
   std::string metaspace;                  // kMetaspace: the visible space
-  std::string strip;                      // kPieces, kMetaspace: the character to strip from the start
-  int64_t strip_count = 0;                // at most so many of it
+  std::string strip;        // kPieces, kMetaspace: the character to strip from the start
+  int64_t strip_count = 0;  // at most so many of it
 
   /// Appends to `out` what is known of the text after this piece.
   void push(std::string_view piece, StreamState& state, std::string& out) const;

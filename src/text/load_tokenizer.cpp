@@ -15,13 +15,12 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
   }
   const auto model = folder / "tokenizer.model";
   if (!std::filesystem::exists(model)) {
-    throw LoadError(fmt::format("{}: has neither tokenizer.json nor tokenizer.model",
-                                folder.string()));
+    throw LoadError(
+        fmt::format("{}: has neither tokenizer.json nor tokenizer.model", folder.string()));
   }
   const auto config_path = folder / "tokenizer_config.json";
-  const nlohmann::json config = std::filesystem::exists(config_path)
-                                    ? text::read_json(config_path)
-                                    : nlohmann::json::object();
+  const nlohmann::json config = std::filesystem::exists(config_path) ? text::read_json(config_path)
+                                                                     : nlohmann::json::object();
   return text::parse_sentencepiece(text::read_file(model), model.string(),
                                    text::Component(config, config_path.string()));
 }

@@ -56,9 +56,9 @@ struct MergeBuffers {
   std::vector<uint64_t> heap;
 };
 
-/// Applies the merges to a word's symbols in place: always the merge of lowest rank, and the leftmost of
-/// those. Words of up to a few dozen symbols are scanned for it; longer ones use a heap, so that a
-/// megabyte of one letter takes O(n log n).
+/// Applies the merges to a word's symbols in place: always the merge of lowest rank, and the
+/// leftmost of those. Words of up to a few dozen symbols are scanned for it; longer ones use a
+/// heap, so that a megabyte of one letter takes O(n log n).
 void merge_symbols(const MergeTable& merges, std::vector<TokenId>& symbols, MergeBuffers& buffers);
 
 }  // namespace prepack::text

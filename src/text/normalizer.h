@@ -48,8 +48,8 @@ class Normalizer {
 
   void add(Step step) { steps_.push_back(std::move(step)); }
 
-  /// The normalized `text`: `text` itself if nothing changes, else in `scratch`, where it lasts until
-  /// the next call.
+  /// The normalized `text`: `text` itself if nothing changes, else in `scratch`, where it lasts
+  /// until the next call.
   std::string_view apply(std::string_view text, bool at_start, Scratch& scratch) const;
 
  private:

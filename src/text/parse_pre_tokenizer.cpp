@@ -17,7 +17,8 @@ SplitBehavior parse_behavior(const Component& split) {
       {"Contiguous", SplitBehavior::kContiguous}};
   const std::string name = split.text("behavior");
   const auto found = kNames.find(name);
-  if (found == kNames.end()) split.at("behavior").fail(fmt::format("\"{}\" is not supported", name));
+  if (found == kNames.end())
+    split.at("behavior").fail(fmt::format("\"{}\" is not supported", name));
   return found->second;
 }
 

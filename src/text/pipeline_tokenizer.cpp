@@ -19,9 +19,7 @@ TokenIds PipelineTokenizer::encode(std::string_view text, bool add_special_token
   ScratchPool::Lease scratch(scratch_);
   pipeline_.raw_tokens.split(
       text,
-      [&](std::string_view part) {
-        encode_part(part, part.data() == text.data(), *scratch, ids);
-      },
+      [&](std::string_view part) { encode_part(part, part.data() == text.data(), *scratch, ids); },
       [&](TokenId id) { ids.push_back(id); });
   if (add_special_tokens) {
     ids.insert(ids.end(), pipeline_.suffix.begin(), pipeline_.suffix.end());
@@ -65,6 +63,10 @@ std::string PipelineTokenizer::piece(TokenId id) const { return std::string(spel
 std::optional<TokenId> PipelineTokenizer::find(std::string_view piece) const {
   const auto id = pipeline_.added.find(piece);
   return id ? id : pipeline_.vocabulary->find(piece);
+}
+
+bool PipelineTokenizer::contains(TokenId id) const {
+  return pipeline_.added.contains(id) || pipeline_.vocabulary->contains(id);
 }
 
 int64_t PipelineTokenizer::vocab_size() const {

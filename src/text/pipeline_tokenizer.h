@@ -44,6 +44,7 @@ class PipelineTokenizer : public Tokenizer {
   std::string token_bytes(TokenId id, bool skip_special_tokens) const override;
   std::string piece(TokenId id) const override;
   std::optional<TokenId> find(std::string_view piece) const override;
+  bool contains(TokenId id) const override;
   int64_t vocab_size() const override;
 
  private:

@@ -32,7 +32,8 @@ void for_each_part(const Split& split, std::string_view text, Scratch& scratch, 
   if (const auto* regex = std::get_if<Regex>(&split.pattern)) {
     Regex::Match found;
     bool any = false;
-    for (size_t start = 0; start <= text.size() && regex->find(text, start, scratch.regex, found);) {
+    for (size_t start = 0;
+         start <= text.size() && regex->find(text, start, scratch.regex, found);) {
       const bool empty = found.begin == found.end;
       // As Oniguruma's iterator: no empty match right behind another match.
       if (!(empty && any && found.end == covered)) match(found.begin, found.end);

@@ -33,7 +33,8 @@ struct Metaspace {
   bool split;
 };
 
-/// GPT-2's words. That the words' bytes are then spelled as characters is the model's business here.
+/// GPT-2's words. That the words' bytes are then spelled as characters is the model's business
+/// here.
 struct ByteLevelSplit {
   bool add_prefix_space;
   bool split;

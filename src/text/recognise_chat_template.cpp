@@ -5,9 +5,9 @@
 #include "text/component.h"
 #include "text/tokenizer_file.h"
 
-// A template is recognised by the fragments of its source that decide what it writes. White space between
-// Jinja's tokens and the kind of quotes differ from model to model and mean nothing, so fragments
-// are searched in a copy without either.
+// A template is recognised by the fragments of its source that decide what it writes. White space
+// between Jinja's tokens and the kind of quotes differ from model to model and mean nothing, so
+// fragments are searched in a copy without either.
 
 namespace prepack {
 namespace {
@@ -85,7 +85,8 @@ std::string unescape(std::string_view literal) {
   return text;
 }
 
-/// The system message that stands in one literal with its turn: '<|im_start|>system\n...<|im_end|>'.
+/// The system message that stands in one literal with its turn:
+/// '<|im_start|>system\n...<|im_end|>'.
 std::optional<std::string> find_default_system(std::string_view jinja) {
   constexpr std::string_view kOpen = "<|im_start|>system", kClose = "<|im_end|>";
   for (size_t at = 0; (at = jinja.find(kOpen, at)) != std::string_view::npos;) {
@@ -256,16 +257,15 @@ ChatTemplate load_chat_template(const std::filesystem::path& folder) {
     throw LoadError(fmt::format("{}: has neither chat_template.jinja nor tokenizer_config.json",
                                 folder.string()));
   }
-  const nlohmann::json json =
-      has_config ? text::read_json(config_path) : nlohmann::json::object();
+  const nlohmann::json json = has_config ? text::read_json(config_path) : nlohmann::json::object();
   const text::Component config(json, config_path.string());
   const std::string source = has_jinja ? text::read_file(jinja_path) : template_source(config);
   try {
     return ChatTemplate::recognise(source, special_token(config, "bos_token"),
                                    special_token(config, "eos_token"));
   } catch (const LoadError& error) {
-    throw LoadError(fmt::format("{}: {}", (has_jinja ? jinja_path : config_path).string(),
-                                error.what()));
+    throw LoadError(
+        fmt::format("{}: {}", (has_jinja ? jinja_path : config_path).string(), error.what()));
   }
 }
 

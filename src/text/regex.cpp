@@ -40,9 +40,7 @@ struct RegexMatcher::State {
 RegexMatcher::RegexMatcher() : state_(std::make_unique<State>()) {}
 RegexMatcher::~RegexMatcher() = default;
 
-void Regex::Free::operator()(void* code) const {
-  pcre2_code_free(static_cast<pcre2_code*>(code));
-}
+void Regex::Free::operator()(void* code) const { pcre2_code_free(static_cast<pcre2_code*>(code)); }
 
 Regex::Regex(std::string_view pattern) {
   const std::string translated = oniguruma_to_pcre2(pattern);
@@ -52,8 +50,8 @@ Regex::Regex(std::string_view pattern) {
       pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
   if (!context) throw std::bad_alloc();
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);  // Oniguruma's "." stops at \n only
-  code_.reset(pcre2_compile(units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset,
-                            context.get()));
+  code_.reset(pcre2_compile(units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                            &offset, context.get()));
   if (!code_) throw std::invalid_argument(describe(error));
   // Without JIT (an architecture that has none, hardened memory) pcre2_match interprets.
   pcre2_jit_compile(static_cast<pcre2_code*>(code_.get()), PCRE2_JIT_COMPLETE);

@@ -44,8 +44,8 @@ class Regex {
   std::unique_ptr<void, Free> code_;
 };
 
-/// Rewrites a pattern from Oniguruma's syntax, which Hugging Face's tokenizers use, to PCRE2's, with the
-/// same meaning (see regex_syntax.cpp).
+/// Rewrites a pattern from Oniguruma's syntax, which Hugging Face's tokenizers use, to PCRE2's,
+/// with the same meaning (see regex_syntax.cpp).
 /// @throws std::invalid_argument for syntax whose meaning would differ
 std::string oniguruma_to_pcre2(std::string_view pattern);
 

@@ -30,10 +30,12 @@ constexpr std::string_view kNonSpaces =
     "\\x{e000}-\\x{10ffff}";
 
 constexpr std::array<std::string_view, 47> kProperties = {
-    "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P",   "Pc",
-    "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp",  "C",
-    "Cc", "Cf", "Co", "Han", "Hiragana", "Katakana", "Hangul", "Latin", "Greek", "Cyrillic", "Arabic",
-    "Hebrew", "Thai", "Devanagari", "Armenian"};
+    "L",     "Lu",       "Ll",     "Lt",     "Lm",       "Lo",         "M",       "Mn",
+    "Mc",    "Me",       "N",      "Nd",     "Nl",       "No",         "P",       "Pc",
+    "Pd",    "Ps",       "Pe",     "Pi",     "Pf",       "Po",         "S",       "Sm",
+    "Sc",    "Sk",       "So",     "Z",      "Zs",       "Zl",         "Zp",      "C",
+    "Cc",    "Cf",       "Co",     "Han",    "Hiragana", "Katakana",   "Hangul",  "Latin",
+    "Greek", "Cyrillic", "Arabic", "Hebrew", "Thai",     "Devanagari", "Armenian"};
 
 class Translator {
  public:
@@ -80,7 +82,8 @@ class Translator {
   }
 
   void group() {
-    for (const std::string_view open : {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"}) {
+    for (const std::string_view open :
+         {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"}) {
       if (take(open)) return put(open);
     }
     if (starts_with("(?") || starts_with("(*")) refuse("this group");
@@ -171,7 +174,7 @@ class Translator {
     }
     const auto byte = static_cast<unsigned char>(c);
     const bool word = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-    if (word || byte >= 0x80) refuse(std::string("\\") + (word ? std::string(1, c) : ""));
+    if (word || byte >= 0x80) refuse("this escape");
     replace(in_.substr(at_, 2));
   }
 

@@ -23,11 +23,11 @@ struct Piece {
 /// capacity and the word cache.
 struct Scratch {
   std::string normalized;
-  std::string normalizing;           // the normalizer's other buffer
+  std::string normalizing;  // the normalizer's other buffer
   std::vector<Piece> pieces;
-  std::vector<Piece> splitting;      // the pre-tokenizer's other list
+  std::vector<Piece> splitting;        // the pre-tokenizer's other list
   std::vector<std::string> rewritten;  // by pre-tokenizer step: the text of pieces that it changed
-  std::string spelling;              // a word in the vocabulary's spelling
+  std::string spelling;                // a word in the vocabulary's spelling
   std::vector<TokenId> symbols;
   MergeBuffers merge;
   RegexMatcher regex;

@@ -55,9 +55,9 @@ std::vector<uint32_t> rank_pieces(const SentencePieceFile& file) {
 std::unique_ptr<SubwordModel> build_sentencepiece_bpe(
     const SentencePieceFile& file, std::shared_ptr<const Vocabulary> vocabulary) {
   if (!is_plain_bpe(file, *vocabulary)) return nullptr;
-  // The library merges neighbours whenever their concatenation is a piece, so each way to cut a piece
-  // in two symbols is a merge. User-defined pieces are cut out of the text beforehand: nothing
-  // merges with them, and no merge makes one, as it would have been found where it starts.
+  // The library merges neighbours whenever their concatenation is a piece, so each way to cut a
+  // piece in two symbols is a merge. User-defined pieces are cut out of the text beforehand:
+  // nothing merges with them, and no merge makes one, as it would have been found where it starts.
   const auto can_be_symbol = [&](TokenId id) {
     const auto& piece = file.pieces[id];
     return piece.type == Type::kNormal ||

@@ -8,8 +8,9 @@
 
 namespace prepack::text {
 
-/// SentencePiece's BPE with our engine: about ten times as fast as the library's, and equal to it (tested id by
-/// id). Null if the model has something that only the library does: then use `load_sentencepiece_library`.
+/// SentencePiece's BPE with our engine: about ten times as fast as the library's, and equal to it
+/// (tested id by id). Null if the model has something that only the library does: then use
+/// `load_sentencepiece_library`.
 std::unique_ptr<SubwordModel> build_sentencepiece_bpe(const SentencePieceFile& file,
                                                       std::shared_ptr<const Vocabulary> vocabulary);
 

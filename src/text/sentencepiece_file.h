@@ -7,8 +7,8 @@
 
 namespace prepack::text {
 
-/// What a SentencePiece tokenizer.model says. The library does not tell the model's type, the kind of a
-/// user-defined piece or the normalizer, and does not survive every damaged file, so the few
+/// What a SentencePiece tokenizer.model says. The library does not tell the model's type, the kind
+/// of a user-defined piece or the normalizer, and does not survive every damaged file, so the few
 /// fields needed are read here. Ref: sentencepiece_model.proto.
 struct SentencePieceFile {
   enum Type { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };

@@ -29,8 +29,8 @@ std::unique_ptr<SubwordModel> load_sentencepiece_library(const SentencePieceFile
                                                          std::string_view bytes,
                                                          const std::string& name) {
   if (file.algorithm != SentencePieceFile::kUnigram && file.algorithm != SentencePieceFile::kBpe) {
-    throw LoadError(fmt::format("{}: expected a BPE or unigram model, got type {}", name,
-                                file.algorithm));
+    throw LoadError(
+        fmt::format("{}: expected a BPE or unigram model, got type {}", name, file.algorithm));
   }
   auto processor = std::make_unique<sentencepiece::SentencePieceProcessor>();
   const auto status = processor->LoadFromSerializedProto({bytes.data(), bytes.size()});

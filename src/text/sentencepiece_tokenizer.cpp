@@ -24,8 +24,8 @@ std::shared_ptr<const Vocabulary> build_vocabulary(const SentencePieceFile& file
   for (const auto& piece : file.pieces) {
     const TokenId id = vocabulary->end_id();
     if (!vocabulary->add(piece.text, id)) {
-      throw LoadError(fmt::format("{}: piece {} \"{}\" occurs twice, or there are too many", name, id,
-                                  piece.text));
+      throw LoadError(fmt::format("{}: piece {} \"{}\" occurs twice, or there are too many", name,
+                                  id, piece.text));
     }
   }
   return vocabulary;
@@ -109,7 +109,7 @@ void set_up_decoder(const SentencePieceFile& file, Decoder& decoder) {
   decoder.form = Decoder::Form::kPieces;
   decoder.replacements = {{std::string(kMetaspace), " "}};
   decoder.byte_fallback = file.byte_fallback;
-  decoder.strip = " ";
+  decoder.strip.assign(1, ' ');
   decoder.strip_count = file.add_dummy_prefix ? 1 : 0;
 }
 

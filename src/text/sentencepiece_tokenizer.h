@@ -9,9 +9,10 @@
 
 namespace prepack::text {
 
-/// Reads a SentencePiece tokenizer.model. Text is encoded as the SentencePiece library encodes it, with these
-/// additions, which are those of Hugging Face's LlamaTokenizer:
-///   - control pieces ("<s>") and the added_tokens_decoder's tokens written in the text are those tokens;
+/// Reads a SentencePiece tokenizer.model. Text is encoded as the SentencePiece library encodes it,
+/// with these additions, which are those of Hugging Face's LlamaTokenizer:
+///   - control pieces ("<s>") and the added_tokens_decoder's tokens written in the text are those
+///   tokens;
 ///     what lies between them is encoded piece by piece, each with its dummy prefix ("legacy", the
 ///     default) or only the start of the text ("legacy": false);
 ///   - BOS is put in front unless add_bos_token is false, EOS behind if add_eos_token is true.

@@ -11,8 +11,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Receives the parser's events: what lies in model.vocab and model.merges goes to the tables, all else
-/// becomes JSON values.
+/// Receives the parser's events: what lies in model.vocab and model.merges goes to the tables, all
+/// else becomes JSON values.
 class Reader : public nlohmann::json_sax<json> {
  public:
   Reader(TokenizerFile& file, const std::string& name) : file_(file), name_(name) {}

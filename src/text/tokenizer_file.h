@@ -25,7 +25,8 @@ struct TokenizerFile {
   std::string bytes;
   std::vector<VocabularyEntry> vocabulary;
   std::vector<MergeEntry> merges;
-  nlohmann::json rest;  // everything else; "vocab" and "merges" are empty there if they were read above
+  nlohmann::json
+      rest;  // everything else; "vocab" and "merges" are empty there if they were read above
 
   std::string_view text(size_t offset, size_t length) const {
     return std::string_view(bytes).substr(offset, length);

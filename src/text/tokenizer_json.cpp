@@ -71,8 +71,8 @@ std::unique_ptr<SubwordModel> build_model(const TokenizerFile& file, const Compo
   }
   TokenIds produced;
   MergeTable merges = build_merges(file, *vocabulary, model, produced);
-  options.words_at_metaspace = !byte_level && !options.ignore_merges &&
-                               words_start_at_metaspace(*vocabulary, produced);
+  options.words_at_metaspace =
+      !byte_level && !options.ignore_merges && words_start_at_metaspace(*vocabulary, produced);
   return std::make_unique<BpeModel>(std::move(vocabulary), std::move(merges), options);
 }
 

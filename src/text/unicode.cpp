@@ -35,9 +35,9 @@ constexpr Range kUnknownToHuggingFace[] = {
     {0x1E5EE, 0x1E5EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
 
 bool is_unknown(char32_t c) {
-  const auto* range = std::lower_bound(std::begin(kUnknownToHuggingFace),
-                                       std::end(kUnknownToHuggingFace), c,
-                                       [](const Range& r, char32_t x) { return r.last < x; });
+  const auto* range =
+      std::lower_bound(std::begin(kUnknownToHuggingFace), std::end(kUnknownToHuggingFace), c,
+                       [](const Range& r, char32_t x) { return r.last < x; });
   return range != std::end(kUnknownToHuggingFace) && c >= range->first;
 }
 
@@ -76,7 +76,8 @@ void append_run(std::string_view text, UnicodeForm form, std::string& out) {
       length = utf8proc_decompose_char(c, chars.data() + size, kMaxDecomposition,
                                        static_cast<utf8proc_option_t>(options), &boundary_class);
     }
-    chars.resize(size + static_cast<size_t>(std::clamp<utf8proc_ssize_t>(length, 1, kMaxDecomposition)));
+    chars.resize(size +
+                 static_cast<size_t>(std::clamp<utf8proc_ssize_t>(length, 1, kMaxDecomposition)));
   }
 
   const auto is_mark = [](utf8proc_int32_t c) { return combining_class(c) != 0; };
@@ -108,9 +109,9 @@ bool is_plainly_normalized(std::string_view text, UnicodeForm form) {
 }
 
 void append_normalized(std::string_view text, UnicodeForm form, std::string& out) {
-  // Only runs of characters that may change take the long way, each with the character before it, which the
-  // run's first may combine with. The character behind a run combines with nothing before it, so
-  // it is a safe place to resume copying.
+  // Only runs of characters that may change take the long way, each with the character before it,
+  // which the run's first may combine with. The character behind a run combines with nothing before
+  // it, so it is a safe place to resume copying.
   size_t copied = 0;
   size_t previous = 0;  // start of the character before `i`
   for (size_t i = 0; i < text.size();) {

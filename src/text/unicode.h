@@ -10,8 +10,8 @@ enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 /// Appends `text` (valid UTF-8) in a normal form to `out`.
 void append_normalized(std::string_view text, UnicodeForm form, std::string& out);
 
-/// True if `text` is certainly in that form already: all of it lies in the range of characters that the form
-/// leaves alone.
+/// True if `text` is certainly in that form already: all of it lies in the range of characters that
+/// the form leaves alone.
 bool is_plainly_normalized(std::string_view text, UnicodeForm form);
 
 /// The White_Space property.

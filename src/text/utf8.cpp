@@ -57,7 +57,9 @@ std::optional<size_t> find_invalid_utf8(std::string_view bytes) {
 }
 
 char32_t next_char(std::string_view text, size_t& position) {
-  const auto at = [&](size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
+  const auto at = [&](size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[i]));
+  };
   const size_t i = position;
   const size_t length = utf8_length(text[i]);
   position += length;

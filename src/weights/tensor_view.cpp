@@ -43,6 +43,7 @@ at::Tensor view_tensor(const StoredTensor& stored) {
   if (bytes.empty() || address % options.dtype().itemsize() != 0) {
     auto copy = at::empty(stored.info.shape, options);
     if (!bytes.empty()) std::memcpy(copy.mutable_data_ptr(), bytes.data(), bytes.size());
+    stored.file->release(stored.info.begin, stored.info.end);
     return copy;
   }
   return at::from_blob(

@@ -1,6 +1,6 @@
-// libFuzzer entry point: the first byte chooses the format, the rest is the file and a text, with a zero
-// byte between them. Whatever the bytes are, only the library's own errors may come out, and what
-// was encoded must decode, as a whole and as a stream.
+// libFuzzer entry point: the first byte chooses the format, the rest is the file and a text, with a
+// zero byte between them. Whatever the bytes are, only the library's own errors may come out, and
+// what was encoded must decode, as a whole and as a stream.
 
 #include <cstddef>
 #include <cstdint>
