@@ -106,8 +106,8 @@ VarlenAttention varlen(const std::vector<int64_t>& lengths) {
 /// Lengths that hold segments of one token and one longer than a kernel's block.
 std::vector<std::vector<int64_t>> length_sets() {
   Random random(17);
-  std::vector<std::vector<int64_t>> sets = {
-      {1}, {1, 1, 1}, {2, 3, 4}, {70}, {1, 65, 2}, {5, 1, 1, 130, 7}};
+  std::vector<std::vector<int64_t>> sets = {{1},  {1, 1, 1},  {2, 3, 4},
+                                            {70}, {1, 65, 2}, {5, 1, 1, 130, 7}};
   sets.push_back(random.integers(40, 1, 6));
   return sets;
 }
@@ -171,8 +171,8 @@ TEST_CASE("varlen attention equals masked attention under the independent mask",
       const auto prompts = random.prompts(lengths, 9);
       std::vector<int64_t> bin(lengths.size());
       for (size_t i = 0; i < bin.size(); ++i) bin[i] = static_cast<int64_t>(i);
-      const auto batch = make_packed_batch(prompts, std::vector<std::vector<int64_t>>{bin},
-                                           BatchLayout::kFlat);
+      const auto batch =
+          make_packed_batch(prompts, std::vector<std::vector<int64_t>>{bin}, BatchLayout::kFlat);
       const auto heads = random_heads(random, total(lengths), shape);
       const MaskedAttention masked{independent_mask(batch.segment_ids)};
       const VarlenAttention flat{batch.cu_seqlens, batch.max_seqlen};
@@ -223,8 +223,8 @@ TEST_CASE("other segments never change a segment's varlen attention by a single 
     const auto heads = random_heads(random, 30, shape);
     const auto middle = [&](const at::Tensor& all) { return all.narrow(0, 10, 13); };
     const auto amid = attend(heads.queries, heads.keys, heads.values, varlen({4, 6, 13, 7}));
-    const auto alone = attend(middle(heads.queries), middle(heads.keys), middle(heads.values),
-                              varlen({13}));
+    const auto alone =
+        attend(middle(heads.queries), middle(heads.keys), middle(heads.values), varlen({13}));
     CHECK_THAT(middle(amid), BitEqual(alone));
   }
 }
@@ -237,8 +237,8 @@ TEST_CASE("cache attention equals its definition in float64", "[attention]") {
       const std::vector<int64_t> lengths = {1, 9, 70, 4};
       const int64_t num_rows = 4;
       const int64_t num_slots = 70;
-      const auto queries = random_tensor(random, {num_rows, shape.num_heads, shape.head_dim},
-                                         to_scalar_type(dtype));
+      const auto queries =
+          random_tensor(random, {num_rows, shape.num_heads, shape.head_dim}, to_scalar_type(dtype));
       const auto cache_side = [&] {
         return random_tensor(random, {num_rows, num_slots + 3, shape.num_kv_heads, shape.head_dim},
                              to_scalar_type(dtype));

@@ -16,8 +16,8 @@
 namespace prepack {
 namespace {
 
-using testing::Random;
 using testing::prefill_variants;
+using testing::Random;
 using testing::random_model;
 using testing::tiny_configs;
 
@@ -44,8 +44,7 @@ struct Outcome {
 int64_t slots_for(const std::vector<Job>& jobs) {
   int64_t capacity = 0;
   for (const auto& job : jobs) {
-    capacity = std::max(capacity,
-                        static_cast<int64_t>(job.prompt.size()) + job.max_new_tokens - 1);
+    capacity = std::max(capacity, static_cast<int64_t>(job.prompt.size()) + job.max_new_tokens - 1);
   }
   return capacity;
 }
@@ -189,13 +188,13 @@ TEST_CASE("decoding over the cache gives what a fresh prefill of the longer text
     const auto model = random_model(config, 5);
     Random random(24);
     std::vector<Job> jobs;
-    for (int64_t length : {1, 13, 4}) jobs.push_back({random.tokens(length, config.vocab_size), 10});
+    for (int64_t length : {1, 13, 4})
+      jobs.push_back({random.tokens(length, config.vocab_size), 10});
     const auto outcome = run(model, jobs);
     for (size_t i = 0; i < jobs.size(); ++i) {
       auto text = jobs[i].prompt;
       for (TokenId token : outcome.token_ids[i]) {
-        const auto state =
-            prefill(model, {&text, 1}, {}, static_cast<int64_t>(text.size()));
+        const auto state = prefill(model, {&text, 1}, {}, static_cast<int64_t>(text.size()));
         REQUIRE(state.logits.argmax(1).item<int64_t>() == token);
         text.push_back(token);
       }
@@ -242,8 +241,8 @@ TEST_CASE("a stop id ends a sequence, and is neither kept nor observed", "[decod
     auto stopped = job;
     stopped.stop_ids = {60, all[n]};
     const auto outcome = run(model, {stopped});
-    const auto first = std::ranges::find_if(
-        all, [&](TokenId id) { return id == all[n] || id == 60; });
+    const auto first =
+        std::ranges::find_if(all, [&](TokenId id) { return id == all[n] || id == 60; });
     const TokenIds expected(all.begin(), first);
     CHECK(outcome.token_ids[0] == expected);
     CHECK(outcome.finish_reasons[0] == "stop");
@@ -286,9 +285,16 @@ TEST_CASE("decode counts its steps and tokens", "[decode]") {
 }
 
 TEST_CASE("stats are added field by field", "[decode]") {
-  const RunStats one{.prefill_s = 1, .ttft_s = 2, .decode_s = 3, .num_prompts = 4,
-                     .prompt_tokens = 5, .computed_tokens = 6, .num_rows = 7, .num_forwards = 8,
-                     .generated_tokens = 9, .decode_steps = 10};
+  const RunStats one{.prefill_s = 1,
+                     .ttft_s = 2,
+                     .decode_s = 3,
+                     .num_prompts = 4,
+                     .prompt_tokens = 5,
+                     .computed_tokens = 6,
+                     .num_rows = 7,
+                     .num_forwards = 8,
+                     .generated_tokens = 9,
+                     .decode_steps = 10};
   RunStats sum = one;
   sum += one;
   CHECK(sum.prefill_s == 2);

@@ -180,6 +180,17 @@ TEST_CASE("cache rows are as long as the longest sequence may become, less its l
   CHECK(cache_capacity(config, {}) == 0);
 }
 
+TEST_CASE("the slots that may be written are those of every sequence, not of the longest",
+          "[generate]") {
+  auto config = tiny_configs().front();
+  const std::vector<GenerationRequest> requests = {request_for(TokenIds(30, 1), 2),
+                                                   request_for(TokenIds(5, 1), 40)};
+  CHECK(num_cache_slots(config, requests) == 31 + 44);
+  config.max_position_embeddings = 32;
+  CHECK(num_cache_slots(config, requests) == 31 + 32);
+  CHECK(num_cache_slots(config, {}) == 0);
+}
+
 TEST_CASE("the counts of a whole run are added up", "[generate]") {
   const auto model = tiny_model();
   const std::vector<GenerationRequest> requests = {request_for({1, 2, 3}, 4),
@@ -201,8 +212,7 @@ TEST_CASE("no requests give no results", "[generate]") {
 TEST_CASE("a defective request is named", "[generate]") {
   const auto model = tiny_model();
   const auto check_refused = [&](GenerationRequest defective, const std::string& message) {
-    const std::vector<GenerationRequest> requests = {request_for({1, 2}, 3),
-                                                     std::move(defective)};
+    const std::vector<GenerationRequest> requests = {request_for({1, 2}, 3), std::move(defective)};
     CHECK_THROWS_AS(generate(model, kTokenizer, requests), InvalidArgument);
     CHECK_THROWS_WITH(generate(model, kTokenizer, requests), ContainsSubstring(message));
   };

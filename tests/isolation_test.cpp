@@ -20,8 +20,8 @@ namespace {
 
 using testing::AllClose;
 using testing::BitEqual;
-using testing::Random;
 using testing::prefill_variants;
+using testing::Random;
 using testing::random_model;
 using testing::tiny_configs;
 using testing::tolerance;
@@ -184,8 +184,8 @@ TEST_CASE("the probe sees no leak in a right batch, and one in each kind of wron
           }) > 1e-2);
     CHECK(leakage(model, [](WrongBatch& wrong) {  // a plain causal mask
             const auto places = at::arange(15, at::kLong);
-            wrong.attention = MaskedAttention{
-                places.unsqueeze(0).le(places.unsqueeze(1)).view({1, 1, 15, 15})};
+            wrong.attention =
+                MaskedAttention{places.unsqueeze(0).le(places.unsqueeze(1)).view({1, 1, 15, 15})};
           }) > 1e-2);
   }
 }

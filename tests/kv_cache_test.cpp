@@ -2,6 +2,9 @@
 
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
+#include <unistd.h>
+
+#include <fstream>
 
 #include "support/all_close.h"
 #include "support/catch.h"
@@ -25,6 +28,15 @@ ModelConfig config() {
 }
 
 at::Tensor indices(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong); }
+
+/// Memory that the process holds now.
+int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t total_pages = 0;
+  int64_t resident_pages = 0;
+  file >> total_pages >> resident_pages;
+  return resident_pages * sysconf(_SC_PAGESIZE);
+}
 
 KvCache filled_cache(Random& random, int64_t num_rows, int64_t capacity) {
   KvCache cache(config(), num_rows, capacity, DType::kFloat32, at::kCPU);
@@ -92,7 +104,8 @@ TEST_CASE("copying a row takes its keys and values in every layer, up to the giv
           "[kv_cache]") {
   Random random(4);
   auto cache = filled_cache(random, 4, 6);
-  for (int64_t layer = 0; layer < 2; ++layer) CHECK(cache.keys(layer, 4, 6).ne(0).all().item<bool>());
+  for (int64_t layer = 0; layer < 2; ++layer)
+    CHECK(cache.keys(layer, 4, 6).ne(0).all().item<bool>());
   std::vector<at::Tensor> before;
   for (int64_t layer = 0; layer < 2; ++layer) {
     before.push_back(cache.keys(layer, 4, 6).clone());
@@ -109,6 +122,53 @@ TEST_CASE("copying a row takes its keys and values in every layer, up to the giv
   }
 }
 
+TEST_CASE("releasing a row leaves every other row as it was", "[kv_cache]") {
+  Random random(5);
+  // Rows of seven pages and a bit, so that neighbours share a page.
+  auto cache = filled_cache(random, 4, 600);
+  std::vector<at::Tensor> before;
+  for (int64_t layer = 0; layer < 2; ++layer) {
+    before.push_back(cache.keys(layer, 4, 600).clone());
+    before.push_back(cache.values(layer, 4, 600).clone());
+  }
+  cache.release_row(2);
+  for (int64_t layer = 0; layer < 2; ++layer) {
+    const at::Tensor after[] = {cache.keys(layer, 4, 600), cache.values(layer, 4, 600)};
+    for (int side = 0; side < 2; ++side) {
+      for (int64_t row : {0, 1, 3}) {
+        CHECK_THAT(after[side][row], BitEqual(before[2 * layer + side][row]));
+      }
+    }
+  }
+}
+
+TEST_CASE("a released row may be written again", "[kv_cache]") {
+  Random random(6);
+  auto cache = filled_cache(random, 2, 600);
+  cache.release_row(1);
+  const auto keys = random_tensor(random, {1, 3, 4});
+  const auto values = random_tensor(random, {1, 3, 4});
+  cache.write(1, keys, values, {{}, indices({600 + 300})});
+  CHECK_THAT(cache.keys(1, 2, 600)[1][300], BitEqual(keys[0]));
+  CHECK_THAT(cache.values(1, 2, 600)[1][300], BitEqual(values[0]));
+}
+
+TEST_CASE("slots take memory when they are written, and give it back with their row",
+          "[kv_cache]") {
+  constexpr int64_t kMebibyte = 1 << 20;
+  auto shape = config();
+  shape.num_kv_heads = 64;
+  shape.head_dim = 64;
+  const int64_t at_first = resident_bytes();
+  // 2 layers of 16 KiB per slot and side: 1 GiB in all.
+  KvCache cache(shape, 4, 4096, DType::kFloat32, at::kCPU);
+  CHECK(resident_bytes() - at_first < 32 * kMebibyte);
+  for (int64_t layer = 0; layer < 2; ++layer) cache.keys(layer, 2, 4096)[1].fill_(1);
+  CHECK(resident_bytes() - at_first > 120 * kMebibyte);
+  cache.release_row(1);
+  CHECK(resident_bytes() - at_first < 32 * kMebibyte);
+}
+
 TEST_CASE("the predicted size of a cache is the size of its tensors", "[kv_cache]") {
   for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
     const KvCache cache(config(), 5, 7, dtype, at::kCPU);
@@ -118,7 +178,7 @@ TEST_CASE("the predicted size of a cache is the size of its tensors", "[kv_cache
         bytes += static_cast<int64_t>(side.nbytes());
       }
     }
-    CHECK(KvCache::num_bytes(config(), 5, 7, dtype) == bytes);
+    CHECK(35 * KvCache::bytes_per_slot(config(), dtype) == bytes);
   }
 }
 

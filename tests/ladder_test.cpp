@@ -110,9 +110,9 @@ void check_attention(const Reference& reference) {
   const auto values = reference["values"].view(keys.sizes());
   const auto length = queries.size(0);
   const auto expected = reference["attended"].view(queries.sizes());
-  CHECK_THAT(attend(queries, keys, values,
-                    VarlenAttention{{0, static_cast<int32_t>(length)}, length}),
-             close(expected, kTolerance.op));
+  CHECK_THAT(
+      attend(queries, keys, values, VarlenAttention{{0, static_cast<int32_t>(length)}, length}),
+      close(expected, kTolerance.op));
   const auto places = at::arange(length, at::kLong);
   const auto causal = places.unsqueeze(0).le(places.unsqueeze(1)).view({1, 1, length, length});
   CHECK_THAT(attend(queries, keys, values, MaskedAttention{causal}),
@@ -246,7 +246,8 @@ TEST_CASE("packed has the reference's logits and greedy tokens on the tiny model
   for_tiny_models(check_method<PrefillMethod::kPacked>);
   for_tiny_models(check_method_in_another_order<PrefillMethod::kPacked>);
 }
-TEST_CASE("packed-rows has the reference's logits and greedy tokens on the tiny models", "[ladder]") {
+TEST_CASE("packed-rows has the reference's logits and greedy tokens on the tiny models",
+          "[ladder]") {
   for_tiny_models(check_method<PrefillMethod::kPackedRows>);
   for_tiny_models(check_method_in_another_order<PrefillMethod::kPackedRows>);
 }

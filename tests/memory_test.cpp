@@ -11,10 +11,8 @@ constexpr PrefillMethod kMethods[] = {PrefillMethod::kPacked, PrefillMethod::kPa
 
 ModelConfig config() { return testing::tiny_configs().front(); }
 
-constexpr BatchShape kShape{.num_prompts = 5,
-                            .cache_capacity = 70,
-                            .max_forward_tokens = 300,
-                            .max_mask_elements = 20'000};
+constexpr BatchShape kShape{
+    .num_prompts = 5, .cache_slots = 350, .max_forward_tokens = 300, .max_mask_elements = 20'000};
 
 TEST_CASE("the total is the sum of the estimate's parts", "[memory]") {
   const auto estimate = estimate_memory(config(), DType::kFloat32, kShape);
@@ -31,23 +29,21 @@ TEST_CASE("weights and cache take the bytes of their elements", "[memory]") {
     const auto estimate = estimate_memory(config(), dtype, kShape);
     CHECK(estimate.weights == config().num_parameters() * element_size(dtype));
     // 3 layers of keys and values in 2 heads of 10.
-    CHECK(estimate.cache == 5 * 70 * (3 * 2 * 2 * 10) * element_size(dtype));
+    CHECK(estimate.cache == 350 * (3 * 2 * 2 * 10) * element_size(dtype));
   }
 }
 
-TEST_CASE("the cache grows with the prompts and their capacity, and with nothing else",
-          "[memory]") {
+TEST_CASE("the cache grows with the slots that take memory, and with nothing else", "[memory]") {
   const auto cache = [](BatchShape shape) {
     return estimate_memory(config(), DType::kFloat32, shape).cache;
   };
-  auto twice = kShape;
-  twice.num_prompts *= 2;
-  CHECK(cache(twice) == 2 * cache(kShape));
-  twice.cache_capacity *= 2;
-  CHECK(cache(twice) == 4 * cache(kShape));
-  twice.max_forward_tokens *= 2;
-  twice.max_mask_elements *= 2;
-  CHECK(cache(twice) == 4 * cache(kShape));
+  auto larger = kShape;
+  larger.cache_slots *= 2;
+  CHECK(cache(larger) == 2 * cache(kShape));
+  larger.num_prompts *= 2;
+  larger.max_forward_tokens *= 2;
+  larger.max_mask_elements *= 2;
+  CHECK(cache(larger) == 2 * cache(kShape));
 }
 
 TEST_CASE("activations grow with the tokens of a forward and with its mask", "[memory]") {
@@ -115,7 +111,8 @@ TEST_CASE("the default budget is 4,096 tokens where memory is plenty", "[memory]
 
 TEST_CASE("the default budget always holds the longest prompt", "[memory]") {
   for (auto method : kMethods) {
-    for (int64_t free_bytes : {int64_t{-1'000'000}, int64_t{0}, int64_t{1} << 20, int64_t{1} << 45}) {
+    for (int64_t free_bytes :
+         {int64_t{-1'000'000}, int64_t{0}, int64_t{1} << 20, int64_t{1} << 45}) {
       for (int64_t longest : {1, 300, 5000, 100'000}) {
         CHECK(default_token_budget(config(), DType::kFloat32, method, longest, free_bytes) >=
               longest);
@@ -129,8 +126,7 @@ TEST_CASE("the default budget never shrinks when there is more memory", "[memory
   for (auto method : kMethods) {
     int64_t before = 0;
     for (int64_t free_bytes = 0; free_bytes < (int64_t{1} << 26); free_bytes += 100'003) {
-      const auto budget =
-          default_token_budget(config(), DType::kFloat32, method, 200, free_bytes);
+      const auto budget = default_token_budget(config(), DType::kFloat32, method, 200, free_bytes);
       REQUIRE(budget >= before);
       before = budget;
     }

@@ -242,8 +242,8 @@ TEST_CASE("padding attends to itself alone, so that nothing is NaN", "[packed_ba
     for (auto layout : {BatchLayout::kRows, BatchLayout::kLeftPaddedRows}) {
       const auto batch = make_packed_batch(prompts, Bins{{0}, {1}}, layout);
       const auto heads = testing::random_tensor(random, {2, 3, 7, 8}, dtype);
-      const auto attended = at::scaled_dot_product_attention(
-          heads, heads, heads, independent_mask(batch.segment_ids));
+      const auto attended = at::scaled_dot_product_attention(heads, heads, heads,
+                                                             independent_mask(batch.segment_ids));
       CHECK(attended.isfinite().all().item<bool>());
       // What attends to itself alone gets its own value.
       const int64_t padding = layout == BatchLayout::kRows ? 6 : 0;

@@ -50,9 +50,8 @@ int64_t used(const std::vector<int64_t>& bin, const std::vector<int64_t>& length
 Bins naive_pack(const Instance& instance, const std::function<bool(int64_t, int64_t)>& better) {
   std::vector<int64_t> order(instance.lengths.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return instance.lengths[a] > instance.lengths[b];
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return instance.lengths[a] > instance.lengths[b]; });
   Bins bins;
   std::vector<int64_t> rooms;
   for (int64_t sequence : order) {

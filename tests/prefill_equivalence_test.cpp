@@ -19,10 +19,10 @@ namespace {
 
 using testing::AllClose;
 using testing::BitEqual;
-using testing::Random;
 using testing::check_same_state;
 using testing::prefill_alone;
 using testing::prefill_variants;
+using testing::Random;
 using testing::random_model;
 using testing::tiny_configs;
 using testing::tolerance;
@@ -47,8 +47,8 @@ TEST_CASE("every method gives each prompt's own cache and logits", "[prefill]") 
     for (int i = 0; i < 6; ++i) {
       CAPTURE(config.num_heads, ++seed);
       Random random(seed);
-      check_all_variants(model, random.prompts(random.integers(random.integer(2, 9), 1, 40),
-                                               config.vocab_size));
+      check_all_variants(
+          model, random.prompts(random.integers(random.integer(2, 9), 1, 40), config.vocab_size));
     }
   }
 }
@@ -142,8 +142,7 @@ TEST_CASE("in half precision every method gives nearly each prompt's own distrib
         const auto state = prefill(model, prompts, options, kCapacity);
         const auto actual = state.logits.to(at::kDouble).log_softmax(1);
         const auto divergence = expected.exp().mul(expected.sub(actual)).sum(1);
-        CHECK_THAT(divergence,
-                   AllClose(at::zeros_like(divergence), dtype == DType::kBFloat16 ? 1e-2 : 1e-4));
+        CHECK_THAT(divergence, AllClose(at::zeros_like(divergence), tolerance(dtype).divergence));
       }
     }
   }
@@ -153,15 +152,13 @@ TEST_CASE("half precision gives nearly the distribution of float32", "[prefill]"
   Random random(9);
   const auto config = tiny_configs().front();
   const auto prompts = random.prompts({3, 30, 1, 12}, config.vocab_size);
-  const auto expected =
-      prefill(random_model(config), prompts, {}, kCapacity).logits.log_softmax(1);
+  const auto expected = prefill(random_model(config), prompts, {}, kCapacity).logits.log_softmax(1);
   for (auto dtype : {DType::kBFloat16, DType::kFloat16}) {
     INFO(to_string(dtype));
     const auto actual =
         prefill(random_model(config, 1, dtype), prompts, {}, kCapacity).logits.log_softmax(1);
     const auto divergence = expected.exp().mul(expected.sub(actual)).sum(1);
-    CHECK_THAT(divergence,
-               AllClose(at::zeros_like(divergence), dtype == DType::kBFloat16 ? 3e-2 : 1e-3));
+    CHECK_THAT(divergence, AllClose(at::zeros_like(divergence), tolerance(dtype).divergence));
   }
 }
 

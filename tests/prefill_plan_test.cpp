@@ -94,8 +94,7 @@ TEST_CASE("the plan's counts are those of the batches it leads to", "[prefill_pl
       num_rows += batch.num_rows();
       max_forward_tokens = std::max(max_forward_tokens, batch.input_ids.numel());
       if (options.method == PrefillMethod::kPacked) continue;
-      max_mask_elements =
-          std::max(max_mask_elements, independent_mask(batch.segment_ids).numel());
+      max_mask_elements = std::max(max_mask_elements, independent_mask(batch.segment_ids).numel());
     }
     REQUIRE(plan.method == options.method);
     REQUIRE(plan.prompt_tokens == total(lengths));
@@ -186,8 +185,7 @@ TEST_CASE("an empty prompt is refused by its number", "[prefill_plan]") {
   }
 }
 
-TEST_CASE("a prompt longer than the budget is refused by its number and length",
-          "[prefill_plan]") {
+TEST_CASE("a prompt longer than the budget is refused by its number and length", "[prefill_plan]") {
   const std::vector<int64_t> lengths = {3, 16, 17, 18};
   for (auto method : kMethods) {
     const PrefillOptions options{.method = method, .token_budget = 16};

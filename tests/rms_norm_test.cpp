@@ -54,8 +54,8 @@ TEST_CASE("rms_norm adds its eps to the mean of the squares", "[rms_norm]") {
   for (double eps : {1e-6, 1e-5, 1e-1}) {
     CAPTURE(eps);
     const RmsNorm norm{random_tensor(random, {40}), eps};
-    CHECK_THAT(norm(input), AllClose(naive_rms_norm(input, norm.weight, eps),
-                                     tolerance(DType::kFloat32).op));
+    CHECK_THAT(norm(input),
+               AllClose(naive_rms_norm(input, norm.weight, eps), tolerance(DType::kFloat32).op));
   }
   const RmsNorm norm{random_tensor(random, {40}), 1e-6};
   const auto zeros = at::zeros({2, 40});

@@ -33,8 +33,8 @@ std::vector<double> expected_frequencies(const RopeConfig& config, int64_t head_
     } else if (const auto* s = std::get_if<Llama3RopeScaling>(&config.scaling)) {
       const auto context = static_cast<double>(s->original_max_position_embeddings);
       const double wavelength = 2 * std::numbers::pi / frequency;
-      const double smooth = (context / wavelength - s->low_freq_factor) /
-                            (s->high_freq_factor - s->low_freq_factor);
+      const double smooth =
+          (context / wavelength - s->low_freq_factor) / (s->high_freq_factor - s->low_freq_factor);
       const double kept = std::clamp(smooth, 0.0, 1.0);
       frequency = (1 - kept) * frequency / s->factor + kept * frequency;
     }
@@ -113,9 +113,9 @@ TEST_CASE("RoPE turns each pair of dimensions by its definition", "[rope]") {
       const Rope rope(config, head_dim, at::kCPU);
       const auto turned = apply_rope(heads, rope.table(position_ids, at::kFloat));
       // Angles are kept in float32: at position 383 they are off by 2e-5 or less.
-      CHECK_THAT(turned, AllClose(naive_rope(heads, position_ids,
-                                             expected_frequencies(config, head_dim)),
-                                  1e-4));
+      CHECK_THAT(
+          turned,
+          AllClose(naive_rope(heads, position_ids, expected_frequencies(config, head_dim)), 1e-4));
       CHECK_THAT(turned.narrow(0, 0, 4),
                  AllClose(naive_rope(heads, position_ids, expected_frequencies(config, head_dim))
                               .narrow(0, 0, 4),

@@ -310,6 +310,17 @@ TEST_CASE("random streams are uniform, and independent of one another", "[sample
   CHECK(std::abs(neighbours / n) < 5 / 12.0 / std::sqrt(n));
 }
 
+TEST_CASE("no stream is a later part of another", "[sampler]") {
+  std::set<double> draws;
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    for (uint64_t stream = 0; stream < 50; ++stream) {
+      RandomStream random(seed, stream);
+      for (int i = 0; i < 100; ++i) draws.insert(random.next());
+    }
+  }
+  CHECK(draws.size() == 5 * 50 * 100);
+}
+
 TEST_CASE("logits without a finite number are an error", "[sampler]") {
   for (float value : {-kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
     CHECK_THROWS_AS(sample_once({}, 0, std::vector<float>(5, value)), Error);

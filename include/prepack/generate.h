@@ -37,8 +37,11 @@ struct GenerationResult {
 /// text. The pieces of a sequence add up to its `text`.
 using TextObserver = std::function<void(int64_t sequence, std::string_view text)>;
 
-/// Slots of each cache row that these requests need.
+/// Slots of each cache row that these requests need: those of the longest.
 int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequest> requests);
+
+/// Slots that all of these requests may write.
+int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests);
 
 /// Prefills all requests as one batch, decodes them, and turns the tokens into text.
 /// @param stats  if given, times and counts are added to it

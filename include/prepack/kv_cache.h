@@ -18,7 +18,8 @@ struct CacheSlots {
 };
 
 /// Keys and values of a batch of sequences, one row each: slot j of a row holds position j of its
-/// sequence. Rows are as long as the longest sequence may become; slots never written are zero.
+/// sequence. Rows are as long as the longest sequence may become; slots never written are zero, and
+/// on the CPU take no memory.
 class KvCache {
  public:
   /// @param num_rows  sequences
@@ -41,13 +42,15 @@ class KvCache {
   /// Copies the first `num_slots` slots of row `from` over row `to`, in every layer.
   void copy_row(int64_t from, int64_t to, int64_t num_slots);
 
+  /// Gives a row's memory back where that can be done; what it held is lost.
+  void release_row(int64_t row);
+
   int64_t num_layers() const { return static_cast<int64_t>(keys_.size()); }
   int64_t num_rows() const { return num_rows_; }
   int64_t capacity() const { return capacity_; }
 
-  /// Bytes of a cache of this shape.
-  static int64_t num_bytes(const ModelConfig& config, int64_t num_rows, int64_t capacity,
-                           DType dtype);
+  /// Bytes of one slot in all layers. On the CPU, memory is taken only by slots that are written.
+  static int64_t bytes_per_slot(const ModelConfig& config, DType dtype);
 
  private:
   int64_t num_rows_;

@@ -12,7 +12,7 @@ namespace prepack {
 /// its batches.
 struct BatchShape {
   int64_t num_prompts = 0;
-  int64_t cache_capacity = 0;      // slots of each cache row
+  int64_t cache_slots = 0;         // that take memory: those written; on a GPU all of every row
   int64_t max_forward_tokens = 0;  // computed tokens of one forward
   int64_t max_mask_elements = 0;   // of one dense mask
 };

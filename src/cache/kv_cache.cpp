@@ -1,7 +1,6 @@
 #include "prepack/kv_cache.h"
 
-#include <ATen/ops/zeros.h>
-
+#include "cache/lazy_zeros.h"
 #include "model/scalar_type.h"
 
 namespace prepack {
@@ -9,14 +8,13 @@ namespace prepack {
 KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
                  at::Device device)
     : num_rows_(num_rows), capacity_(capacity) {
-  const auto options = at::TensorOptions().dtype(to_scalar_type(dtype)).device(device);
-  // Zero, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is
-  // still NaN after it is multiplied by its weight of zero. The system hands out zero pages
-  // lazily, so slots that are never touched cost nothing.
+  // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is still
+  // NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a batch of
+  // uneven prompts.
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (auto* side : {&keys_, &values_}) {
-      side->push_back(
-          at::zeros({num_rows * capacity, config.num_kv_heads, config.head_dim}, options));
+      side->push_back(lazy_zeros({num_rows * capacity, config.num_kv_heads, config.head_dim},
+                                 to_scalar_type(dtype), device));
     }
   }
 }
@@ -58,11 +56,14 @@ void KvCache::copy_row(int64_t from, int64_t to, int64_t num_slots) {
   }
 }
 
-int64_t KvCache::num_bytes(const ModelConfig& config, int64_t num_rows, int64_t capacity,
-                           DType dtype) {
-  const int64_t bytes_per_token =
-      2 * config.num_layers * config.num_kv_heads * config.head_dim * element_size(dtype);
-  return num_rows * capacity * bytes_per_token;
+void KvCache::release_row(int64_t row) {
+  for (const auto* sides : {&keys_, &values_}) {
+    for (const auto& side : *sides) release_pages(side.narrow(0, row * capacity_, capacity_));
+  }
+}
+
+int64_t KvCache::bytes_per_slot(const ModelConfig& config, DType dtype) {
+  return 2 * config.num_layers * config.num_kv_heads * config.head_dim * element_size(dtype);
 }
 
 }  // namespace prepack

@@ -57,7 +57,8 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
   info.memory = estimate_memory(info.config, info.dtype,
                                 {
                                     .num_prompts = options.batch.batch_size,
-                                    .cache_capacity = options.prompt_tokens + options.max_new_tokens,
+                                    .cache_slots = options.batch.batch_size *
+                                                   (options.prompt_tokens + options.max_new_tokens),
                                     .max_forward_tokens = plan.max_forward_tokens,
                                     .max_mask_elements = plan.max_mask_elements,
                                 });

@@ -108,19 +108,26 @@ GenerationRequest make_request(const PreparedPrompt& prompt, size_t number,
   return request;
 }
 
-/// The largest of each over all batches, so that the estimate holds for every one of them.
-BatchShape largest_batch(const Job& job) {
+/// The largest of each over all batches, so that the estimate holds for every one of them; without
+/// what depends on how they are packed.
+BatchShape largest_caches(const Job& job) {
   BatchShape shape;
   for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    std::vector<int64_t> lengths;
-    for (size_t i = range.begin; i < range.end; ++i) {
-      lengths.push_back(static_cast<int64_t>(job.prompts[i].ids.size()));
-    }
-    const auto plan = plan_prefill(lengths, job.prefill);
     const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
-    shape.num_prompts = std::max(shape.num_prompts, static_cast<int64_t>(lengths.size()));
-    shape.cache_capacity =
-        std::max(shape.cache_capacity, cache_capacity(job.config, requests));
+    const auto num_prompts = static_cast<int64_t>(requests.size());
+    const int64_t num_slots = job.device.is_cpu()
+                                  ? num_cache_slots(job.config, requests)
+                                  : num_prompts * cache_capacity(job.config, requests);
+    shape.num_prompts = std::max(shape.num_prompts, num_prompts);
+    shape.cache_slots = std::max(shape.cache_slots, num_slots);
+  }
+  return shape;
+}
+
+BatchShape largest_batch(const Job& job) {
+  auto shape = largest_caches(job);
+  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
+    const auto plan = plan_prefill(batch_lengths(job, range), job.prefill);
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
     shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
   }
@@ -137,14 +144,7 @@ int64_t longest_prompt(const Job& job) {
 
 /// Memory that prefill's activations may be chosen from: what weights and caches leave.
 int64_t free_for_activations(const Job& job) {
-  BatchShape shape;
-  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
-    shape.num_prompts = std::max(shape.num_prompts, static_cast<int64_t>(requests.size()));
-    shape.cache_capacity =
-        std::max(shape.cache_capacity, cache_capacity(job.config, requests));
-  }
-  return job.memory_limit - estimate_memory(job.config, job.dtype, shape).total();
+  return job.memory_limit - estimate_memory(job.config, job.dtype, largest_caches(job)).total();
 }
 
 void require_budget(const Job& job) {
@@ -289,6 +289,14 @@ std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {
     ranges.push_back({begin, std::min(begin + step, num_prompts)});
   }
   return ranges;
+}
+
+std::vector<int64_t> batch_lengths(const Job& job, BatchRange range) {
+  std::vector<int64_t> lengths;
+  for (size_t i = range.begin; i < range.end; ++i) {
+    lengths.push_back(static_cast<int64_t>(job.prompts[i].ids.size()));
+  }
+  return lengths;
 }
 
 std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range) {

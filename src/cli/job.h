@@ -76,6 +76,9 @@ struct BatchRange {
 };
 std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size);
 
+/// The tokens of each of a batch's prompts.
+std::vector<int64_t> batch_lengths(const Job& job, BatchRange range);
+
 /// The token ids of a batch's prompts.
 std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range);
 

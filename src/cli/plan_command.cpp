@@ -45,14 +45,6 @@ struct PlanTotals {
   }
 };
 
-std::vector<int64_t> batch_lengths(const Job& job, BatchRange range) {
-  std::vector<int64_t> lengths;
-  for (size_t i = range.begin; i < range.end; ++i) {
-    lengths.push_back(static_cast<int64_t>(job.prompts[i].ids.size()));
-  }
-  return lengths;
-}
-
 void print_json(const Options& options, const Job& job, const PlanTotals& totals,
                 const nlohmann::ordered_json& batches) {
   const nlohmann::ordered_json json{

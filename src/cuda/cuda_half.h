@@ -15,7 +15,7 @@ struct CudaHalf {
   int64_t (*peak_memory)(c10::DeviceIndex device);
 };
 
-/// Loads libprepack_cuda, once. nullptr where it was not built or cannot be loaded.
+/// Loads libprepack_cuda, once. nullptr where it was not built, or there is no CUDA driver.
 const CudaHalf* load_cuda_half();
 
 }  // namespace prepack

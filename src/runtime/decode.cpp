@@ -30,6 +30,7 @@ struct ActiveRows {
       sequences[row] = sequences[last];
       lengths[row] = lengths[last];
     }
+    cache.release_row(last);
     sequences.pop_back();
     lengths.pop_back();
   }

@@ -23,6 +23,11 @@ int64_t allowed_new_tokens(const ModelConfig& config, const GenerationRequest& r
   return std::min(request.max_new_tokens, config.max_position_embeddings - prompt_len + 1);
 }
 
+/// The prompt, and every new token but the last, which is not fed back.
+int64_t needed_slots(const ModelConfig& config, const GenerationRequest& request) {
+  return static_cast<int64_t>(request.prompt_ids.size()) + allowed_new_tokens(config, request) - 1;
+}
+
 void check_request(const ModelConfig& config, const GenerationRequest& request, size_t index) {
   if (const auto defect = find_prompt_defect(config, request.prompt_ids)) {
     throw InvalidArgument(fmt::format("prompt {} {}", index, *defect));
@@ -38,10 +43,15 @@ void check_request(const ModelConfig& config, const GenerationRequest& request, 
 int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequest> requests) {
   int64_t capacity = 0;
   for (const auto& request : requests) {
-    capacity = std::max(capacity, static_cast<int64_t>(request.prompt_ids.size()) +
-                                      allowed_new_tokens(config, request) - 1);
+    capacity = std::max(capacity, needed_slots(config, request));
   }
   return capacity;
+}
+
+int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests) {
+  int64_t num_slots = 0;
+  for (const auto& request : requests) num_slots += needed_slots(config, request);
+  return num_slots;
 }
 
 std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,

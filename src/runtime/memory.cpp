@@ -34,7 +34,7 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, const Bat
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   return {
       .weights = config.num_parameters() * element_size(dtype),
-      .cache = KvCache::num_bytes(config, shape.num_prompts, shape.cache_capacity, dtype),
+      .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations = shape.max_forward_tokens * activation_bytes_per_token(config, dtype, 0) +
                      shape.max_mask_elements * kBytesPerMaskElement,
       // Of all prompts, and of the forward that is adding to them.

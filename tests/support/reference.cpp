@@ -16,7 +16,8 @@ const std::filesystem::path kSource = PREPACK_SOURCE_DIR;
 const std::filesystem::path kReferences = PREPACK_REFERENCE_DIR;
 constexpr auto kDefaultModel = "smollm2-135m-instruct";
 
-std::string missing_file(const std::filesystem::path& model, const std::filesystem::path& reference) {
+std::string missing_file(const std::filesystem::path& model,
+                         const std::filesystem::path& reference) {
   for (const auto& file : {model / "model.safetensors", reference / "reference.json",
                            reference / "reference.safetensors"}) {
     if (!std::filesystem::exists(file)) return file.string();

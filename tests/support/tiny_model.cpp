@@ -106,8 +106,7 @@ std::vector<ModelConfig> tiny_configs() {
 
 Model random_model(const ModelConfig& config, uint64_t seed, DType dtype) {
   WeightSource weights(seed, dtype);
-  auto decoder =
-      std::make_shared<Model::Decoder>(Rope(config.rope, config.head_dim, at::kCPU));
+  auto decoder = std::make_shared<Model::Decoder>(Rope(config.rope, config.head_dim, at::kCPU));
   decoder->embed_tokens = weights.matrix(config.vocab_size, config.hidden_size);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     decoder->layers.push_back(random_layer(weights, config));
@@ -143,9 +142,8 @@ DecodeState prefill_alone(const Model& model, std::span<const TokenIds> prompts,
                           int64_t cache_capacity) {
   const auto& config = model.config();
   const auto num_prompts = static_cast<int64_t>(prompts.size());
-  DecodeState together{KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()),
-                       {},
-                       {}};
+  DecodeState together{
+      KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()), {}, {}};
   std::vector<at::Tensor> logits;
   for (int64_t i = 0; i < num_prompts; ++i) {
     const auto alone = prefill(model, prompts.subspan(i, 1), {}, cache_capacity);
