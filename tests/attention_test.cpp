@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "model/scalar_type.h"
+#include "base/scalar_type.h"
 #include "prepack/packed_batch.h"
 #include "support/all_close.h"
 #include "support/catch.h"

@@ -43,9 +43,9 @@ Outcome run(const std::string& arguments, const std::string& input = "") {
   const testing::TempDir folder;
   const auto path = folder.path();
   write_file(path / "in", input);
-  const auto command = fmt::format("PREPACK_MODEL= '{}' {} <'{}' >'{}' 2>'{}'", PREPACK_PROGRAM,
-                                   arguments, (path / "in").string(), (path / "out").string(),
-                                   (path / "err").string());
+  const auto command =
+      fmt::format("PREPACK_MODEL= '{}' {} <'{}' >'{}' 2>'{}'", PREPACK_PROGRAM, arguments,
+                  (path / "in").string(), (path / "out").string(), (path / "err").string());
   const int status = std::system(command.c_str());
   return {WEXITSTATUS(status), read_file(path / "out"), read_file(path / "err")};
 }
@@ -145,8 +145,8 @@ TEST_CASE("a line's own fields take precedence over the command line", "[cli]") 
 }
 
 TEST_CASE("a stop text ends the generation and is left out", "[cli]") {
-  const auto whole = json_lines(
-      run_with_model("generate", "-p 'Hello there' -n 20 --ignore-eos --quiet").out)[0];
+  const auto whole =
+      json_lines(run_with_model("generate", "-p 'Hello there' -n 20 --ignore-eos --quiet").out)[0];
   const auto text = whole["text"].get<std::string>();
   REQUIRE(text.size() > 8);
   // Any two neighbouring ASCII characters of the text will do.
@@ -157,8 +157,8 @@ TEST_CASE("a stop text ends the generation and is left out", "[cli]") {
   }
   const std::string stop(1, text[at]);
   const auto input = Json{{"prompt", "Hello there"}, {"stop", stop}}.dump() + "\n";
-  const auto stopped = json_lines(
-      run_with_model("generate", "-f - -n 20 --ignore-eos --quiet", input).out)[0];
+  const auto stopped =
+      json_lines(run_with_model("generate", "-f - -n 20 --ignore-eos --quiet", input).out)[0];
   CHECK(stopped["text"] == text.substr(0, text.find(stop)));
   CHECK(stopped["finish_reason"] == "stop");
 }
@@ -171,12 +171,11 @@ TEST_CASE("a job that was killed is continued with no prompt lost or done twice"
   REQUIRE(run_with_model("generate", options + whole, kTwelvePrompts).exit_code == 0);
   const auto expected = read_file(whole);
   REQUIRE(num_lines(expected) == 12);
-  for (const size_t kept : {size_t{0}, size_t{1}, expected.size() / 2, expected.size() - 1,
-                            expected.size()}) {
+  for (const size_t kept :
+       {size_t{0}, size_t{1}, expected.size() / 2, expected.size() - 1, expected.size()}) {
     CAPTURE(kept);
     write_file(cut, expected.substr(0, kept));  // a kill may leave half a line
-    const auto outcome =
-        run_with_model("generate", options + cut + " --resume", kTwelvePrompts);
+    const auto outcome = run_with_model("generate", options + cut + " --resume", kTwelvePrompts);
     CAPTURE(outcome.err);
     CHECK(outcome.exit_code == 0);
     CHECK(read_file(cut) == expected);
@@ -190,8 +189,56 @@ TEST_CASE("a result file of another job is not continued", "[cli]") {
   require_failure(run_with_model("generate", "-f - --resume --output " + file, kTwelvePrompts), 1,
                   "out.jsonl, line 1: the result of another job");
   CHECK(num_lines(read_file(file)) == 1);
-  require_failure(run_with_model("generate", "-f - --resume", kTwelvePrompts), 1,
+  require_failure(run_with_model("generate", "-f - --resume", kTwelvePrompts), 2,
                   "--resume needs --output");
+}
+
+TEST_CASE("a file that holds something is not overwritten by mistake", "[cli]") {
+  const testing::TempDir folder;
+  const auto output = folder.write("out.jsonl", "precious\n").string();
+  const auto prompts = folder.write("in.jsonl", kTwelvePrompts).string();
+  const std::string options = "-n 2 --quiet -f '" + prompts + "' --output ";
+  require_failure(run_with_model("generate", options + output), 2, "holds something already");
+  require_failure(run_with_model("generate", options + prompts + " --overwrite"), 2,
+                  "is a file of --prompts");
+  require_failure(run_with_model("generate", options + output + " --resume"), 1,
+                  "out.jsonl, line 1: not a result");
+  CHECK(read_file(output) == "precious\n");
+  CHECK(read_file(prompts) == kTwelvePrompts);
+  write_file(output, "precious");  // without a line end it looks like a write that was cut off
+  require_failure(run_with_model("generate", options + output + " --resume"), 1,
+                  "not a result of this job");
+  CHECK(read_file(output) == "precious");
+  // Weights that cannot be loaded lose nothing either.
+  const auto model = (folder.path() / "model").string();
+  fs::create_directory(model);
+  for (const auto* file : {"config.json", "tokenizer.json"}) {
+    fs::copy(fs::path(kModel) / file, fs::path(model) / file);
+  }
+  CHECK(run(fmt::format("generate --model '{}' {}{} --overwrite", model, options, output))
+            .exit_code == 1);
+  CHECK(read_file(output) == "precious");
+  CHECK(run_with_model("generate", options + output + " --overwrite").exit_code == 0);
+  CHECK(num_lines(read_file(output)) == 12);
+}
+
+TEST_CASE("prompts and stop texts are taken as they are written", "[cli]") {
+  for (const auto* text : {"[INST] hi, there [/INST]", "[1, 2, 3]", "[]", "%%", "{}", "a,b"}) {
+    CAPTURE(text);
+    const auto lines = json_lines(
+        run_with_model("generate", fmt::format("-p '{}' -n 1 --quiet --stop '[x,y]'", text)).out);
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0]["prompt"] == text);
+  }
+}
+
+TEST_CASE("a closed standard error does not get into the results", "[cli]") {
+  const testing::TempDir folder;
+  const auto output = (folder.path() / "out.jsonl").string();
+  const auto command = fmt::format("'{}' generate --model '{}' -p a -p b -n 2 --output '{}' 2>&-",
+                                   PREPACK_PROGRAM, kModel, output);
+  REQUIRE(std::system(command.c_str()) == 0);
+  CHECK(json_lines(read_file(output)).size() == 2);
 }
 
 TEST_CASE("each bad input is named in one sentence", "[cli]") {
@@ -219,7 +266,7 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
   SECTION("bad prompts") {
     require_failure(generate("--prompt fine --prompt ''"), 1, "--prompt 2: the prompt is empty");
     require_failure(generate("--prompt \"$(printf 'ab\\303(')\""), 1, "UTF-8");
-    require_failure(generate(""), 1, "no prompts");
+    require_failure(generate(""), 2, "no prompts");
     std::string ids = "{\"prompt_ids\": [3";
     for (int i = 0; i < 384; ++i) ids += ", 3";
     require_failure(generate("-f -", ids + "]}\n"), 1,
@@ -229,13 +276,15 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
                     "--prompt 1: the prompt has");
   }
   SECTION("bad options") {
-    require_failure(generate("-p x --method fast"), 1, "prefill method: expected packed");
-    require_failure(generate("-p x --packing best"), 1, "packing algorithm: expected");
-    require_failure(generate("-p x --dtype float8"), 1, "float8");
-    require_failure(generate("-p x --device tpu"), 1, "device: expected auto, cpu");
-    require_failure(generate("-p x --top-p 0"), 1, "top_p: expected more than 0");
-    require_failure(generate("-p x --temperature -1"), 1, "temperature: expected 0 or more");
-    require_failure(generate("-p x --memory-limit much"), 1, "--memory-limit: expected a size");
+    require_failure(generate("-p x --method fast"), 2, "--method: prefill method: expected packed");
+    require_failure(generate("-p x --packing best"), 2, "--packing: packing algorithm: expected");
+    require_failure(generate("-p x --dtype float8"), 2, "--dtype: ");
+    require_failure(generate("-p x --device tpu"), 2, "--device: device: expected auto, cpu");
+    require_failure(generate("-p x --top-p 0"), 2, "top_p: expected more than 0");
+    require_failure(generate("-p x --temperature -1"), 2, "temperature: expected 0 or more");
+    require_failure(generate("-p x --memory-limit much"), 2, "--memory-limit: expected a size");
+    CHECK(generate("-p x --seed -1").exit_code == 2);
+    CHECK(generate("-p x --seed 99999999999999999999").exit_code == 2);
     CHECK(generate("-p x --batch-size 0").exit_code == 2);
     CHECK(generate("-p x --no-such-option").exit_code == 2);
     CHECK(run("").exit_code == 2);
@@ -252,9 +301,10 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
 }
 
 TEST_CASE("bad lines are skipped where that is asked for", "[cli]") {
-  const auto outcome = run_with_model(
-      "generate", "-f - --skip-bad-lines -n 2 --quiet",
-      "{\"prompt\": \"one\"}\nnonsense\n{\"prompt\": \"\"}\n{\"prompt\": \"four\"}\n");
+  const auto outcome =
+      run_with_model("generate", "-f - --skip-bad-lines -n 2 --quiet",
+                     "{\"prompt\": \"one\"}\nnonsense\n{\"prompt\": \"\"}\n{\"prompt\": \"four\"}\n"
+                     "{\"prompt\": \"five\", \"temperature\": -1}\n");
   REQUIRE(outcome.exit_code == 0);
   const auto lines = json_lines(outcome.out);
   REQUIRE(lines.size() == 2);
@@ -262,6 +312,7 @@ TEST_CASE("bad lines are skipped where that is asked for", "[cli]") {
   CHECK(lines[1]["id"] == 3);
   CHECK_THAT(outcome.err, ContainsSubstring("skipped: standard input, line 2"));
   CHECK_THAT(outcome.err, ContainsSubstring("skipped: standard input, line 3"));
+  CHECK_THAT(outcome.err, ContainsSubstring("skipped: standard input, line 5: temperature"));
 }
 
 TEST_CASE("a full disk is an error", "[cli]") {
@@ -270,9 +321,10 @@ TEST_CASE("a full disk is an error", "[cli]") {
   CHECK_THAT(to_output.err, ContainsSubstring("/dev/full: No space left on device"));
   const testing::TempDir folder;
   const auto err = (folder.path() / "err").string();
-  const int status = std::system(fmt::format("'{}' tokenize --model '{}' -p hello >/dev/full 2>'{}'",
-                                             PREPACK_PROGRAM, kModel, err)
-                                     .c_str());
+  const int status =
+      std::system(fmt::format("'{}' tokenize --model '{}' -p hello >/dev/full 2>'{}'",
+                              PREPACK_PROGRAM, kModel, err)
+                      .c_str());
   CHECK(WEXITSTATUS(status) == 1);
   CHECK_THAT(read_file(err), ContainsSubstring("standard output: No space left on device"));
 }
@@ -283,8 +335,8 @@ TEST_CASE("a job that cannot fit says so before it loads weights", "[cli]") {
     fs::copy(fs::path(kModel) / file, folder.path() / file);
   }
   // There are no weights: reaching them would be another error.
-  const auto outcome = run(fmt::format("generate --model '{}' -p hello --memory-limit 100MB",
-                                       folder.path().string()));
+  const auto outcome = run(
+      fmt::format("generate --model '{}' -p hello --memory-limit 100MB", folder.path().string()));
   require_failure(outcome, 1, "the job needs about");
   CHECK_THAT(outcome.err, ContainsSubstring("100 MB may be used"));
 }
@@ -339,6 +391,11 @@ TEST_CASE("prefill saves logits that do not depend on the method", "[cli]") {
   const auto full = run_with_model("prefill", "-p hi --save-logits /no/such/folder/x", "");
   CHECK(full.exit_code == 1);
   CHECK_THAT(full.err, ContainsSubstring("/no/such/folder/x"));
+  // A device is written to, not replaced.
+  CHECK(run_with_model("prefill", "-p hi --save-logits /dev/null").exit_code == 0);
+  CHECK(fs::is_character_file("/dev/null"));
+  CHECK(run_with_model("prefill", "-p hi --save-logits /dev/full").exit_code == 1);
+  CHECK(fs::is_character_file("/dev/full"));
 }
 
 TEST_CASE("plan puts every prompt into one bin, and needs no weights", "[cli]") {

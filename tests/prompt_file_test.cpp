@@ -41,7 +41,8 @@ TEST_CASE("a null option counts as absent, and unknown fields are ignored", "[pr
 
 TEST_CASE("numbers that do not fit are errors, not other numbers", "[prompt_file]") {
   for (const auto* line : {
-           R"({"prompt": "x", "seed": 18446744073709551615})",
+           R"({"prompt": "x", "seed": 18446744073709551616})",
+           R"({"prompt": "x", "seed": -1})",
            R"({"prompt": "x", "top_k": 1e30})",
            R"({"prompt": "x", "temperature": 1e300})",
            R"({"prompt": "x", "max_new_tokens": 2.5})",
@@ -61,24 +62,28 @@ TEST_CASE("numbers that do not fit are errors, not other numbers", "[prompt_file
 
 TEST_CASE("text files hold one prompt per line, whatever system wrote them", "[prompt_file]") {
   const testing::TempDir folder;
-  const auto file = folder.write("p.txt", "\xEF\xBB\xBF" "first\r\nsecond\r\nthird");
-  CHECK(texts_of(read_prompt_file(file.string(), {})) ==
+  const auto file = folder.write("p.txt",
+                                 "\xEF\xBB\xBF"
+                                 "first\r\nsecond\r\nthird");
+  int64_t number = 0;
+  CHECK(texts_of(read_prompt_file(file.string(), number, {})) ==
         std::vector<std::string>{"first", "second", "third"});
 }
 
 TEST_CASE("a prompt without an id gets its number, and bad lines count", "[prompt_file]") {
   const testing::TempDir folder;
-  const auto file =
-      folder.write("p.jsonl", "{\"prompt\": \"a\"}\n\nbad\n{\"prompt\": \"b\"}\n");
-  CHECK_THROWS_WITH(read_prompt_file(file.string(), {}),
+  const auto file = folder.write("p.jsonl", "{\"prompt\": \"a\"}\n\nbad\n{\"prompt\": \"b\"}\n");
+  int64_t number = 0;
+  CHECK_THROWS_WITH(read_prompt_file(file.string(), number, {}),
                     ContainsSubstring("p.jsonl, line 3: not valid JSON"));
   std::vector<std::string> skipped;
+  number = 5;  // prompts before this file
   const auto records = read_prompt_file(
-      file.string(), [&](const std::string& message) { skipped.push_back(message); });
+      file.string(), number, [&](const std::string& message) { skipped.push_back(message); });
   REQUIRE(records.size() == 2);
   CHECK(skipped.size() == 1);
-  CHECK(records[0].id == "0");
-  CHECK(records[1].id == "2");
+  CHECK(records[0].id == "5");
+  CHECK(records[1].id == "7");
   CHECK(records[1].where == file.string() + ", line 4");
 }
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "model/scalar_type.h"
+#include "base/scalar_type.h"
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/random.h"

@@ -25,7 +25,7 @@ std::string_view to_string(FinishReason reason);
 /// What one sequence may generate.
 struct DecodeRequest {
   Sampler sampler;
-  int64_t max_new_tokens = 0;         // at least 1
+  int64_t max_new_tokens = 0;          // at least 1
   std::vector<TokenId> stop_ids = {};  // generation ends at any of these, which is not kept
 };
 
@@ -48,8 +48,7 @@ using TokenObserver = std::function<bool(int64_t sequence, TokenId token)>;
 /// @return one per row, in the order of `state`
 std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
                                     std::span<DecodeRequest> requests,
-                                    const TokenObserver& observer = {},
-                                    RunStats* stats = nullptr);
+                                    const TokenObserver& observer = {}, RunStats* stats = nullptr);
 
 /// Draws the next token of each row: the first step of `decode`.
 /// @param logits    [num_rows, vocab_size] float32; may be changed

@@ -20,7 +20,7 @@ namespace prepack {
 /// One prompt and what is wanted of it.
 struct GenerationRequest {
   TokenIds prompt_ids;
-  int64_t max_new_tokens = 128;    // fewer if the model's max_position_embeddings is reached first
+  int64_t max_new_tokens = 128;  // fewer if the model's max_position_embeddings is reached first
   SamplingParams sampling = {};
   std::vector<std::string> stop = {};  // generation ends where any of these texts appears
   bool ignore_eos = false;             // go on after the model's EOS ids

@@ -26,8 +26,8 @@ struct LoadOptions {
   at::Device device = at::kCPU;
 };
 
-/// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has no
-/// instructions for bfloat16 or float16 products and would emulate them many times slower.
+/// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has
+/// no instructions for bfloat16 or float16 products and would emulate them many times slower.
 DType default_dtype(const ModelConfig& config, at::Device device);
 
 /// A decoder-only language model. Immutable after loading; every method is const.

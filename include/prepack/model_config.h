@@ -40,9 +40,10 @@ struct ModelConfig {
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t num_layers = 0;
-  int64_t num_heads = 0;     // query heads
-  int64_t num_kv_heads = 0;  // divides num_heads; each is shared by num_heads / num_kv_heads queries
-  int64_t head_dim = 0;      // even; need not be hidden_size / num_heads
+  int64_t num_heads = 0;  // query heads
+  int64_t num_kv_heads =
+      0;                 // divides num_heads; each is shared by num_heads / num_kv_heads queries
+  int64_t head_dim = 0;  // even; need not be hidden_size / num_heads
   int64_t max_position_embeddings = 0;
   double rms_norm_eps = 0;
   RopeConfig rope;

@@ -32,7 +32,8 @@ enum class BatchLayout {
 ///     segment_ids  [[0, 0, 0, 0, 0],     position_ids  [[0, 1, 2, 3, 4],
 ///                   [1, 1, 1, 2, 2]]                     [0, 1, 2, 0, 1]]
 ///     segments     {sequence 1, row 0, offset 0, length 5},
-///                  {sequence 2, row 1, offset 0, length 3}, {sequence 0, row 1, offset 3, length 2}
+///                  {sequence 2, row 1, offset 0, length 3}, {sequence 0, row 1, offset 3, length
+///                  2}
 ///     cu_seqlens   [0, 5, 8, 10]
 struct PackedBatch {
   at::Tensor input_ids;             // [num_rows, row_len] int64

@@ -20,7 +20,8 @@ namespace prepack {
 /// How prompts of different lengths share a forward.
 enum class PrefillMethod {
   kPacked,      // one after the other in flat form, attention per segment (varlen)
-  kPackedRows,  // in rows as long as the longest prompt, under the dense independent mask: the paper's
+  kPackedRows,  // in rows as long as the longest prompt, under the dense independent mask: the
+                // paper's
   kPadded,      // one row each, padded on the left to the longest: the baseline
 };
 
@@ -39,7 +40,8 @@ struct PrefillOptions {
 /// The forwards of one prefill. Made from lengths alone: neither a model nor tensors are needed.
 struct PrefillPlan {
   PrefillMethod method = PrefillMethod::kPacked;
-  std::vector<PackingPlan> forwards;  // forwards[f].bins = rows (for kPacked: the one bin) of forward f
+  std::vector<PackingPlan>
+      forwards;  // forwards[f].bins = rows (for kPacked: the one bin) of forward f
   int64_t prompt_tokens = 0;
   int64_t computed_tokens = 0;     // padding included
   int64_t num_rows = 0;            // over all forwards

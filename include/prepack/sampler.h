@@ -11,10 +11,10 @@ namespace prepack {
 /// How a token is drawn from the logits. The steps are applied in this order, as transformers
 /// does: repetition penalty, temperature, top-k, top-p, min-p.
 struct SamplingParams {
-  float temperature = 0;         // 0: greedy, the most likely token; otherwise > 0
-  int64_t top_k = 0;             // only the k most likely tokens; 0: all
-  float top_p = 1;               // the fewest most likely tokens that hold this probability; (0, 1]
-  float min_p = 0;               // only tokens at least this fraction as likely as the likeliest; [0, 1]
+  float temperature = 0;  // 0: greedy, the most likely token; otherwise > 0
+  int64_t top_k = 0;      // only the k most likely tokens; 0: all
+  float top_p = 1;        // the fewest most likely tokens that hold this probability; (0, 1]
+  float min_p = 0;        // only tokens at least this fraction as likely as the likeliest; [0, 1]
   float repetition_penalty = 1;  // > 1 makes the tokens seen so far less likely; > 0
   uint64_t seed = 0;
 
@@ -44,7 +44,7 @@ class Sampler {
   Sampler(const SamplingParams& params, uint64_t stream, const TokenIds& prompt);
 
   /// @param logits  [vocab_size]; changed by the repetition penalty
-  /// @throws Error if no logit is a finite number
+  /// @throws Error if a logit is not a number, or the largest is not finite
   TokenId sample(std::span<float> logits);
 
  private:

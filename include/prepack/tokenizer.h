@@ -56,8 +56,8 @@ class Tokenizer {
   /// The id of a vocabulary entry or added token spelled exactly so.
   virtual std::optional<TokenId> find(std::string_view piece) const = 0;
 
-  /// Whether an id has a spelling. Models may have more logits than their tokenizer has tokens, to make
-  /// the number a round one; a token so drawn stands for no text.
+  /// Whether an id has a spelling. Models may have more logits than their tokenizer has tokens, to
+  /// make the number a round one; a token so drawn stands for no text.
   virtual bool contains(TokenId id) const = 0;
 
   /// One more than the largest id.

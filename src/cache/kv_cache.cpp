@@ -1,16 +1,16 @@
 #include "prepack/kv_cache.h"
 
+#include "base/scalar_type.h"
 #include "cache/lazy_zeros.h"
-#include "model/scalar_type.h"
 
 namespace prepack {
 
 KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
                  at::Device device)
     : num_rows_(num_rows), capacity_(capacity) {
-  // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is still
-  // NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a batch of
-  // uneven prompts.
+  // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is
+  // still NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a
+  // batch of uneven prompts.
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (auto* side : {&keys_, &values_}) {
       side->push_back(lazy_zeros({num_rows * capacity, config.num_kv_heads, config.head_dim},
@@ -50,8 +50,7 @@ at::Tensor KvCache::values(int64_t layer, int64_t num_rows, int64_t num_slots) c
 void KvCache::copy_row(int64_t from, int64_t to, int64_t num_slots) {
   for (const auto* sides : {&keys_, &values_}) {
     for (const auto& side : *sides) {
-      side.narrow(0, to * capacity_, num_slots)
-          .copy_(side.narrow(0, from * capacity_, num_slots));
+      side.narrow(0, to * capacity_, num_slots).copy_(side.narrow(0, from * capacity_, num_slots));
     }
   }
 }

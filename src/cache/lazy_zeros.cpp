@@ -26,8 +26,8 @@ at::Tensor lazy_zeros(at::IntArrayRef shape, at::ScalarType dtype, at::Device de
   }
   // Huge pages would bring two megabytes of zeros with each token written.
   madvise(data, num_bytes, MADV_NOHUGEPAGE);
-  return at::from_blob(data, shape, [num_bytes](void* mapped) { munmap(mapped, num_bytes); },
-                       options);
+  return at::from_blob(
+      data, shape, [num_bytes](void* mapped) { munmap(mapped, num_bytes); }, options);
 }
 
 void release_pages(const at::Tensor& part) {

@@ -43,9 +43,9 @@ std::string draw_bins(const PrefillPlan& plan, std::span<const int64_t> lengths,
   for (const auto& forward : plan.forwards) {
     for (const auto& bin : forward.bins) {
       if (row++ >= max_rows) continue;
-      picture += fmt::format("{:>5} {} {:>6} tokens, {} prompts\n", row - 1,
-                             draw_bar(bin, lengths, longest), used_tokens(bin, lengths),
-                             bin.size());
+      picture +=
+          fmt::format("{:>5} {} {:>6} tokens, {} prompts\n", row - 1,
+                      draw_bar(bin, lengths, longest), used_tokens(bin, lengths), bin.size());
     }
   }
   if (row > max_rows) picture += fmt::format("      ... and {} more\n", row - max_rows);

@@ -14,8 +14,8 @@ struct Unit {
   const char* name;
   double bytes;
 };
-constexpr Unit kUnits[] = {{"B", 1},           {"KB", 1e3},          {"MB", 1e6},
-                           {"GB", 1e9},        {"TB", 1e12},         {"KiB", 1024.0},
+constexpr Unit kUnits[] = {{"B", 1},           {"KB", 1e3},           {"MB", 1e6},
+                           {"GB", 1e9},        {"TB", 1e12},          {"KiB", 1024.0},
                            {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"", 1}};
 
 }  // namespace
@@ -27,7 +27,7 @@ std::string format_bytes(int64_t bytes) {
   return fmt::format("{:.0f} KB", number / 1e3);
 }
 
-int64_t parse_bytes(const std::string& text, const std::string& option) {
+int64_t parse_bytes(const std::string& text) {
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
   std::string unit(end);
@@ -38,8 +38,8 @@ int64_t parse_bytes(const std::string& text, const std::string& option) {
     const double bytes = number * known.bytes;
     if (bytes >= 0 && bytes < 9e18) return static_cast<int64_t>(bytes);
   }
-  throw InvalidArgument(fmt::format("{}: expected a size such as 800MB or 1.5GB, got {}", option,
-                                    text));
+  throw InvalidArgument(
+      fmt::format("expected a size such as 800MB or 1.5GB, or auto, got {}", text));
 }
 
 }  // namespace prepack::cli

@@ -9,7 +9,7 @@ namespace prepack::cli {
 std::string format_bytes(int64_t bytes);
 
 /// Reads "1.5GB", "800 MB", "1GiB" or a number of bytes.
-/// @throws InvalidArgument naming `option`
-int64_t parse_bytes(const std::string& text, const std::string& option);
+/// @throws InvalidArgument
+int64_t parse_bytes(const std::string& text);
 
 }  // namespace prepack::cli

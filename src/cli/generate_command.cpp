@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
@@ -22,23 +23,29 @@ struct Options {
   SamplingOptions sampling;
   std::string output;
   bool resume = false;
+  bool overwrite = false;
   bool quiet = false;
 };
 
 /// Where results go: a file, JSON lines on standard output, or text for a reader at a terminal.
 class ResultSink {
  public:
-  ResultSink(const Options& options, const Job& job, FinishedResults finished)
+  ResultSink(const Options& options, const Job& job)
       : job_(job), readable_(options.output.empty() && standard_output_is_terminal()) {
-    if (!options.output.empty()) file_.emplace(options.output, finished.num_bytes);
+    if (!options.output.empty()) file_.emplace(options.output);
     // One prompt is shown as it is generated; several would be mixed up.
     streams_ = readable_ && job.prompts.size() == 1;
+  }
+
+  /// Nothing an earlier run wrote is lost before this.
+  void begin(const FinishedResults& finished) {
+    if (file_) file_->keep(finished.num_bytes);
   }
 
   TextObserver observer() const {
     if (!streams_) return {};
     return [](int64_t, std::string_view text) {
-      write_standard_output(text);
+      write_standard_output(printable_at_terminal(text));
       flush_standard_output();
     };
   }
@@ -61,7 +68,8 @@ class ResultSink {
  private:
   std::string readable_result(const PreparedPrompt& prompt, const GenerationResult& result) const {
     if (streams_) return "\n";
-    return fmt::format("\033[2m[{}] {}\033[0m\n{}\n\n", prompt.id, prompt.text, result.text);
+    return fmt::format("\033[2m[{}] {}\033[0m\n{}\n\n", printable_at_terminal(prompt.id),
+                       printable_at_terminal(prompt.text), printable_at_terminal(result.text));
   }
 
   const Job& job_;
@@ -87,31 +95,52 @@ std::string summary(const RunStats& stats, const Job& job) {
   return text;
 }
 
-void run(const Options& options) {
-  if (options.resume && options.output.empty()) {
-    throw InvalidArgument("--resume needs --output FILE, the file to continue");
+/// Refuses to lose what a file holds: results of an earlier run, or the prompts themselves.
+void require_output_file(const Options& options) {
+  namespace fs = std::filesystem;
+  if (options.output.empty()) {
+    if (options.resume) throw UsageError("--resume needs --output FILE, the file to continue");
+    return;
   }
+  for (const auto& file : options.prompts.files) {
+    std::error_code error;
+    if (fs::equivalent(file, options.output, error)) {
+      throw UsageError(fmt::format("--output {}: is a file of --prompts", options.output));
+    }
+  }
+  if (options.resume || options.overwrite || !fs::is_regular_file(options.output) ||
+      fs::file_size(options.output) == 0) {
+    return;
+  }
+  throw UsageError(fmt::format(
+      "--output {}: holds something already: --resume continues it, --overwrite replaces it",
+      options.output));
+}
+
+void run(const Options& options) {
+  require_output_file(options);
   const auto job = prepare_job(options.model, options.prompts, options.batch, options.sampling);
   const auto finished =
       options.resume ? read_finished_results(options.output, job.prompts) : FinishedResults{};
   require_memory(job);
-  ResultSink sink(options, job, finished);
-  if (finished.num_prompts == job.prompts.size()) return;
+  ResultSink sink(options, job);
+  if (options.resume && finished.num_prompts == job.prompts.size()) {
+    sink.begin(finished);
+    return;
+  }
   const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  sink.begin(finished);
 
   RunStats stats;
-  {
-    const auto total = static_cast<int64_t>(job.prompts.size());
-    ProgressBar progress("prompts", total);
-    const auto remaining = job.prompts.size() - finished.num_prompts;
-    for (auto range : batch_ranges(remaining, job.batch_size)) {
-      range.begin += finished.num_prompts;
-      range.end += finished.num_prompts;
-      const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
-      sink.write(range, generate(model, *job.tokenizer, requests, job.prefill, sink.observer(),
-                                 &stats));
-      progress.update(static_cast<int64_t>(range.end));
-    }
+  ProgressBar progress("prompts", static_cast<int64_t>(job.prompts.size()));
+  for (auto range : batch_ranges(job.prompts.size() - finished.num_prompts, job.batch_size)) {
+    range.begin += finished.num_prompts;
+    range.end += finished.num_prompts;
+    progress.show(static_cast<int64_t>(range.begin));
+    const auto results = generate(model, *job.tokenizer, batch_requests(job, range), job.prefill,
+                                  sink.observer(), &stats);
+    progress.clear();
+    sink.write(range, results);
   }
   if (!options.quiet) std::cerr << summary(stats, job) << "\n";
 }
@@ -126,12 +155,14 @@ void add_generate_command(CLI::App& app) {
   options->batch.add_to(*command);
   options->sampling.add_to(*command);
   command
-      ->add_option("-o,--output", options->output,
-                   "Write results to this file, one JSON object per prompt, each batch as soon as it "
-                   "is finished [default: standard output]")
+      ->add_option(
+          "-o,--output", options->output,
+          "Write results to this file, one JSON object per prompt, each batch as soon as it "
+          "is finished [default: standard output]")
       ->type_name("FILE.jsonl");
   command->add_flag("--resume", options->resume,
                     "Keep the results that --output holds already, and do the rest");
+  command->add_flag("--overwrite", options->overwrite, "Replace what --output holds already");
   command->add_flag("-q,--quiet", options->quiet, "No summary on standard error");
   command->callback([options] { run(*options); });
 }

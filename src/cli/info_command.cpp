@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
+#include "weights/checkpoint.h"
 
 namespace prepack::cli {
 namespace {
@@ -26,6 +27,7 @@ struct FolderInfo {
   ModelConfig config;
   DType dtype = DType::kFloat32;
   MemoryEstimate memory;
+  std::string weights;
   std::string tokenizer;
   std::string chat_template;
 };
@@ -42,16 +44,20 @@ std::string describe_or_error(const Describe& describe) {
 FolderInfo inspect(const std::filesystem::path& folder, const Options& options) {
   FolderInfo info;
   info.config = load_model_config(folder);
-  const auto device = select_device(options.model.device);
-  info.dtype = options.model.dtype == "auto" ? default_dtype(info.config, device)
-                                             : parse_dtype(options.model.dtype);
-  PrefillOptions prefill{.method = parse_prefill_method(options.batch.method),
-                         .packing = parse_packing_algorithm(options.batch.packing)};
-  prefill.token_budget =
-      options.batch.token_budget > 0
-          ? options.batch.token_budget
-          : default_token_budget(info.config, info.dtype, prefill.method, options.prompt_tokens,
-                                 available_memory(device));
+  const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
+  info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
+  auto prefill = parse_prefill_options(options.batch);
+  if (prefill.token_budget == 0) {
+    prefill.token_budget = default_token_budget(info.config, info.dtype, prefill.method,
+                                                options.prompt_tokens, available_memory(device));
+  }
+  if (prefill.token_budget < options.prompt_tokens) {
+    throw UsageError("--token-budget: expected at least --prompt-tokens");
+  }
+  if (options.prompt_tokens > info.config.max_position_embeddings) {
+    throw UsageError(fmt::format("--prompt-tokens: the model takes at most {}",
+                                 info.config.max_position_embeddings));
+  }
   const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
   const auto plan = plan_prefill(lengths, prefill);
   info.memory = estimate_memory(info.config, info.dtype,
@@ -62,9 +68,10 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
                                     .max_forward_tokens = plan.max_forward_tokens,
                                     .max_mask_elements = plan.max_mask_elements,
                                 });
-  info.tokenizer = describe_or_error([&] {
-    return fmt::format("{} entries", load_tokenizer(folder)->vocab_size());
-  });
+  info.weights = describe_or_error(
+      [&] { return fmt::format("{} tensors", Checkpoint::open_folder(folder).tensors().size()); });
+  info.tokenizer = describe_or_error(
+      [&] { return fmt::format("{} entries", load_tokenizer(folder)->vocab_size()); });
   info.chat_template =
       describe_or_error([&] { return std::string(load_chat_template(folder).name()); });
   return info;
@@ -86,6 +93,7 @@ void print_json(const FolderInfo& info) {
       {"head_dim", config.head_dim},
       {"max_position_embeddings", config.max_position_embeddings},
       {"eos_token_ids", config.eos_token_ids},
+      {"weights", info.weights},
       {"tokenizer", info.tokenizer},
       {"chat_template", info.chat_template},
       {"memory_bytes",
@@ -109,6 +117,7 @@ void print_table(const FolderInfo& info, const Options& options) {
       "heads             {} for queries, {} for keys, of {} dimensions\n"
       "vocabulary        {}{}\n"
       "longest sequence  {} tokens\n"
+      "weights           {}\n"
       "tokenizer         {}\n"
       "chat template     {}\n"
       "memory            {} to run {} prompts of {} tokens, each generating {}, in {}:\n"
@@ -117,10 +126,11 @@ void print_table(const FolderInfo& info, const Options& options) {
       to_string(config.dtype), config.num_layers, config.hidden_size, config.intermediate_size,
       config.num_heads, config.num_kv_heads, config.head_dim, config.vocab_size,
       config.tie_word_embeddings ? ", embeddings tied" : "", config.max_position_embeddings,
-      info.tokenizer, info.chat_template, format_bytes(memory.total()), options.batch.batch_size,
-      options.prompt_tokens, options.max_new_tokens, to_string(info.dtype),
-      format_bytes(memory.weights), format_bytes(memory.cache), format_bytes(memory.activations),
-      format_bytes(memory.logits), format_bytes(memory.libraries)));
+      info.weights, info.tokenizer, info.chat_template, format_bytes(memory.total()),
+      options.batch.batch_size, options.prompt_tokens, options.max_new_tokens,
+      to_string(info.dtype), format_bytes(memory.weights), format_bytes(memory.cache),
+      format_bytes(memory.activations), format_bytes(memory.logits),
+      format_bytes(memory.libraries)));
 }
 
 void run(const Options& options) {
@@ -142,11 +152,11 @@ void add_info_command(CLI::App& app) {
   options->batch.add_to(*command);
   command->add_option("--prompt-tokens", options->prompt_tokens, "Tokens of each prompt")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""))
       ->capture_default_str();
   command->add_option("-n,--max-new-tokens", options->max_new_tokens, "Tokens generated per prompt")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30).description(""))
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24).description(""))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON object; sizes are in bytes");
   command->callback([options] { run(*options); });

@@ -24,8 +24,11 @@ std::vector<PromptRecord> read_records(const PromptOptions& options,
     record.text = options.prompts[i];
     records.push_back(std::move(record));
   }
+  auto number = static_cast<int64_t>(records.size());
   for (const auto& file : options.files) {
-    for (auto& record : read_prompt_file(file, on_bad_line)) records.push_back(std::move(record));
+    for (auto& record : read_prompt_file(file, number, on_bad_line)) {
+      records.push_back(std::move(record));
+    }
   }
   return records;
 }
@@ -39,22 +42,23 @@ class PromptPreparer {
 
   PreparedPrompt prepare(const PromptRecord& record) {
     PreparedPrompt prompt{record.where, record.id, "", {}, record.overrides};
+    auto& ids = prompt.request.prompt_ids;
     if (record.ids) {
-      prompt.ids = *record.ids;
-      prompt.text = text_of(prompt.ids);
+      ids = *record.ids;
+      prompt.text = text_of(ids);
     } else if (!record.messages.empty()) {
       prompt.text = chat_template().apply(record.messages);
-      prompt.ids = tokenizer_.encode(prompt.text, /*add_special_tokens=*/false);
+      ids = tokenizer_.encode(prompt.text, /*add_special_tokens=*/false);
     } else if (options_.chat) {
       prompt.text = *record.text;
       if (prompt.text.empty()) throw InvalidArgument("the prompt is empty");
       const ChatMessage message{"user", prompt.text};
-      prompt.ids = tokenizer_.encode(chat_template().apply({&message, 1}),
-                                     /*add_special_tokens=*/false);
+      ids = tokenizer_.encode(chat_template().apply({&message, 1}),
+                              /*add_special_tokens=*/false);
     } else {
       prompt.text = *record.text;
       if (prompt.text.empty()) throw InvalidArgument("the prompt is empty");
-      prompt.ids = tokenizer_.encode(prompt.text, options_.special_tokens);
+      ids = tokenizer_.encode(prompt.text, !options_.no_special_tokens);
     }
     return prompt;
   }
@@ -78,34 +82,34 @@ class PromptPreparer {
   std::optional<ChatTemplate> chat_template_;
 };
 
-GenerationRequest make_request(const PreparedPrompt& prompt, size_t number,
-                               const SamplingOptions& options) {
+/// Fills in the request: what the prompt's own line says, else the command line.
+void complete_request(PreparedPrompt& prompt, const SamplingOptions& options) {
   const auto& own = prompt.overrides;
-  auto sampling = options.sampling;
+  auto& request = prompt.request;
+  auto& sampling = request.sampling = options.sampling;
   sampling.temperature = own.temperature.value_or(sampling.temperature);
   sampling.top_k = own.top_k.value_or(sampling.top_k);
   sampling.top_p = own.top_p.value_or(sampling.top_p);
   sampling.min_p = own.min_p.value_or(sampling.min_p);
   sampling.repetition_penalty = own.repetition_penalty.value_or(sampling.repetition_penalty);
   sampling.seed = own.seed.value_or(sampling.seed);
-  const GenerationRequest request{
-      .prompt_ids = prompt.ids,
-      .max_new_tokens = own.max_new_tokens.value_or(options.max_new_tokens),
-      .sampling = sampling,
-      .stop = own.stop.value_or(options.stop),
-      .ignore_eos = options.ignore_eos,
-      .random_stream = number,
-  };
-  try {
-    request.sampling.validate();
-  } catch (const InvalidArgument& error) {
-    throw InvalidArgument(fmt::format("{}: {}", prompt.where, error.what()));
-  }
+  sampling.validate();
+  request.max_new_tokens = own.max_new_tokens.value_or(options.max_new_tokens);
   if (request.max_new_tokens < 1) {
-    throw InvalidArgument(fmt::format("{}: max_new_tokens: expected at least 1, got {}",
-                                      prompt.where, request.max_new_tokens));
+    throw InvalidArgument(
+        fmt::format("max_new_tokens: expected at least 1, got {}", request.max_new_tokens));
   }
-  return request;
+  request.stop = own.stop.value_or(options.stop);
+  request.ignore_eos = options.ignore_eos;
+}
+
+/// @param budget  0: it is chosen later, and large enough
+void require_budget(const PreparedPrompt& prompt, int64_t budget) {
+  const auto length = static_cast<int64_t>(prompt.request.prompt_ids.size());
+  if (budget > 0 && length > budget) {
+    throw InvalidArgument(
+        fmt::format("the prompt has {} tokens, more than --token-budget {}", length, budget));
+  }
 }
 
 /// The largest of each over all batches, so that the estimate holds for every one of them; without
@@ -113,7 +117,7 @@ GenerationRequest make_request(const PreparedPrompt& prompt, size_t number,
 BatchShape largest_caches(const Job& job) {
   BatchShape shape;
   for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    const auto requests = std::span(job.requests).subspan(range.begin, range.end - range.begin);
+    const auto requests = batch_requests(job, range);
     const auto num_prompts = static_cast<int64_t>(requests.size());
     const int64_t num_slots = job.device.is_cpu()
                                   ? num_cache_slots(job.config, requests)
@@ -137,7 +141,7 @@ BatchShape largest_batch(const Job& job) {
 int64_t longest_prompt(const Job& job) {
   int64_t longest = 0;
   for (const auto& prompt : job.prompts) {
-    longest = std::max(longest, static_cast<int64_t>(prompt.ids.size()));
+    longest = std::max(longest, static_cast<int64_t>(prompt.request.prompt_ids.size()));
   }
   return longest;
 }
@@ -145,16 +149,6 @@ int64_t longest_prompt(const Job& job) {
 /// Memory that prefill's activations may be chosen from: what weights and caches leave.
 int64_t free_for_activations(const Job& job) {
   return job.memory_limit - estimate_memory(job.config, job.dtype, largest_caches(job)).total();
-}
-
-void require_budget(const Job& job) {
-  for (const auto& prompt : job.prompts) {
-    if (static_cast<int64_t>(prompt.ids.size()) > job.prefill.token_budget) {
-      throw InvalidArgument(fmt::format(
-          "{}: the prompt has {} tokens, more than --token-budget {}", prompt.where,
-          prompt.ids.size(), job.prefill.token_budget));
-    }
-  }
 }
 
 }  // namespace
@@ -187,17 +181,17 @@ std::filesystem::path resolve_model_folder(const std::string& folder) {
 std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
                                             const std::filesystem::path& model_folder,
                                             const Tokenizer& tokenizer, int threads,
-                                            const ModelConfig* config) {
-  const BadLineHandler on_bad_line =
-      options.skip_bad_lines
-          ? BadLineHandler([](const std::string& message) {
-              std::cerr << "prepack: skipped: " << message << "\n";
-            })
-          : BadLineHandler();
+                                            const PromptCheck& check) {
+  const BadLineHandler on_bad_line = options.skip_bad_lines
+                                         ? BadLineHandler([](const std::string& message) {
+                                             std::cerr << "prepack: skipped: " << message << "\n";
+                                           })
+                                         : BadLineHandler();
   const auto records = read_records(options, on_bad_line);
   PromptPreparer preparer(options, model_folder, tokenizer);
-  const bool needs_template =
-      options.chat || std::ranges::any_of(records, [](const auto& r) { return !r.messages.empty(); });
+  const bool needs_template = options.chat || std::ranges::any_of(records, [](const auto& r) {
+                                return !r.messages.empty();
+                              });
   if (needs_template) preparer.chat_template();  // once, before the threads ask for it
 
   std::vector<PreparedPrompt> prepared(records.size());
@@ -208,10 +202,8 @@ std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
                      for (int64_t i = begin; i < end; ++i) {
                        try {
                          prepared[i] = preparer.prepare(records[i]);
-                         if (config == nullptr) continue;
-                         if (const auto defect = find_prompt_defect(*config, prepared[i].ids)) {
-                           defects[i] = "the prompt " + *defect;
-                         }
+                         prepared[i].request.random_stream = static_cast<uint64_t>(i);
+                         check(prepared[i]);
                        } catch (const Error& error) {
                          defects[i] = error.what();
                        }
@@ -229,44 +221,61 @@ std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
     on_bad_line(message);
   }
   if (sound.empty()) {
-    throw InvalidArgument(options.prompts.empty() && options.files.empty()
-                              ? "no prompts: give --prompt TEXT or --prompts FILE"
-                              : "there is not a single prompt to run");
+    if (options.prompts.empty() && options.files.empty()) {
+      throw UsageError("no prompts: give --prompt TEXT or --prompts FILE");
+    }
+    throw InvalidArgument("there is not a single prompt in " +
+                          (options.files.empty() ? "--prompt" : options.files.front()));
   }
   return sound;
+}
+
+PrefillOptions parse_prefill_options(const BatchOptions& options) {
+  return {
+      .method = parse_option("--method", [&] { return parse_prefill_method(options.method); }),
+      .packing =
+          parse_option("--packing", [&] { return parse_packing_algorithm(options.packing); }),
+      .token_budget = options.token_budget,
+  };
+}
+
+DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device) {
+  if (name == "auto") return default_dtype(config, device);
+  return parse_option("--dtype", [&] { return parse_dtype(name); });
 }
 
 Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const BatchOptions& batch,
                 const std::optional<SamplingOptions>& sampling) {
   Job job;
-  job.prefill.method = parse_prefill_method(batch.method);
-  job.prefill.packing = parse_packing_algorithm(batch.packing);
+  job.prefill = parse_prefill_options(batch);
   job.batch_size = batch.batch_size;
-  if (sampling) sampling->sampling.validate();
+  if (sampling) parse_option("sampling", [&] { sampling->sampling.validate(); });
   job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
 
   job.model_folder = resolve_model_folder(model.folder);
   job.config = load_model_config(job.model_folder);
-  job.device = select_device(model.device);
-  job.dtype = model.dtype == "auto" ? default_dtype(job.config, job.device)
-                                    : parse_dtype(model.dtype);
-  job.memory_limit = model.memory_limit == "auto"
-                         ? available_memory(job.device)
-                         : parse_bytes(model.memory_limit, "--memory-limit");
+  job.device = parse_option("--device", [&] { return select_device(model.device); });
+  job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
+  job.memory_limit =
+      model.memory_limit == "auto"
+          ? available_memory(job.device)
+          : parse_option("--memory-limit", [&] { return parse_bytes(model.memory_limit); });
   job.tokenizer = load_tokenizer(job.model_folder);
-  job.prompts = prepare_prompts(prompts, job.model_folder, *job.tokenizer, job.threads, &job.config);
-
   SamplingOptions prefill_only;
   prefill_only.max_new_tokens = 1;
-  for (size_t i = 0; i < job.prompts.size(); ++i) {
-    job.requests.push_back(make_request(job.prompts[i], i, sampling.value_or(prefill_only)));
-  }
+  const auto generation = sampling.value_or(prefill_only);
+  job.prompts = prepare_prompts(
+      prompts, job.model_folder, *job.tokenizer, job.threads, [&](PreparedPrompt& prompt) {
+        if (const auto defect = find_prompt_defect(job.config, prompt.request.prompt_ids)) {
+          throw InvalidArgument("the prompt " + *defect);
+        }
+        require_budget(prompt, batch.token_budget);
+        complete_request(prompt, generation);
+      });
   job.prefill.token_budget =
-      batch.token_budget > 0
-          ? batch.token_budget
-          : default_token_budget(job.config, job.dtype, job.prefill.method, longest_prompt(job),
-                                 free_for_activations(job));
-  require_budget(job);
+      batch.token_budget > 0 ? batch.token_budget
+                             : default_token_budget(job.config, job.dtype, job.prefill.method,
+                                                    longest_prompt(job), free_for_activations(job));
   job.memory = estimate_memory(job.config, job.dtype, largest_batch(job));
   return job;
 }
@@ -278,8 +287,8 @@ void require_memory(const Job& job) {
       "the job needs about {} (weights {}, caches {}, activations {}, logits {}, program {}), and "
       "{} may be used: a smaller --batch-size, --token-budget or --max-new-tokens needs less",
       format_bytes(memory.total()), format_bytes(memory.weights), format_bytes(memory.cache),
-      format_bytes(memory.activations), format_bytes(memory.logits),
-      format_bytes(memory.libraries), format_bytes(job.memory_limit)));
+      format_bytes(memory.activations), format_bytes(memory.logits), format_bytes(memory.libraries),
+      format_bytes(job.memory_limit)));
 }
 
 std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {
@@ -294,14 +303,21 @@ std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {
 std::vector<int64_t> batch_lengths(const Job& job, BatchRange range) {
   std::vector<int64_t> lengths;
   for (size_t i = range.begin; i < range.end; ++i) {
-    lengths.push_back(static_cast<int64_t>(job.prompts[i].ids.size()));
+    lengths.push_back(static_cast<int64_t>(job.prompts[i].request.prompt_ids.size()));
   }
   return lengths;
 }
 
+std::vector<GenerationRequest> batch_requests(const Job& job, BatchRange range) {
+  std::vector<GenerationRequest> requests;
+  for (size_t i = range.begin; i < range.end; ++i) requests.push_back(job.prompts[i].request);
+  return requests;
+}
+
 std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range) {
   std::vector<TokenIds> prompts;
-  for (size_t i = range.begin; i < range.end; ++i) prompts.push_back(job.prompts[i].ids);
+  for (size_t i = range.begin; i < range.end; ++i)
+    prompts.push_back(job.prompts[i].request.prompt_ids);
   return prompts;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,18 +32,27 @@ struct PreparedPrompt {
   std::string where;  // for errors
   std::string id;     // JSON text
   std::string text;   // what the user wrote; for messages and ids, what the model sees
-  TokenIds ids;
+  GenerationRequest request;
   GenerationOverrides overrides;
 };
 
+/// Completes and checks one prompt; what it throws is this prompt's defect. Called by several
+/// threads.
+using PromptCheck = std::function<void(PreparedPrompt& prompt)>;
+
 /// Reads all prompts of the command line and its files, puts them into the chat template where
 /// asked, and tokenizes them on all cores.
-/// @param config  if given, each prompt is checked against it
 /// @throws InvalidArgument naming the first bad one, unless --skip-bad-lines
 std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
                                             const std::filesystem::path& model_folder,
                                             const Tokenizer& tokenizer, int threads,
-                                            const ModelConfig* config);
+                                            const PromptCheck& check);
+
+/// Reads --method, --packing and --token-budget. @throws UsageError naming the option
+PrefillOptions parse_prefill_options(const BatchOptions& options);
+
+/// Reads --dtype. @throws UsageError
+DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device);
 
 /// Everything that is decided before weights are loaded.
 struct Job {
@@ -53,10 +63,9 @@ struct Job {
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;
-  std::vector<GenerationRequest> requests;  // one per prompt
   int64_t batch_size = 1;
   PrefillOptions prefill;
-  MemoryEstimate memory;    // predicted peak
+  MemoryEstimate memory;     // predicted peak
   int64_t memory_limit = 0;  // bytes the job may take
 };
 
@@ -78,6 +87,9 @@ std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size);
 
 /// The tokens of each of a batch's prompts.
 std::vector<int64_t> batch_lengths(const Job& job, BatchRange range);
+
+/// The requests of a batch's prompts.
+std::vector<GenerationRequest> batch_requests(const Job& job, BatchRange range);
 
 /// The token ids of a batch's prompts.
 std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range);

@@ -2,13 +2,34 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
+
+#include "cli/output.h"
 
 namespace prepack::cli {
 
-/// Writes a safetensors file with one tensor, "logits". It appears under its name when it is whole.
-/// @param logits  [num_prompts, vocab_size] float32
-/// @throws Error naming the file if it cannot be written
-void save_logits(const std::filesystem::path& file, const at::Tensor& logits);
+/// A safetensors file with one tensor, "logits" [num_prompts, vocab_size] float32, written batch by
+/// batch. It replaces a file of its name only when it is whole.
+class LogitsFile {
+ public:
+  /// @throws Error naming the file if it cannot be made
+  LogitsFile(std::filesystem::path file, int64_t num_prompts, int64_t vocab_size);
+  ~LogitsFile();
+  LogitsFile(const LogitsFile&) = delete;
+  LogitsFile& operator=(const LogitsFile&) = delete;
+
+  /// @param logits  [batch, vocab_size] float32
+  void append(const at::Tensor& logits);
+
+  /// All rows are there: gives the file its name.
+  void finish();
+
+ private:
+  std::filesystem::path file_;
+  std::filesystem::path partial_;  // the same as `file_` where that is a device
+  std::optional<RecordFile> output_;
+};
 
 }  // namespace prepack::cli

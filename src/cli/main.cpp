@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/output.h"
 
 namespace {
@@ -21,8 +22,10 @@ int report(const std::string& message) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Prepacking inference for Llama-style language models: prompts of different lengths "
-               "share a forward without padding.");
+  prepack::cli::open_standard_descriptors();
+  CLI::App app(
+      "Prepacking inference for Llama-style language models: prompts of different lengths "
+      "share a forward without padding.");
   app.name("prepack");
   app.set_version_flag("--version", PREPACK_VERSION);
   app.require_subcommand(1);
@@ -39,6 +42,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // --help and --version end the same way, but are no errors.
     return app.exit(error) == 0 ? kDone : kUsage;
+  } catch (const prepack::cli::UsageError& error) {
+    report(error.what());
+    return kUsage;
   } catch (const std::bad_alloc&) {
     return report("out of memory");
   } catch (const std::exception& error) {

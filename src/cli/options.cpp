@@ -1,7 +1,28 @@
 #include "cli/options.h"
 
+#include <charconv>
+
 namespace prepack::cli {
 namespace {
+
+/// An option that may be given several times, each time with one text, which is taken as it is.
+/// (CLI11's own vectors would split a text in square brackets at its commas.)
+CLI::Option* add_texts(CLI::App& command, const char* name, std::vector<std::string>& texts,
+                       const char* description) {
+  return command
+      .add_option_function<std::string>(
+          name, [&texts](const std::string& text) { texts.push_back(text); }, description)
+      ->trigger_on_parse();
+}
+
+/// Whole numbers from 0 to 2^64 - 1. (CLI11 would let -1 and larger ones wrap round.)
+std::string check_seed(const std::string& text) {
+  uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  return error == std::errc() && end == text.data() + text.size()
+             ? ""
+             : "expected a whole number from 0 to 2^64 - 1, got " + text;
+}
 
 constexpr const char* kModelGroup = "Model";
 constexpr const char* kPromptGroup = "Prompts";
@@ -11,18 +32,22 @@ constexpr const char* kSamplingGroup = "Sampling";
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& command) {
-  command.add_option("-m,--model", folder,
-                     "Hugging Face folder [default: the model that scripts/quickstart.sh fetched]")
+  command
+      .add_option("-m,--model", folder,
+                  "Hugging Face folder [default: $PREPACK_MODEL, else the "
+                  "model that scripts/quickstart.sh fetched]")
       ->type_name("DIR")
       ->group(kModelGroup);
-  command.add_option("--dtype", dtype,
-                     "Compute type: float32, bfloat16, float16, or auto: the stored type, but "
-                     "float32 on CPUs that only emulate it")
+  command
+      .add_option("--dtype", dtype,
+                  "Compute type: float32, bfloat16, float16, or auto: the stored type, but "
+                  "float32 on CPUs that only emulate it")
       ->type_name("TYPE")
       ->capture_default_str()
       ->group(kModelGroup);
-  command.add_option("--device", device,
-                     "cpu, cuda, cuda:N, or auto: the first GPU where there is one, else the CPU")
+  command
+      .add_option("--device", device,
+                  "cpu, cuda, cuda:N, or auto: the first GPU where there is one, else the CPU")
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kModelGroup);
@@ -30,38 +55,40 @@ void ModelOptions::add_to(CLI::App& command) {
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""))
       ->group(kModelGroup);
-  command.add_option("--memory-limit", memory_limit,
-                     "Memory the job may take, e.g. 4GB, or auto: what the machine has available")
+  command
+      .add_option("--memory-limit", memory_limit,
+                  "Memory the job may take, e.g. 4GB, or auto: what the machine has available")
       ->type_name("SIZE")
       ->capture_default_str()
       ->group(kModelGroup);
 }
 
 void PromptOptions::add_to(CLI::App& command) {
-  command.add_option("-p,--prompt", prompts, "A prompt; may be given several times")
+  add_texts(command, "-p,--prompt", prompts, "A prompt; may be given several times")
       ->type_name("TEXT")
-      ->allow_extra_args(true)
       ->group(kPromptGroup);
-  command.add_option("-f,--prompts", files,
-                     "File of prompts: .jsonl with {\"prompt\": ...}, {\"prompt_ids\": [...]} or "
-                     "{\"messages\": [...]} per line, .txt with one prompt per line, or - for "
-                     "standard input; may be given several times")
+  add_texts(command, "-f,--prompts", files,
+            "File of prompts: .jsonl with {\"prompt\": ...}, {\"prompt_ids\": [...]} or "
+            "{\"messages\": [...]} per line, .txt with one prompt per line, or - for "
+            "standard input; may be given several times")
       ->type_name("FILE")
       ->group(kPromptGroup);
   command.add_flag("--chat", chat, "Put each prompt into the model's chat template")
       ->group(kPromptGroup);
-  command.add_flag("--special-tokens,!--no-special-tokens", special_tokens,
-                   "Add BOS and EOS as the model's own files say [default: yes]")
+  command
+      .add_flag("--no-special-tokens", no_special_tokens,
+                "Leave out the BOS and EOS that the model's own files say to add")
       ->group(kPromptGroup);
-  command.add_flag("--skip-bad-lines", skip_bad_lines,
-                   "Report bad lines on standard error and go on")
+  command
+      .add_flag("--skip-bad-lines", skip_bad_lines, "Report bad lines on standard error and go on")
       ->group(kPromptGroup);
 }
 
 void BatchOptions::add_to(CLI::App& command) {
-  command.add_option("--method", method,
-                     "packed: prompts one after the other, no padding; packed-rows: rows as long "
-                     "as the longest prompt, under a dense mask; padded: one prompt per row")
+  command
+      .add_option("--method", method,
+                  "packed: prompts one after the other, no padding; packed-rows: rows as long "
+                  "as the longest prompt, under a dense mask; padded: one prompt per row")
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kBatchGroup);
@@ -74,9 +101,10 @@ void BatchOptions::add_to(CLI::App& command) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
       ->capture_default_str()
       ->group(kBatchGroup);
-  command.add_option("--token-budget", token_budget,
-                     "Most tokens of one prefill forward, padding included [default: from free "
-                     "memory, at most 4096, at least the longest prompt]")
+  command
+      .add_option("--token-budget", token_budget,
+                  "Most tokens of one prefill forward, padding included [default: from free "
+                  "memory, at most 4096, at least the longest prompt]")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->group(kBatchGroup);
@@ -88,8 +116,9 @@ void SamplingOptions::add_to(CLI::App& command) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->capture_default_str()
       ->group(kSamplingGroup);
-  command.add_option("--temperature", sampling.temperature,
-                     "0: the most likely token; higher: more varied")
+  command
+      .add_option("--temperature", sampling.temperature,
+                  "0: the most likely token; higher: more varied")
       ->type_name("T")
       ->capture_default_str()
       ->group(kSamplingGroup);
@@ -97,26 +126,31 @@ void SamplingOptions::add_to(CLI::App& command) {
       ->type_name("K")
       ->capture_default_str()
       ->group(kSamplingGroup);
-  command.add_option("--top-p", sampling.top_p,
-                     "Draw from the fewest tokens that hold probability P")
+  command
+      .add_option("--top-p", sampling.top_p,
+                  "Draw from the fewest tokens that hold probability P, more than 0, at most 1")
       ->type_name("P")
       ->capture_default_str()
       ->group(kSamplingGroup);
-  command.add_option("--min-p", sampling.min_p,
-                     "Draw from tokens at least P times as likely as the likeliest")
+  command
+      .add_option("--min-p", sampling.min_p,
+                  "Draw from tokens at least P times as likely as the likeliest; 0 to 1")
       ->type_name("P")
       ->capture_default_str()
       ->group(kSamplingGroup);
-  command.add_option("--repetition-penalty", sampling.repetition_penalty,
-                     "Above 1: tokens seen before become less likely")
+  command
+      .add_option("--repetition-penalty", sampling.repetition_penalty,
+                  "Above 1: tokens seen before become less likely")
       ->type_name("X")
       ->capture_default_str()
       ->group(kSamplingGroup);
-  command.add_option("--seed", sampling.seed, "Of the random numbers; each prompt has its own stream")
+  command
+      .add_option("--seed", sampling.seed, "Of the random numbers; each prompt has its own stream")
       ->type_name("N")
+      ->check(CLI::Validator(check_seed, ""))
       ->capture_default_str()
       ->group(kSamplingGroup);
-  command.add_option("--stop", stop, "Stop before this text; may be given several times")
+  add_texts(command, "--stop", stop, "Stop before this text; may be given several times")
       ->type_name("TEXT")
       ->group(kSamplingGroup);
   command.add_flag("--ignore-eos", ignore_eos, "Go on after the model's end-of-sequence tokens")

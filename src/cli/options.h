@@ -6,9 +6,26 @@
 #include <string>
 #include <vector>
 
+#include "prepack/error.h"
 #include "prepack/sampler.h"
 
 namespace prepack::cli {
+
+/// An option with a value that cannot be; the program ends with exit code 2.
+class UsageError : public InvalidArgument {
+ public:
+  using InvalidArgument::InvalidArgument;
+};
+
+/// Runs `parse`, and names the option where it throws.
+template <typename Parse>
+auto parse_option(const char* option, const Parse& parse) {
+  try {
+    return parse();
+  } catch (const InvalidArgument& error) {
+    throw UsageError(std::string(option) + ": " + error.what());
+  }
+}
 
 // What the commands share. Each struct is one group of options; `add_to` declares them, with their
 // defaults and units, in one place.
@@ -27,7 +44,7 @@ struct PromptOptions {
   std::vector<std::string> prompts;
   std::vector<std::string> files;
   bool chat = false;
-  bool special_tokens = true;
+  bool no_special_tokens = false;
   bool skip_bad_lines = false;
 
   void add_to(CLI::App& command);

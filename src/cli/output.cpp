@@ -31,10 +31,22 @@ bool standard_output_is_terminal() { return isatty(STDOUT_FILENO) == 1; }
 
 bool standard_error_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
-RecordFile::RecordFile(std::filesystem::path path, int64_t keep_bytes)
-    : path_(std::move(path)), size_(keep_bytes) {
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(descriptor, F_GETFD) != -1) continue;
+    // The lowest free descriptor is the one that is closed. Writing to standard output must go on
+    // to fail, since nobody would see the results.
+    (void)open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+RecordFile::RecordFile(std::filesystem::path path) : path_(std::move(path)) {
   descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail();
+}
+
+void RecordFile::keep(int64_t num_bytes) {
+  size_ = num_bytes;
   // A device such as /dev/stdout cannot be cut, and need not be.
   if (ftruncate(descriptor_, size_) != 0 && errno != EINVAL) fail();
   if (lseek(descriptor_, size_, SEEK_SET) < 0 && errno != ESPIPE) fail();
@@ -62,6 +74,20 @@ void RecordFile::append(std::string_view records) {
 
 void RecordFile::fail() const {
   throw Error(fmt::format("{}: {}", path_.string(), std::strerror(errno)));
+}
+
+std::string printable_at_terminal(std::string_view text) {
+  std::string printable;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
+    if (is_control) {
+      printable += "\uFFFD";
+    } else {
+      printable += c;
+    }
+  }
+  return printable;
 }
 
 }  // namespace prepack::cli

@@ -15,15 +15,22 @@ void flush_standard_output();
 bool standard_output_is_terminal();
 bool standard_error_is_terminal();
 
+/// Makes sure that descriptors 0 to 2 are open, so that no file the program opens takes the place
+/// of standard output or error.
+void open_standard_descriptors();
+
 /// A file that grows by whole records, each on disk before the next batch begins.
 class RecordFile {
  public:
-  /// @param keep_bytes  what to keep of an existing file; the rest is cut off
+  /// Opens or makes the file, and changes nothing of what it holds yet.
   /// @throws Error naming the file
-  RecordFile(std::filesystem::path path, int64_t keep_bytes);
+  explicit RecordFile(std::filesystem::path path);
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
+
+  /// Cuts the file to its first `num_bytes`; records are appended there.
+  void keep(int64_t num_bytes);
 
   /// Appends and flushes to disk; a write that fails is undone, so that no half record stays.
   /// @throws Error naming the file
@@ -36,5 +43,9 @@ class RecordFile {
   int descriptor_ = -1;
   int64_t size_ = 0;
 };
+
+/// What is fit to show at a terminal: control characters other than line ends and tabs, which could
+/// change the terminal's state, become U+FFFD.
+std::string printable_at_terminal(std::string_view text);
 
 }  // namespace prepack::cli

@@ -86,21 +86,21 @@ void run(const Options& options) {
     print_json(options, job, totals, batches);
     return;
   }
-  write_standard_output(fmt::format(
-      "{}\n"
-      "method            {} ({})\n"
-      "prompts           {} in {} batches of at most {}\n"
-      "forwards          {} of at most {} tokens\n"
-      "rows              {}\n"
-      "prompt tokens     {}\n"
-      "computed tokens   {} (packing efficiency {:.1f} %)\n"
-      "padded batches    {} tokens, so {:.1f} % of them are saved\n"
-      "predicted peak    {} ({} may be used)\n",
-      pictures, options.batch.method, options.batch.packing, job.prompts.size(), ranges.size(),
-      job.batch_size, totals.num_forwards, job.prefill.token_budget, totals.num_rows,
-      totals.prompt_tokens, totals.computed_tokens, 100 * totals.efficiency(),
-      totals.padded_tokens, 100 * totals.padding_saved(), format_bytes(job.memory.total()),
-      format_bytes(job.memory_limit)));
+  write_standard_output(
+      fmt::format("{}\n"
+                  "method            {} ({})\n"
+                  "prompts           {} in {} batches of at most {}\n"
+                  "forwards          {} of at most {} tokens\n"
+                  "rows              {}\n"
+                  "prompt tokens     {}\n"
+                  "computed tokens   {} (packing efficiency {:.1f} %)\n"
+                  "padded batches    {} tokens, so {:.1f} % of them are saved\n"
+                  "predicted peak    {} ({} may be used)\n",
+                  pictures, options.batch.method, options.batch.packing, job.prompts.size(),
+                  ranges.size(), job.batch_size, totals.num_forwards, job.prefill.token_budget,
+                  totals.num_rows, totals.prompt_tokens, totals.computed_tokens,
+                  100 * totals.efficiency(), totals.padded_tokens, 100 * totals.padding_saved(),
+                  format_bytes(job.memory.total()), format_bytes(job.memory_limit)));
 }
 
 }  // namespace

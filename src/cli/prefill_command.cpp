@@ -1,10 +1,10 @@
-#include <ATen/ops/cat.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/stopwatch.h"
 #include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/job.h"
@@ -13,7 +13,6 @@
 #include "cli/progress.h"
 #include "prepack/decode.h"
 #include "prepack/device.h"
-#include "runtime/stopwatch.h"
 
 namespace prepack::cli {
 namespace {
@@ -31,7 +30,7 @@ struct Options {
 void sample_first_tokens(const Job& job, BatchRange range, at::Tensor logits) {
   std::vector<Sampler> samplers;
   for (size_t i = range.begin; i < range.end; ++i) {
-    samplers.emplace_back(SamplingParams{}, i, job.prompts[i].ids);
+    samplers.emplace_back(SamplingParams{}, i, job.prompts[i].request.prompt_ids);
   }
   std::vector<Sampler*> pointers;
   for (auto& sampler : samplers) pointers.push_back(&sampler);
@@ -39,8 +38,8 @@ void sample_first_tokens(const Job& job, BatchRange range, at::Tensor logits) {
 }
 
 /// One prefill of all prompts, batch by batch.
-/// @param logits  if given, the next-token logits of each batch are added to it
-RunStats prefill_all(const Job& job, const Model& model, std::vector<at::Tensor>* logits,
+/// @param logits_file  if given, the next-token logits of each batch are added to it
+RunStats prefill_all(const Job& job, const Model& model, LogitsFile* logits_file,
                      const std::function<void(size_t)>& on_batch) {
   RunStats stats;
   for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
@@ -53,7 +52,7 @@ RunStats prefill_all(const Job& job, const Model& model, std::vector<at::Tensor>
     const auto state = prefill(model, prompts, job.prefill, capacity, &stats);
     sample_first_tokens(job, range, state.logits);
     stats.ttft_s += stopwatch.seconds();
-    if (logits != nullptr) logits->push_back(state.logits.cpu());
+    if (logits_file != nullptr) logits_file->append(state.logits);
     on_batch(range.end - range.begin);
   }
   return stats;
@@ -122,25 +121,28 @@ void run(const Options& options) {
   const auto job = prepare_job(options.model, options.prompts, options.batch, std::nullopt);
   require_memory(job);
   Measurements measured;
+  std::optional<LogitsFile> logits_file;
+  if (!options.logits_file.empty()) {
+    logits_file.emplace(options.logits_file, static_cast<int64_t>(job.prompts.size()),
+                        job.config.vocab_size);
+  }
   const Stopwatch load_time;
   const auto model = load_model(job.model_folder, {job.dtype, job.device});
   measured.load_s = load_time.seconds();
 
-  std::vector<at::Tensor> logits;
   {
-    ProgressBar progress("prompts",
-                         options.repeat * static_cast<int64_t>(job.prompts.size()));
+    ProgressBar progress("prompts", options.repeat * static_cast<int64_t>(job.prompts.size()));
     int64_t done = 0;
     for (int i = 0; i < options.repeat; ++i) {
-      auto* wanted = i == 0 && !options.logits_file.empty() ? &logits : nullptr;
-      measured.counts = prefill_all(job, model, wanted, [&](size_t num_prompts) {
-        progress.update(done += static_cast<int64_t>(num_prompts));
-      });
+      progress.show(done);
+      measured.counts = prefill_all(
+          job, model, i == 0 && logits_file ? &*logits_file : nullptr,
+          [&](size_t num_prompts) { progress.show(done += static_cast<int64_t>(num_prompts)); });
       measured.prefill_s.push_back(measured.counts.prefill_s);
       measured.ttft_s.push_back(measured.counts.ttft_s);
     }
   }
-  if (!logits.empty()) save_logits(options.logits_file, at::cat(logits));
+  if (logits_file) logits_file->finish();
   if (options.json) {
     print_json(job, measured);
   } else {

@@ -95,10 +95,10 @@ GenerationOverrides read_overrides(const Json& line, const std::string& where) {
     overrides.max_new_tokens = read_integer(value, where, "max_new_tokens");
   });
   with("stop", [&](const Json& value) { overrides.stop = read_stop(value, where); });
-  with("top_k",
-       [&](const Json& value) { overrides.top_k = read_integer(value, where, "top_k"); });
+  with("top_k", [&](const Json& value) { overrides.top_k = read_integer(value, where, "top_k"); });
   with("seed", [&](const Json& value) {
-    overrides.seed = static_cast<uint64_t>(read_integer(value, where, "seed"));
+    if (!value.is_number_unsigned()) fail(where, "\"seed\": expected a whole number, 0 or more");
+    overrides.seed = value.get<uint64_t>();
   });
   read_number_to("temperature", overrides.temperature);
   read_number_to("top_p", overrides.top_p);
@@ -138,10 +138,9 @@ Format format_of(const std::string& file) {
 }
 
 std::vector<PromptRecord> read_lines(std::istream& input, const std::string& name, Format format,
-                                     const BadLineHandler& on_bad_line) {
+                                     int64_t& next_number, const BadLineHandler& on_bad_line) {
   std::vector<PromptRecord> records;
   int64_t line_number = 0;
-  int64_t prompt_number = 0;
   for (std::string buffer; std::getline(input, buffer);) {
     const auto line = trim_line(buffer, ++line_number == 1);
     if (format == Format::kByFirstLine) {
@@ -150,7 +149,7 @@ std::vector<PromptRecord> read_lines(std::istream& input, const std::string& nam
     }
     if (format == Format::kJsonl && is_blank(line)) continue;
     const auto where = fmt::format("{}, line {}", name, line_number);
-    const int64_t number = prompt_number++;
+    const int64_t number = next_number++;
     try {
       records.push_back(format == Format::kJsonl ? parse_prompt_line(line, where)
                                                  : text_record(std::string(line), where));
@@ -170,8 +169,8 @@ PromptRecord parse_prompt_line(std::string_view line, const std::string& where) 
   const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) fail(where, "not valid JSON");
   if (!json.is_object()) fail(where, "expected a JSON object");
-  const int num_prompts = static_cast<int>(json.count("prompt") + json.count("prompt_ids") +
-                                           json.count("messages"));
+  const int num_prompts =
+      static_cast<int>(json.count("prompt") + json.count("prompt_ids") + json.count("messages"));
   if (num_prompts != 1) {
     fail(where, fmt::format("expected one of \"prompt\", \"prompt_ids\" and \"messages\", got {}",
                             num_prompts == 0 ? "none" : "several"));
@@ -189,16 +188,16 @@ PromptRecord parse_prompt_line(std::string_view line, const std::string& where) 
   return record;
 }
 
-std::vector<PromptRecord> read_prompt_file(const std::string& file,
+std::vector<PromptRecord> read_prompt_file(const std::string& file, int64_t& number,
                                            const BadLineHandler& on_bad_line) {
   const auto format = format_of(file);
-  if (file == "-") return read_lines(std::cin, "standard input", format, on_bad_line);
+  if (file == "-") return read_lines(std::cin, "standard input", format, number, on_bad_line);
   if (std::filesystem::is_directory(file)) {
     throw InvalidArgument(fmt::format("{}: is a folder, not a file of prompts", file));
   }
   std::ifstream input(file, std::ios::binary);
   if (!input) throw InvalidArgument(fmt::format("{}: {}", file, std::strerror(errno)));
-  return read_lines(input, file, format, on_bad_line);
+  return read_lines(input, file, format, number, on_bad_line);
 }
 
 }  // namespace prepack::cli

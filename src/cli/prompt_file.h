@@ -44,12 +44,13 @@ PromptRecord parse_prompt_line(std::string_view line, const std::string& where);
 /// How a file's bad lines are dealt with: throw, or note and go on.
 using BadLineHandler = std::function<void(const std::string& message)>;
 
-/// Reads a file of prompts: .jsonl as above (blank lines are skipped), .txt with one prompt per line;
-/// "-" reads standard input, as JSONL if its first line begins with '{'. A prompt that has no id gets
-/// its number in the file, counted from 0; bad lines count.
+/// Reads a file of prompts: .jsonl as above (blank lines are skipped), .txt with one prompt per
+/// line;
+/// "-" reads standard input, as JSONL if its first line begins with '{'.
+/// @param number  of the next prompt in the whole job; a prompt that has no id gets it; bad lines count
 /// @param on_bad_line  called with the error of each bad line; where empty, the first one is thrown
 /// @throws InvalidArgument for a file that cannot be read, or is neither .jsonl nor .txt
-std::vector<PromptRecord> read_prompt_file(const std::string& file,
+std::vector<PromptRecord> read_prompt_file(const std::string& file, int64_t& number,
                                            const BadLineHandler& on_bad_line);
 
 }  // namespace prepack::cli

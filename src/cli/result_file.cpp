@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +13,15 @@ namespace prepack::cli {
 
 using Json = nlohmann::ordered_json;
 
+namespace {
+
+/// How a prompt's line begins: the id comes first.
+std::string line_beginning(const PreparedPrompt& prompt) {
+  return fmt::format("{{\"id\":{},\"prompt\":", prompt.id);
+}
+
+}  // namespace
+
 std::string result_line(const PreparedPrompt& prompt, const GenerationResult& result) {
   const Json line{
       {"id", Json::parse(prompt.id)},
@@ -18,7 +29,7 @@ std::string result_line(const PreparedPrompt& prompt, const GenerationResult& re
       {"text", result.text},
       {"token_ids", result.token_ids},
       {"finish_reason", to_string(result.finish_reason)},
-      {"prompt_tokens", prompt.ids.size()},
+      {"prompt_tokens", prompt.request.prompt_ids.size()},
   };
   return line.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n";
 }
@@ -26,25 +37,32 @@ std::string result_line(const PreparedPrompt& prompt, const GenerationResult& re
 FinishedResults read_finished_results(const std::filesystem::path& file,
                                       std::span<const PreparedPrompt> prompts) {
   FinishedResults finished;
+  if (!std::filesystem::exists(file)) return finished;
   std::ifstream input(file, std::ios::binary);
+  if (!input) throw Error(fmt::format("{}: {}", file.string(), std::strerror(errno)));
   for (std::string line; std::getline(input, line);) {
-    if (input.eof()) break;  // no line end: the write was cut off
-    const auto where = fmt::format("{}, line {}", file.string(), finished.num_prompts + 1);
+    const auto fail = [&](std::string_view why) {
+      throw InvalidArgument(
+          fmt::format("{}, line {}: {}", file.string(), finished.num_prompts + 1, why));
+    };
+    if (finished.num_prompts == prompts.size()) fail("the job has no prompt for this result");
+    const auto& prompt = prompts[finished.num_prompts];
+    if (input.eof()) {  // no line end: the write was cut off
+      const auto beginning = line_beginning(prompt).substr(0, line.size());
+      if (!line.starts_with(beginning)) fail("not a result of this job, so it cannot be resumed");
+      break;
+    }
     const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("id") || !json.contains("prompt")) {
-      throw InvalidArgument(fmt::format("{}: not a result, so the job cannot be resumed", where));
+      fail("not a result, so the job cannot be resumed");
     }
-    const bool same = finished.num_prompts < prompts.size() &&
-                      json["id"].dump() == prompts[finished.num_prompts].id &&
-                      json["prompt"] == prompts[finished.num_prompts].text;
-    if (!same) {
-      throw InvalidArgument(
-          fmt::format("{}: the result of another job: its id or prompt differs from this job's",
-                      where));
+    if (json["id"].dump() != prompt.id || json["prompt"] != prompt.text) {
+      fail("the result of another job: its id or prompt differs from this job's");
     }
     ++finished.num_prompts;
     finished.num_bytes += static_cast<int64_t>(line.size()) + 1;
   }
+  if (input.bad()) throw Error(fmt::format("{}: cannot be read to its end", file.string()));
   return finished;
 }
 

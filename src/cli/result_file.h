@@ -10,7 +10,8 @@
 
 namespace prepack::cli {
 
-/// One prompt's result as a line of JSON: id, prompt, text, token_ids, finish_reason, prompt_tokens.
+/// One prompt's result as a line of JSON: id, prompt, text, token_ids, finish_reason,
+/// prompt_tokens.
 std::string result_line(const PreparedPrompt& prompt, const GenerationResult& result);
 
 /// What an earlier run left in a result file.

@@ -1,11 +1,13 @@
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
 #include <memory>
 #include <nlohmann/json.hpp>
-
-#include <ATen/Parallel.h>
 
 #include "cli/commands.h"
 #include "cli/job.h"
 #include "cli/output.h"
+#include "prepack/error.h"
 
 namespace prepack::cli {
 namespace {
@@ -21,18 +23,24 @@ void run(const Options& options) {
   const auto folder = resolve_model_folder(options.folder);
   const auto tokenizer = load_tokenizer(folder);
   const int threads = options.threads > 0 ? options.threads : at::get_num_threads();
-  for (const auto& prompt :
-       prepare_prompts(options.prompts, folder, *tokenizer, threads, /*config=*/nullptr)) {
+  const auto check = [&](const PreparedPrompt& prompt) {
+    if (prompt.request.prompt_ids.empty()) throw InvalidArgument("the prompt is empty");
+    for (TokenId id : prompt.request.prompt_ids) {
+      if (tokenizer->contains(id)) continue;
+      throw InvalidArgument(fmt::format("token id {} is not in the vocabulary", id));
+    }
+  };
+  for (const auto& prompt : prepare_prompts(options.prompts, folder, *tokenizer, threads, check)) {
     nlohmann::json line = nlohmann::json::array();
-    for (TokenId id : prompt.ids) {
+    for (TokenId id : prompt.request.prompt_ids) {
       if (options.pieces) {
         line.push_back(tokenizer->piece(id));
       } else {
         line.push_back(id);
       }
     }
-    write_standard_output(
-        line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    write_standard_output(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                          "\n");
   }
 }
 
@@ -41,8 +49,9 @@ void run(const Options& options) {
 void add_tokenize_command(CLI::App& app) {
   auto* command = app.add_subcommand("tokenize", "Print the token ids of each prompt");
   const auto options = std::make_shared<Options>();
-  command->add_option("-m,--model", options->folder,
-                      "Folder that holds a tokenizer [default: the default model]")
+  command
+      ->add_option("-m,--model", options->folder,
+                   "Folder that holds a tokenizer [default: the default model]")
       ->type_name("DIR")
       ->group("Model");
   command->add_option("--threads", options->threads, "CPU threads [default: one per core]")

@@ -43,8 +43,7 @@ void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig
     const auto queries = apply_rope(heads(attention.q_proj, config.num_heads), rope);
     const auto keys = apply_rope(heads(attention.k_proj, config.num_kv_heads), rope);
     const auto values = heads(attention.v_proj, config.num_kv_heads);
-    const auto attended =
-        attend_through_cache(queries, keys, values, input, layer_index, cache);
+    const auto attended = attend_through_cache(queries, keys, values, input, layer_index, cache);
     hidden.add_(attention.o_proj(attended.view({num_tokens, -1})));
   }
   hidden.add_(layer.mlp(layer.post_attention_layernorm(hidden)));

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
+#include "base/scalar_type.h"
 #include "model/decoder.h"
-#include "model/scalar_type.h"
 #include "prepack/model.h"
 #include "weights/checkpoint.h"
 #include "weights/weight_loader.h"

@@ -6,8 +6,8 @@
 
 #include <utility>
 
+#include "base/scalar_type.h"
 #include "model/decoder.h"
-#include "model/scalar_type.h"
 
 namespace prepack {
 

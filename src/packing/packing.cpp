@@ -114,8 +114,10 @@ PackingAlgorithm parse_packing_algorithm(std::string_view name) {
        {PackingAlgorithm::kBestFitDecreasing, PackingAlgorithm::kFirstFitDecreasing}) {
     if (name == to_string(algorithm)) return algorithm;
   }
-  throw InvalidArgument("packing algorithm: expected best-fit-decreasing or "
-                        "first-fit-decreasing, got " + std::string(name));
+  throw InvalidArgument(
+      "packing algorithm: expected best-fit-decreasing or "
+      "first-fit-decreasing, got " +
+      std::string(name));
 }
 
 PackingPlan pack(std::span<const int64_t> lengths, int64_t capacity, PackingAlgorithm algorithm) {

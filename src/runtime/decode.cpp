@@ -9,8 +9,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/stopwatch.h"
 #include "prepack/error.h"
-#include "runtime/stopwatch.h"
 
 namespace prepack {
 namespace {
@@ -37,9 +37,8 @@ struct ActiveRows {
 };
 
 /// The forward that feeds one new token to each active row, at the slot behind its last token.
-ForwardInput step_input(const std::vector<int64_t>& new_tokens,
-                        const std::vector<int64_t>& lengths, int64_t capacity,
-                        at::Device device) {
+ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vector<int64_t>& lengths,
+                        int64_t capacity, at::Device device) {
   const auto num_rows = static_cast<int64_t>(lengths.size());
   const int64_t num_slots = *std::ranges::max_element(lengths) + 1;
   std::vector<int64_t> slots(num_rows);
@@ -57,8 +56,8 @@ ForwardInput step_input(const std::vector<int64_t>& new_tokens,
 
 void check_requests(const DecodeState& state, std::span<DecodeRequest> requests) {
   if (requests.size() != state.lengths.size()) {
-    throw InvalidArgument(fmt::format("decode: {} requests for {} sequences", requests.size(),
-                                      state.lengths.size()));
+    throw InvalidArgument(
+        fmt::format("decode: {} requests for {} sequences", requests.size(), state.lengths.size()));
   }
   for (size_t i = 0; i < requests.size(); ++i) {
     const int64_t max_new_tokens = requests[i].max_new_tokens;

@@ -23,9 +23,8 @@ int cuda_device_count() {
 
 c10::Device cuda_device(std::string_view name, int index) {
   if (load_cuda_half() == nullptr) {
-    throw InvalidArgument(
-        fmt::format("device {}: this machine has no CUDA driver, or prepack was built without CUDA",
-                    name));
+    throw InvalidArgument(fmt::format(
+        "device {}: this machine has no CUDA driver, or prepack was built without CUDA", name));
   }
   if (index >= cuda_device_count()) {
     throw InvalidArgument(
@@ -48,28 +47,43 @@ std::optional<int64_t> read_number(const char* path) {
   return std::nullopt;
 }
 
-/// MemAvailable of /proc/meminfo.
-int64_t system_available() {
-  std::ifstream file("/proc/meminfo");
+/// The number beside `wanted` in a file of lines "key number unit"; 0 if there is none.
+int64_t read_field(const char* path, std::string_view wanted) {
+  std::ifstream file(path);
   std::string key;
-  int64_t kib = 0;
-  for (std::string unit; file >> key >> kib; std::getline(file, unit)) {
-    if (key == "MemAvailable:") return kib * 1024;
+  int64_t number = 0;
+  for (std::string rest; file >> key >> number; std::getline(file, rest)) {
+    if (key == wanted) return number;
   }
-  return std::numeric_limits<int64_t>::max();
+  return 0;
 }
 
-/// What the control group of a container leaves, in version 2 or 1 of that interface.
+int64_t system_available() {
+  const int64_t kib = read_field("/proc/meminfo", "MemAvailable:");
+  return kib > 0 ? kib * 1024 : std::numeric_limits<int64_t>::max();
+}
+
+/// What the control group of a container leaves, in version 2 or 1 of that interface. File pages
+/// that are not in use count as used there, but are given up when they are needed.
 int64_t control_group_available() {
-  constexpr const char* kFiles[][2] = {
-      {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-      {"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-       "/sys/fs/cgroup/memory/memory.usage_in_bytes"},
+  struct Files {
+    const char* limit;
+    const char* usage;
+    const char* statistics;
+    const char* reclaimable;
   };
-  for (const auto& [limit_file, usage_file] : kFiles) {
-    const auto limit = read_number(limit_file);
-    const auto usage = read_number(usage_file);
-    if (limit && usage) return std::max<int64_t>(*limit - *usage, 0);
+  constexpr Files kVersions[] = {
+      {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat",
+       "inactive_file"},
+      {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+       "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"},
+  };
+  for (const auto& files : kVersions) {
+    const auto limit = read_number(files.limit);
+    const auto usage = read_number(files.usage);
+    if (!limit || !usage) continue;
+    const int64_t used = *usage - read_field(files.statistics, files.reclaimable);
+    return std::max<int64_t>(*limit - used, 0);
   }
   return std::numeric_limits<int64_t>::max();
 }

@@ -95,8 +95,8 @@ std::vector<GenerationResult> generate(const Model& model, const Tokenizer& toke
     emit(sequence, text.stop.push(text.decoder.finish()));
     if (text.stop.found()) decoded[i].finish_reason = FinishReason::kStop;
     emit(sequence, text.stop.finish());
-    results.push_back({std::move(decoded[i].token_ids), std::move(text.text),
-                       decoded[i].finish_reason});
+    results.push_back(
+        {std::move(decoded[i].token_ids), std::move(text.text), decoded[i].finish_reason});
   }
   if (stats != nullptr) *stats += run;
   return results;

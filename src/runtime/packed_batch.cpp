@@ -48,8 +48,7 @@ PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
                               std::span<const std::vector<int64_t>> bins, BatchLayout layout) {
   PackedBatch batch;
   const int64_t row_len = place_segments(prompts, bins, layout, batch.segments);
-  const int64_t num_rows =
-      layout == BatchLayout::kFlat ? 1 : static_cast<int64_t>(bins.size());
+  const int64_t num_rows = layout == BatchLayout::kFlat ? 1 : static_cast<int64_t>(bins.size());
   batch.input_ids = at::zeros({num_rows, row_len}, at::kLong);
   batch.position_ids = at::zeros({num_rows, row_len}, at::kLong);
   batch.segment_ids = at::full({num_rows, row_len}, -1, at::kInt);

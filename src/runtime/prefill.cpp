@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
+#include "base/stopwatch.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
-#include "runtime/stopwatch.h"
 
 namespace prepack {
 namespace {
@@ -98,8 +98,9 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
     }
     lengths.push_back(static_cast<int64_t>(prompts[i].size()));
     if (lengths.back() > cache_capacity) {
-      throw InvalidArgument(fmt::format("prompt {} has {} tokens, more than the cache capacity of {}",
-                                        i, lengths.back(), cache_capacity));
+      throw InvalidArgument(
+          fmt::format("prompt {} has {} tokens, more than the cache capacity of {}", i,
+                      lengths.back(), cache_capacity));
     }
   }
   const auto plan = plan_prefill(lengths, options);

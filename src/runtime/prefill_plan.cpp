@@ -81,8 +81,7 @@ std::string_view to_string(PrefillMethod method) {
 }
 
 PrefillMethod parse_prefill_method(std::string_view name) {
-  for (auto method :
-       {PrefillMethod::kPacked, PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
+  for (auto method : {PrefillMethod::kPacked, PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
     if (name == to_string(method)) return method;
   }
   throw InvalidArgument(

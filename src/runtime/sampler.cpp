@@ -112,11 +112,17 @@ Sampler::Sampler(const SamplingParams& params, uint64_t stream, const TokenIds& 
 
 TokenId Sampler::sample(std::span<float> logits) {
   for (TokenId id : seen_) {
+    if (id < 0 || id >= static_cast<TokenId>(logits.size())) {
+      throw InvalidArgument(
+          fmt::format("token id {} is outside the vocabulary of {}", id, logits.size()));
+    }
     auto& logit = logits[id];
     logit = logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
   }
   const auto likeliest = std::ranges::max_element(logits);
-  if (likeliest == logits.end() || !std::isfinite(*likeliest)) {
+  // A NaN compares as neither less nor more, so it may hide behind the largest number.
+  const bool has_nan = std::ranges::any_of(logits, [](float logit) { return std::isnan(logit); });
+  if (has_nan || likeliest == logits.end() || !std::isfinite(*likeliest)) {
     throw Error("the model's logits are not finite numbers");
   }
   auto token = static_cast<TokenId>(likeliest - logits.begin());

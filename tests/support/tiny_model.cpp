@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/scalar_type.h"
 #include "model/decoder.h"
-#include "model/scalar_type.h"
 #include "support/all_close.h"
 #include "support/random.h"
 #include "support/tensors.h"

@@ -8,7 +8,8 @@
 # the project's own .venv. Defines the target LibTorch::cpu, and LibTorch_LIBRARY_DIR.
 
 set(_hints "")
-foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
+string(REPLACE ":" ";" _environment "$ENV{CMAKE_PREFIX_PATH}")
+foreach(_prefix IN LISTS CMAKE_PREFIX_PATH _environment)
   list(APPEND _hints "${_prefix}" "${_prefix}/../.." "${_prefix}/../../..")
 endforeach()
 file(GLOB _venv "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
