@@ -85,7 +85,8 @@ TEST_CASE("a template of an unknown form is refused with the reason", "[chat_tem
   refuse("{{ '<|im_start|>' }}", "does not write the role so");
   // Every piece of every known source matters or is checked: without it, the same prompts or an
   // error.
-  for (const json& entry : test_data()["templates"]) {
+  const json data = test_data();
+  for (const json& entry : data["templates"]) {
     std::string source = entry["source"];
     if (entry["form"] != "llama3") continue;
     refuse(source + "{{ date_string }}", "current date");
