@@ -5,7 +5,7 @@ SentencePiece library.
     .venv/bin/python scripts/check_tokenizers.py BENCH [--shared DIR]
 
 BENCH is the program prepack_tokenizer_bench. DIR (PREPACK_SHARED_DIR, or ../shared) holds tokenizers/*/ and
-prompts/*.jsonl. Exit code 0: all equal; 1: something differs; 2: there was nothing to compare with.
+prompts/*.jsonl; the default model is compared too, where it was fetched. Exit code 0: all equal; 1: something differs; 2: there was nothing to compare with.
 
 A tokenizer.json is compared with tokenizers.Tokenizer, ids and decode. A tokenizer.model is compared with
 SentencePieceProcessor: BOS and its ids; and its decode of those.
@@ -58,7 +58,9 @@ def main():
     args = parser.parse_args()
 
     files = sorted(args.shared.glob("prompts/*.jsonl"))
-    folders = sorted(p.parent for p in [*args.shared.glob("tokenizers/*/tokenizer.*"), *args.shared.glob("models/*/tokenizer.*")]
+    folders = sorted(p.parent for p in [*args.shared.glob("tokenizers/*/tokenizer.*"),
+                                        *args.shared.glob("models/*/tokenizer.*"),
+                                        *ROOT.glob("models/*/tokenizer.*")]
                      if p.name in ("tokenizer.json", "tokenizer.model"))
     if not files or not folders:
         print(f"nothing compared: {args.shared} has {len(files)} prompt files and {len(folders)} tokenizers")

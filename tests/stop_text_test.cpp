@@ -84,10 +84,10 @@ TEST_CASE("a stop that begins inside a failed one is found", "[stop_text]") {
   CHECK(stop.found());
 }
 
-TEST_CASE("the stop that begins first wins, whatever the order of the stops", "[stop_text]") {
+TEST_CASE("the stop that is complete first wins, whatever the order of the stops", "[stop_text]") {
   for (const auto& stops : {std::vector<std::string>{"cd", "bcde"}, {"bcde", "cd"}}) {
     StopText stop(stops);
-    CHECK(stop.push("abcdef") == "a");
+    CHECK(stop.push("abcdef") == "ab");
   }
 }
 
@@ -145,6 +145,22 @@ TEST_CASE("what was given so far is never part of a stop, and all else is given 
       CAPTURE(text, stop_text, n);
       REQUIRE(given == text.substr(0, n - held));
     }
+  }
+}
+
+TEST_CASE("a stop text inside another is found however the text is cut", "[stop_text]") {
+  const std::string text = "xxabcyy";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    CAPTURE(cut);
+    StopText inside({"abc", "b"});
+    auto before = inside.push(text.substr(0, cut));
+    before += inside.push(text.substr(cut));
+    CHECK(inside.found());
+    CHECK(before == "xxa");  // "b" is complete first
+    StopText at_end({"c", "bc"});
+    before = at_end.push(text.substr(0, cut));
+    before += at_end.push(text.substr(cut));
+    CHECK(before == "xxa");  // of two that end together, the longer
   }
 }
 

@@ -12,11 +12,9 @@ StopText::StopText(std::vector<std::string> stops) : stops_(std::move(stops)) {
 std::string StopText::push(std::string_view piece) {
   if (found_) return "";
   pending_ += piece;
-  size_t first_stop = std::string::npos;
-  for (const auto& stop : stops_) first_stop = std::min(first_stop, pending_.find(stop));
-  if (first_stop != std::string::npos) {
+  if (const auto begin = find_stop()) {
     found_ = true;
-    return std::exchange(pending_, "").substr(0, first_stop);
+    return std::exchange(pending_, "").substr(0, *begin);
   }
   // The longest end of the text that is the beginning of a stop text.
   size_t held = 0;
@@ -28,6 +26,20 @@ std::string StopText::push(std::string_view piece) {
   auto certain = pending_.substr(0, pending_.size() - held);
   pending_.erase(0, certain.size());
   return certain;
+}
+
+std::optional<size_t> StopText::find_stop() const {
+  size_t first_end = std::string::npos;
+  std::optional<size_t> begin;
+  for (const auto& stop : stops_) {
+    const size_t place = pending_.find(stop);
+    if (place == std::string::npos) continue;
+    const size_t end = place + stop.size();
+    if (end > first_end || (end == first_end && place > *begin)) continue;
+    first_end = end;
+    begin = place;
+  }
+  return begin;
 }
 
 std::string StopText::finish() { return std::exchange(pending_, ""); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,10 @@ class StopText {
   bool found() const { return found_; }
 
  private:
+  /// Where the stop text begins that is complete first; of two that end together, the longer. So
+  /// what is found does not depend on how the text was cut into pieces.
+  std::optional<size_t> find_stop() const;
+
   std::vector<std::string> stops_;
   std::string pending_;
   bool found_ = false;
