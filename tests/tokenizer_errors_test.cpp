@@ -16,12 +16,10 @@ namespace prepack {
 namespace {
 
 using nlohmann::json;
+using testing::kTokenizerData;
 using testing::load_error;
 using testing::parse;
 using testing::small_tokenizer;
-
-const std::filesystem::path kData =
-    std::filesystem::path(PREPACK_SOURCE_DIR) / "tests" / "data" / "tokenizers";
 
 TEST_CASE("what is not supported is named", "[tokenizer]") {
   const auto with = [](const char* pointer, const json& value) {
@@ -105,7 +103,7 @@ TEST_CASE("a template adds special tokens on both sides", "[tokenizer]") {
 }
 
 TEST_CASE("a damaged SentencePiece model is refused", "[tokenizer]") {
-  const std::string whole = text::read_file(kData / "sentencepiece" / "tokenizer.model");
+  const std::string whole = text::read_file(kTokenizerData / "sentencepiece" / "tokenizer.model");
   const json config = json::object();
   const auto load = [&](const std::string& bytes) {
     return text::parse_sentencepiece(bytes, "tokenizer.model", text::Component(config, "config"));

@@ -23,12 +23,10 @@ namespace prepack {
 namespace {
 
 using nlohmann::json;
+using testing::kTokenizerData;
 using testing::load_error;
 using testing::parse;
 using testing::small_tokenizer;
-
-const std::filesystem::path kData =
-    std::filesystem::path(PREPACK_SOURCE_DIR) / "tests" / "data" / "tokenizers";
 
 const std::vector<std::string> kTokenizers = {"smollm2",
                                               "llama3",
@@ -40,7 +38,7 @@ const std::vector<std::string> kTokenizers = {"smollm2",
                                               "sentencepiece-unk",
                                               "sentencepiece-unigram"};
 
-std::vector<std::string> test_texts() { return text::read_json(kData / "texts.json"); }
+std::vector<std::string> test_texts() { return text::read_json(kTokenizerData / "texts.json"); }
 
 std::string stream(const Tokenizer& tokenizer, const TokenIds& ids, bool skip_special_tokens) {
   StreamDecoder decoder(tokenizer, skip_special_tokens);
@@ -54,16 +52,16 @@ std::string stream(const Tokenizer& tokenizer, const TokenIds& ids, bool skip_sp
 }
 
 std::unique_ptr<Tokenizer> sentencepiece(const json& config) {
-  return text::parse_sentencepiece(text::read_file(kData / "sentencepiece" / "tokenizer.model"),
-                                   "tokenizer.model",
-                                   text::Component(config, "tokenizer_config.json"));
+  return text::parse_sentencepiece(
+      text::read_file(kTokenizerData / "sentencepiece" / "tokenizer.model"), "tokenizer.model",
+      text::Component(config, "tokenizer_config.json"));
 }
 
 TEST_CASE("texts become the same ids as in the reference", "[tokenizer]") {
   const auto texts = test_texts();
   for (const std::string& name : kTokenizers) {
-    const json expected = text::read_json(kData / name / "expected.json");
-    const auto tokenizer = load_tokenizer(kData / name);
+    const json expected = text::read_json(kTokenizerData / name / "expected.json");
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     REQUIRE(expected["ids"].size() == texts.size());
     for (size_t i = 0; i < texts.size(); ++i) {
       INFO(name << ": " << json(texts[i]));
@@ -78,8 +76,8 @@ TEST_CASE("texts become the same ids as in the reference", "[tokenizer]") {
 
 TEST_CASE("ids become the same text as in the reference, at once and as a stream", "[tokenizer]") {
   for (const std::string& name : kTokenizers) {
-    const json expected = text::read_json(kData / name / "expected.json");
-    const auto tokenizer = load_tokenizer(kData / name);
+    const json expected = text::read_json(kTokenizerData / name / "expected.json");
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     for (const auto& [ids, skipped, whole] :
          expected["decode"].get<std::vector<std::tuple<TokenIds, std::string, std::string>>>()) {
       INFO(name << ": " << json(ids));
@@ -93,7 +91,7 @@ TEST_CASE("ids become the same text as in the reference, at once and as a stream
 
 TEST_CASE("every normalizer, pre-tokenizer and kind of added token cuts text as in the reference",
           "[tokenizer]") {
-  const json data = text::read_json(kData / "variants.json");
+  const json data = text::read_json(kTokenizerData / "variants.json");
   for (json variant : data["variants"]) {
     for (const auto& [key, value] : data["model"].items())
       variant["tokenizer"]["model"][key] = value;
@@ -109,7 +107,7 @@ TEST_CASE("every normalizer, pre-tokenizer and kind of added token cuts text as 
 TEST_CASE("a word of any length is encoded in reasonable time", "[tokenizer]") {
   for (const std::string& name : kTokenizers) {
     if (name == "sentencepiece-unigram") continue;  // the library's own
-    const auto tokenizer = load_tokenizer(kData / name);
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     for (const char* unit : {"a", "the", " ", "\n", "🙂", "1", "é", "-"}) {
       std::string input;
       while (input.size() < 200'000) input += unit;
@@ -121,7 +119,7 @@ TEST_CASE("a word of any length is encoded in reasonable time", "[tokenizer]") {
 }
 
 TEST_CASE("encode_batch keeps the order with any number of threads", "[tokenizer]") {
-  const auto tokenizer = load_tokenizer(kData / "llama3");
+  const auto tokenizer = load_tokenizer(kTokenizerData / "llama3");
   const auto texts = test_texts();
   std::vector<TokenIds> one_by_one;
   for (const auto& input : texts) one_by_one.push_back(tokenizer->encode(input));
@@ -133,7 +131,7 @@ TEST_CASE("encode_batch keeps the order with any number of threads", "[tokenizer
 }
 
 TEST_CASE("encode_batch names the first text that is not UTF-8", "[tokenizer]") {
-  const auto tokenizer = load_tokenizer(kData / "smollm2");
+  const auto tokenizer = load_tokenizer(kTokenizerData / "smollm2");
   std::vector<std::string> texts(100, "fine");
   texts[41] = "ab\xC3";
   texts[42] = "\xFF";
@@ -146,7 +144,7 @@ TEST_CASE("encode_batch names the first text that is not UTF-8", "[tokenizer]") 
 TEST_CASE("text that is not UTF-8 is refused with the offset of its first bad byte",
           "[tokenizer]") {
   for (const char* name : {"smollm2", "sentencepiece"}) {
-    const auto tokenizer = load_tokenizer(kData / name);
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     const auto offset_of = [&](std::string_view input) {
       CHECK_THROWS_AS(tokenizer->encode(input), InvalidArgument);
       return text::find_invalid_utf8(input);
@@ -161,7 +159,7 @@ TEST_CASE("text that is not UTF-8 is refused with the offset of its first bad by
 
 TEST_CASE("ids outside the vocabulary are refused", "[tokenizer]") {
   for (const char* name : {"qwen2.5", "sentencepiece"}) {
-    const auto tokenizer = load_tokenizer(kData / name);
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     const auto end = static_cast<TokenId>(tokenizer->vocab_size());
     CHECK_NOTHROW(tokenizer->piece(end - 1));
     for (const TokenId id : {-1, end, end + 1000000}) {
@@ -175,7 +173,7 @@ TEST_CASE("ids outside the vocabulary are refused", "[tokenizer]") {
 
 TEST_CASE("pieces are found by their spelling", "[tokenizer]") {
   for (const std::string& name : kTokenizers) {
-    const auto tokenizer = load_tokenizer(kData / name);
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     for (TokenId id = 0; id < tokenizer->vocab_size(); ++id) {
       CHECK(tokenizer->find(tokenizer->piece(id)) == id);
     }
@@ -184,19 +182,19 @@ TEST_CASE("pieces are found by their spelling", "[tokenizer]") {
 }
 
 TEST_CASE("token_bytes are what a token adds behind others", "[tokenizer]") {
-  const auto byte_level = load_tokenizer(kData / "smollm2");
+  const auto byte_level = load_tokenizer(kTokenizerData / "smollm2");
   CHECK(byte_level->token_bytes(*byte_level->find("Ġ")) == " ");
   CHECK(byte_level->token_bytes(*byte_level->find("Ã")) == "\xC3");
   CHECK(byte_level->token_bytes(*byte_level->find("<|im_end|>")).empty());
   CHECK(byte_level->token_bytes(*byte_level->find("<|im_end|>"), false) == "<|im_end|>");
-  const auto pieces = load_tokenizer(kData / "sentencepiece");
+  const auto pieces = load_tokenizer(kTokenizerData / "sentencepiece");
   CHECK(pieces->token_bytes(*pieces->find("▁the")) == " the");
   CHECK(pieces->token_bytes(*pieces->find("<0xF0>")) == "\xF0");
   CHECK(pieces->token_bytes(*pieces->find("<s>")).empty());
 }
 
 TEST_CASE("a stream holds bytes back until they are a character", "[tokenizer]") {
-  const auto tokenizer = load_tokenizer(kData / "smollm2");
+  const auto tokenizer = load_tokenizer(kTokenizerData / "smollm2");
   const auto byte = [&](const char* piece) { return *tokenizer->find(piece); };
   StreamDecoder decoder(*tokenizer);
   CHECK(decoder.push(byte("Ã")).empty());
@@ -211,7 +209,7 @@ TEST_CASE("a stream holds bytes back until they are a character", "[tokenizer]")
 TEST_CASE("a tokenizer may be used by several threads at once", "[tokenizer]") {
   const auto texts = test_texts();
   for (const std::string& name : kTokenizers) {
-    const auto tokenizer = load_tokenizer(kData / name);
+    const auto tokenizer = load_tokenizer(kTokenizerData / name);
     std::vector<TokenIds> expected;
     for (const auto& input : texts) expected.push_back(tokenizer->encode(input));
     std::atomic<int> num_different{0};

@@ -59,8 +59,8 @@ BatchShape largest_caches(const Job& job) {
   return shape;
 }
 
-BatchShape largest_batch(const Job& job) {
-  auto shape = largest_caches(job);
+/// @param shape  of the largest caches
+BatchShape largest_batch(const Job& job, BatchShape shape) {
   for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
     const auto plan = plan_prefill(batch_lengths(job, range), job.prefill);
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
@@ -75,11 +75,6 @@ int64_t longest_prompt(const Job& job) {
     longest = std::max(longest, static_cast<int64_t>(prompt.request.prompt_ids.size()));
   }
   return longest;
-}
-
-/// Memory that prefill's activations may be chosen from: what weights and caches leave.
-int64_t free_for_activations(const Job& job) {
-  return job.memory_limit - estimate_memory(job.config, job.dtype, largest_caches(job)).total();
 }
 
 }  // namespace
@@ -151,11 +146,14 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
         require_budget(prompt, batch.token_budget);
         complete_request(prompt, generation);
       });
-  job.prefill.token_budget =
-      batch.token_budget > 0 ? batch.token_budget
-                             : default_token_budget(job.config, job.dtype, job.prefill.method,
-                                                    longest_prompt(job), free_for_activations(job));
-  job.memory = estimate_memory(job.config, job.dtype, largest_batch(job));
+  const auto caches = largest_caches(job);
+  if (batch.token_budget == 0) {
+    // Activations may be chosen from what weights and caches leave.
+    const int64_t free = job.memory_limit - estimate_memory(job.config, job.dtype, caches).total();
+    job.prefill.token_budget =
+        default_token_budget(job.config, job.dtype, job.prefill.method, longest_prompt(job), free);
+  }
+  job.memory = estimate_memory(job.config, job.dtype, largest_batch(job, caches));
   return job;
 }
 

@@ -32,7 +32,7 @@ std::vector<PromptRecord> read_records(const PromptOptions& options,
   return records;
 }
 
-/// Turns records into token ids; text is tokenized in one go, on all threads.
+/// Turns a record into token ids. Several threads may share one, once its chat template is loaded.
 class PromptPreparer {
  public:
   PromptPreparer(const PromptOptions& options, std::filesystem::path model_folder,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,13 +11,17 @@
 
 namespace prepack::testing {
 
+inline const std::filesystem::path kTokenizerData =
+    std::filesystem::path(PREPACK_SOURCE_DIR) / "tests" / "data" / "tokenizers";
+
 /// A tokenizer.json that works, to be broken by the tests.
 inline nlohmann::json small_tokenizer() {
   return {{"model",
            {{"type", "BPE"},
             {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}, {"c", 3}}},
             {"merges", nlohmann::json::array({"a b"})}}},
-          {"added_tokens", nlohmann::json::array({{{"id", 4}, {"content", "<s>"}, {"normalized", false}}})}};
+          {"added_tokens",
+           nlohmann::json::array({{{"id", 4}, {"content", "<s>"}, {"normalized", false}}})}};
 }
 
 inline std::unique_ptr<Tokenizer> parse(const nlohmann::json& tokenizer) {
