@@ -19,6 +19,10 @@ std::string_view to_string(PackingAlgorithm algorithm);
 /// @throws InvalidArgument for an unknown name
 PackingAlgorithm parse_packing_algorithm(std::string_view name);
 
+struct PackingOptions {
+  PackingAlgorithm algorithm = PackingAlgorithm::kBestFitDecreasing;
+};
+
 /// Which sequences share a bin (a row of the batch, or one forward).
 ///
 /// Example: lengths {2, 5, 3} at capacity 5 give bins {{1}, {2, 0}}: sequence 1 fills a bin, and
@@ -33,7 +37,8 @@ struct PackingPlan {
 /// @param lengths  tokens of each sequence, each in [1, capacity]
 /// @throws InvalidArgument naming the first empty sequence, or the first longer than `capacity`
 /// Ref: Prepacking (arXiv:2404.09529), section 3.1; best fit: Johnson (1973).
-PackingPlan pack(std::span<const int64_t> lengths, int64_t capacity, PackingAlgorithm algorithm);
+PackingPlan pack(std::span<const int64_t> lengths, int64_t capacity,
+                 const PackingOptions& options = {});
 
 /// No plan can use fewer bins: the tokens divided by the capacity, rounded up.
 int64_t lower_bound_bins(std::span<const int64_t> lengths, int64_t capacity);

@@ -33,7 +33,7 @@ PrefillMethod parse_prefill_method(std::string_view name);
 
 struct PrefillOptions {
   PrefillMethod method = PrefillMethod::kPacked;
-  PackingAlgorithm packing = PackingAlgorithm::kBestFitDecreasing;
+  PackingOptions packing = {};
   int64_t token_budget = 4096;  // tokens of one forward at most, padding included
 };
 

@@ -107,8 +107,8 @@ std::filesystem::path resolve_model_folder(const std::string& folder) {
 PrefillOptions parse_prefill_options(const BatchOptions& options) {
   return {
       .method = parse_option("--method", [&] { return parse_prefill_method(options.method); }),
-      .packing =
-          parse_option("--packing", [&] { return parse_packing_algorithm(options.packing); }),
+      .packing = {.algorithm = parse_option(
+                      "--packing", [&] { return parse_packing_algorithm(options.packing); })},
       .token_budget = options.token_budget,
   };
 }

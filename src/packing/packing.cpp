@@ -120,9 +120,10 @@ PackingAlgorithm parse_packing_algorithm(std::string_view name) {
       std::string(name));
 }
 
-PackingPlan pack(std::span<const int64_t> lengths, int64_t capacity, PackingAlgorithm algorithm) {
+PackingPlan pack(std::span<const int64_t> lengths, int64_t capacity,
+                 const PackingOptions& options) {
   check_lengths(lengths, capacity);
-  return {capacity, algorithm == PackingAlgorithm::kBestFitDecreasing
+  return {capacity, options.algorithm == PackingAlgorithm::kBestFitDecreasing
                         ? best_fit(lengths, capacity)
                         : first_fit(lengths, capacity)};
 }
