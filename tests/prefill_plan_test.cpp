@@ -120,6 +120,34 @@ TEST_CASE("packed forwards have one row each, no padding and no mask", "[prefill
   }
 }
 
+TEST_CASE("bins have the capacity that is asked for", "[prefill_plan]") {
+  for (auto [lengths, options] : random_instances(2005)) {
+    const int64_t longest = *std::ranges::max_element(lengths);
+    options.capacity = (longest + options.token_budget) / 2;
+    for (auto method : {PrefillMethod::kPacked, PrefillMethod::kPackedRows}) {
+      options.method = method;
+      const auto plan = plan_prefill(lengths, options);
+      Bins bins;
+      for (const auto& forward : plan.forwards) {
+        bins.insert(bins.end(), forward.bins.begin(), forward.bins.end());
+      }
+      REQUIRE(bins == pack(lengths, options.capacity, options.packing).bins);
+      REQUIRE(plan.max_forward_tokens <= options.token_budget);
+    }
+  }
+}
+
+TEST_CASE("a capacity outside the longest prompt and the budget is refused", "[prefill_plan]") {
+  const std::vector<int64_t> lengths = {3, 8};
+  for (auto method : {PrefillMethod::kPacked, PrefillMethod::kPackedRows}) {
+    for (int64_t capacity : {int64_t{-1}, int64_t{7}, int64_t{21}}) {
+      const PrefillOptions options{.method = method, .token_budget = 20, .capacity = capacity};
+      CHECK_THROWS_AS(plan_prefill(lengths, options), InvalidArgument);
+      CHECK_THROWS_WITH(plan_prefill(lengths, options), ContainsSubstring("expected 8"));
+    }
+  }
+}
+
 TEST_CASE("packed rows are the bins of a plan whose capacity is the longest prompt",
           "[prefill_plan]") {
   for (auto [lengths, options] : random_instances(2004)) {

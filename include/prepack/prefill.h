@@ -31,38 +31,56 @@ std::string_view to_string(PrefillMethod method);
 /// @throws InvalidArgument for an unknown name
 PrefillMethod parse_prefill_method(std::string_view name);
 
+/// Where the final token of each prompt, whose hidden state gives the first logits, is computed.
+enum class FinalToken {
+  kPrefill,    // with the others: prefill ends with the logits
+  kFirstStep,  // by the first decode step, as in the paper: prefill ends with the keys and values
+};
+
+/// "prefill" or "first-step".
+std::string_view to_string(FinalToken place);
+
+/// @throws InvalidArgument for an unknown name
+FinalToken parse_final_token(std::string_view name);
+
 struct PrefillOptions {
   PrefillMethod method = PrefillMethod::kPacked;
   PackingOptions packing = {};
   int64_t token_budget = 4096;  // tokens of one forward at most, padding included
+  int64_t capacity = 0;         // tokens of a bin; 0: for packed the token budget, for packed-rows
+                                // the longest prompt, as in the paper
+  FinalToken final_token = FinalToken::kPrefill;
 };
 
 /// The forwards of one prefill. Made from lengths alone: neither a model nor tensors are needed.
 struct PrefillPlan {
   PrefillMethod method = PrefillMethod::kPacked;
   std::vector<PackingPlan>
-      forwards;  // forwards[f].bins = rows (for kPacked: the one bin) of forward f
-  int64_t prompt_tokens = 0;
-  int64_t computed_tokens = 0;     // padding included
-  int64_t num_rows = 0;            // over all forwards
+      forwards;                 // forwards[f].bins = rows (for kPacked: the one bin) of forward f
+  int64_t prompt_tokens = 0;    // without the final ones, where the first decode step does those
+  int64_t computed_tokens = 0;  // padding included
+  int64_t num_rows = 0;         // over all forwards
   int64_t max_forward_tokens = 0;  // computed tokens of the largest forward
   int64_t max_mask_elements = 0;   // num_rows * row_len^2 of the largest dense mask; 0 for kPacked
 };
 
 /// Chooses what is computed together.
-/// - packed: bins of `token_budget` tokens, each bin one forward.
-/// - packed-rows: bins as long as the longest prompt (the paper's capacity), as many rows to a
-///   forward as the budget allows.
+/// - packed: each bin one forward.
+/// - packed-rows: each bin a row, as many rows to a forward as the budget allows.
 /// - padded: consecutive prompts, as many to a forward as the budget allows.
-/// @param lengths  tokens of each prompt
-/// @throws InvalidArgument naming the first prompt that is empty or longer than the budget
+/// Where the first decode step does the final tokens, a prompt of one token is in no forward.
+/// @param lengths  tokens of each prompt, the final one included
+/// @throws InvalidArgument naming the first prompt that is empty or longer than the budget, and for
+///         a capacity that holds less than the longest prompt or more than the budget
 PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions& options);
 
 /// What every prefill returns and `decode` starts from, whatever the method.
 struct DecodeState {
   KvCache cache;                 // row i: the keys and values of prompt i
   std::vector<int64_t> lengths;  // tokens in each row
-  at::Tensor logits;             // [num_prompts, vocab_size] float32: of each prompt's next token
+  at::Tensor logits;             // [num_prompts, vocab_size] float32: of each prompt's next token;
+                                 // undefined while there are final tokens
+  TokenIds final_tokens = {};    // of each prompt, if the first decode step is to do them
 };
 
 /// Says what is wrong with a prompt ("is empty", "has 9000 tokens, more than ..."), if anything:

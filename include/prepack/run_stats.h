@@ -6,7 +6,8 @@ namespace prepack {
 
 /// What a run did and how long it took; calls that are given the same object add to it.
 struct RunStats {
-  double prefill_s = 0;  // from token ids to the next-token logits of every prompt
+  double prefill_s = 0;  // from token ids to the next-token logits of every prompt; or, where the
+                         // first decode step does the final tokens, to all keys and values
   double ttft_s = 0;     // from token ids until the first token of every prompt is sampled
   double decode_s = 0;   // from the first sampled token to the last
 

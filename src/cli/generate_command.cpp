@@ -119,7 +119,7 @@ void require_output_file(const Options& options) {
 
 void run(const Options& options) {
   require_output_file(options);
-  const auto job = prepare_job(options.model, options.prompts, options.batch, options.sampling);
+  auto job = prepare_job(options.model, options.prompts, options.batch, options.sampling);
   const auto finished =
       options.resume ? read_finished_results(options.output, job.prompts) : FinishedResults{};
   require_memory(job);
@@ -128,7 +128,7 @@ void run(const Options& options) {
     sink.begin(finished);
     return;
   }
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_job_model(job);
   sink.begin(finished);
 
   RunStats stats;

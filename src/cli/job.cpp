@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 
 #include "cli/byte_size.h"
+#include "prepack/calibrate.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 
@@ -32,6 +34,20 @@ void complete_request(PreparedPrompt& prompt, const SamplingOptions& options) {
   }
   request.stop = own.stop.value_or(options.stop);
   request.ignore_eos = options.ignore_eos;
+}
+
+constexpr std::string_view kMeasuredCapacity = "auto";
+
+/// Tokens; 0 for the default, and for what is measured later.
+int64_t parse_capacity(const std::string& text) {
+  if (text == "default" || text == kMeasuredCapacity) return 0;
+  int64_t capacity = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), capacity);
+  if (error != std::errc() || end != text.data() + text.size() || capacity < 1) {
+    throw UsageError(
+        fmt::format("--capacity: expected default, auto or a number of tokens, got {}", text));
+  }
+  return capacity;
 }
 
 /// @param budget  0: it is chosen later, and large enough
@@ -65,6 +81,15 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
     const auto plan = plan_prefill(batch_lengths(job, range), job.prefill);
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
     shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
+  }
+  if (job.measures_capacity && job.prefill.method != PrefillMethod::kPadded) {
+    // Bins of every size up to the budget are tried.
+    const int64_t budget = job.prefill.token_budget;
+    shape.cache_slots = std::max(shape.cache_slots, budget);
+    shape.max_forward_tokens = std::max(shape.max_forward_tokens, budget);
+    if (job.prefill.method == PrefillMethod::kPackedRows) {
+      shape.max_mask_elements = std::max(shape.max_mask_elements, budget * budget);
+    }
   }
   return shape;
 }
@@ -110,6 +135,9 @@ PrefillOptions parse_prefill_options(const BatchOptions& options) {
       .packing = {.algorithm = parse_option(
                       "--packing", [&] { return parse_packing_algorithm(options.packing); })},
       .token_budget = options.token_budget,
+      .capacity = parse_capacity(options.capacity),
+      .final_token =
+          parse_option("--final-token", [&] { return parse_final_token(options.final_token); }),
   };
 }
 
@@ -122,6 +150,7 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
                 const std::optional<SamplingOptions>& sampling) {
   Job job;
   job.prefill = parse_prefill_options(batch);
+  job.measures_capacity = batch.capacity == kMeasuredCapacity;
   job.batch_size = batch.batch_size;
   if (sampling) parse_option("sampling", [&] { sampling->sampling.validate(); });
   job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
@@ -166,6 +195,24 @@ void require_memory(const Job& job) {
       format_bytes(memory.total()), format_bytes(memory.weights), format_bytes(memory.cache),
       format_bytes(memory.activations), format_bytes(memory.logits), format_bytes(memory.libraries),
       format_bytes(job.memory_limit)));
+}
+
+Model load_job_model(Job& job) {
+  auto model = load_model(job.model_folder, {job.dtype, job.device});
+  if (job.measures_capacity && job.prefill.method != PrefillMethod::kPadded) {
+    int64_t tokens = 0;
+    for (const auto& prompt : job.prompts) {
+      tokens += static_cast<int64_t>(prompt.request.prompt_ids.size());
+    }
+    const auto num_prompts = std::max<int64_t>(static_cast<int64_t>(job.prompts.size()), 1);
+    job.prefill.capacity = measure_fastest_capacity(
+        model, job.prefill.method,
+        {.prompt_len = std::max<int64_t>(tokens / num_prompts, 2),
+         .min_capacity = std::max<int64_t>(longest_prompt(job),
+                                           std::min<int64_t>(256, job.prefill.token_budget)),
+         .max_capacity = job.prefill.token_budget});
+  }
+  return model;
 }
 
 std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {

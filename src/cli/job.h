@@ -25,7 +25,9 @@ namespace prepack::cli {
 /// @throws InvalidArgument if there is neither
 std::filesystem::path resolve_model_folder(const std::string& folder);
 
-/// Reads --method, --packing and --token-budget. @throws UsageError naming the option
+/// Reads --method, --packing, --capacity, --final-token and --token-budget. With --capacity auto
+/// the
+/// capacity is still 0. @throws UsageError naming the option
 PrefillOptions parse_prefill_options(const BatchOptions& options);
 
 /// Reads --dtype. @throws UsageError
@@ -42,8 +44,9 @@ struct Job {
   std::vector<PreparedPrompt> prompts;
   int64_t batch_size = 1;
   PrefillOptions prefill;
-  MemoryEstimate memory;     // predicted peak
-  int64_t memory_limit = 0;  // bytes the job may take
+  bool measures_capacity = false;  // --capacity auto: chosen once the model is loaded
+  MemoryEstimate memory;           // predicted peak
+  int64_t memory_limit = 0;        // bytes the job may take
 };
 
 /// Reads configuration, tokenizer and prompts, chooses device, dtype and token budget, and predicts
@@ -54,6 +57,9 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 
 /// @throws OutOfMemory with the prediction, if it exceeds the limit
 void require_memory(const Job& job);
+
+/// Loads the job's model, and with --capacity auto measures the capacity.
+Model load_job_model(Job& job);
 
 /// The half-open range of prompts of each batch, in the caller's order.
 struct BatchRange {

@@ -96,6 +96,21 @@ void BatchOptions::add_to(CLI::App& command) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kBatchGroup);
+  command
+      .add_option("--capacity", capacity,
+                  "Tokens of a bin: a number; auto: that with which this machine computes fastest, "
+                  "measured; or default: for packed the token budget, for packed-rows the longest "
+                  "prompt")
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(kBatchGroup);
+  command
+      .add_option("--final-token", final_token,
+                  "Where each prompt's final token is computed: prefill; or first-step: by the "
+                  "first decode step, as in the paper")
+      ->type_name("PLACE")
+      ->capture_default_str()
+      ->group(kBatchGroup);
   command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))

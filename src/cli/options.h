@@ -53,6 +53,8 @@ struct PromptOptions {
 struct BatchOptions {
   std::string method = "packed";
   std::string packing = "best-fit-decreasing";
+  std::string capacity = "default";
+  std::string final_token = "prefill";
   int64_t batch_size = 32;
   int64_t token_budget = 0;  // 0: chosen from the machine
 

@@ -65,6 +65,9 @@ void print_json(const Options& options, const Job& job, const PlanTotals& totals
 
 void run(const Options& options) {
   const auto job = prepare_job(options.model, options.prompts, options.batch, options.sampling);
+  if (job.measures_capacity) {
+    throw UsageError("--capacity auto: is measured with the weights, which plan does not load");
+  }
   PlanTotals totals;
   auto batches = nlohmann::ordered_json::array();
   std::string pictures;

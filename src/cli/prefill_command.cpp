@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/stopwatch.h"
+#include "bench/statistics.h"
 #include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/job.h"
@@ -49,7 +50,8 @@ RunStats prefill_all(const Job& job, const Model& model, LogitsFile* logits_file
       capacity = std::max(capacity, static_cast<int64_t>(prompt.size()));
     }
     const Stopwatch stopwatch;
-    const auto state = prefill(model, prompts, job.prefill, capacity, &stats);
+    auto state = prefill(model, prompts, job.prefill, capacity, &stats);
+    decode_final_tokens(model, state);
     sample_first_tokens(job, range, state.logits);
     stats.ttft_s += stopwatch.seconds();
     if (logits_file != nullptr) logits_file->append(state.logits);
@@ -64,12 +66,6 @@ struct Measurements {
   std::vector<double> ttft_s;
   RunStats counts;  // of one repetition
 };
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 void print_json(const Job& job, const Measurements& measured) {
   nlohmann::ordered_json json{
@@ -96,7 +92,9 @@ void print_json(const Job& job, const Measurements& measured) {
 
 void print_table(const Job& job, const Measurements& measured) {
   const auto& counts = measured.counts;
-  const double prefill_s = median(measured.prefill_s);
+  const bool leaves_final = job.prefill.final_token == FinalToken::kFirstStep;
+  const int64_t prefilled = counts.prompt_tokens - (leaves_final ? counts.num_prompts : 0);
+  const double prefill_s = bench::median(measured.prefill_s);
   write_standard_output(fmt::format(
       "method            {} on {}, {}, {} threads\n"
       "prompts           {} in batches of at most {}\n"
@@ -109,16 +107,16 @@ void print_table(const Job& job, const Measurements& measured) {
       "peak memory       {} ({} predicted)\n",
       to_string(job.prefill.method), job.device.str(), to_string(job.dtype), job.threads,
       counts.num_prompts, job.batch_size, counts.prompt_tokens, counts.computed_tokens,
-      100.0 * static_cast<double>(counts.prompt_tokens) /
-          static_cast<double>(counts.computed_tokens),
+      100.0 * static_cast<double>(prefilled) /
+          static_cast<double>(std::max<int64_t>(counts.computed_tokens, 1)),
       counts.num_rows, counts.num_forwards, job.prefill.token_budget, measured.load_s, prefill_s,
       measured.prefill_s.size(), static_cast<double>(counts.prompt_tokens) / prefill_s,
-      median(measured.ttft_s), measured.ttft_s.size(), format_bytes(peak_resident_memory()),
+      bench::median(measured.ttft_s), measured.ttft_s.size(), format_bytes(peak_resident_memory()),
       format_bytes(job.memory.total())));
 }
 
 void run(const Options& options) {
-  const auto job = prepare_job(options.model, options.prompts, options.batch, std::nullopt);
+  auto job = prepare_job(options.model, options.prompts, options.batch, std::nullopt);
   require_memory(job);
   Measurements measured;
   std::optional<LogitsFile> logits_file;
@@ -127,7 +125,7 @@ void run(const Options& options) {
                         job.config.vocab_size);
   }
   const Stopwatch load_time;
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_job_model(job);
   measured.load_s = load_time.seconds();
 
   {

@@ -66,7 +66,8 @@ void check_requests(const DecodeState& state, std::span<DecodeRequest> requests)
                                         i, max_new_tokens));
     }
     // The last token drawn is never fed back, so it needs no slot.
-    const int64_t needed = state.lengths[i] + max_new_tokens - 1;
+    const int64_t prompt_len = state.lengths[i] + (state.final_tokens.empty() ? 0 : 1);
+    const int64_t needed = prompt_len + max_new_tokens - 1;
     if (needed > state.cache.capacity()) {
       throw InvalidArgument(fmt::format("sequence {}: {} cache slots needed, {} there", i, needed,
                                         state.cache.capacity()));
@@ -110,12 +111,22 @@ TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
   return tokens;
 }
 
+void decode_final_tokens(const Model& model, DecodeState& state) {
+  if (state.final_tokens.empty()) return;
+  const auto input = step_input({state.final_tokens.begin(), state.final_tokens.end()},
+                                state.lengths, state.cache.capacity(), model.device());
+  state.logits = model.compute_logits(model.forward(input, state.cache));
+  for (auto& length : state.lengths) ++length;
+  state.final_tokens.clear();
+}
+
 std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
                                     std::span<DecodeRequest> requests,
                                     const TokenObserver& observer, RunStats* stats) {
   check_requests(state, requests);
   Stopwatch stopwatch;
   RunStats run;
+  decode_final_tokens(model, state);
   std::vector<DecodedSequence> decoded(requests.size());
   ActiveRows active{.sequences = std::vector<int64_t>(requests.size()), .lengths = state.lengths};
   std::iota(active.sequences.begin(), active.sequences.end(), 0);

@@ -3,7 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <numeric>
 
 #include "base/stopwatch.h"
 #include "prepack/device.h"
@@ -58,6 +58,7 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
       .cache_slots = unpack_slots(batch, state.cache.capacity(), device),
   };
   const auto hidden = model.forward(input, state.cache);
+  if (!state.final_tokens.empty()) return;  // nobody reads the logits of the tokens before
 
   const auto num_segments = static_cast<int64_t>(batch.segments.size());
   auto last_tokens = at::empty({num_segments}, at::kLong);
@@ -69,6 +70,12 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
   }
   const auto logits = model.compute_logits(hidden.index_select(0, last_tokens.to(device)));
   state.logits.index_copy_(0, sequences.to(device), logits);
+}
+
+std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {
+  std::vector<TokenIds> shorter;
+  for (const auto& prompt : prompts) shorter.emplace_back(prompt.begin(), prompt.end() - 1);
+  return shorter;
 }
 
 }  // namespace
@@ -108,9 +115,20 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
   DecodeState state{
       .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()),
       .lengths = lengths,
-      .logits = at::empty({num_prompts, config.vocab_size},
-                          at::TensorOptions().dtype(at::kFloat).device(model.device())),
+      .logits = {},
   };
+  std::vector<TokenIds> shorter;
+  if (options.final_token == FinalToken::kFirstStep) {
+    shorter = without_final_tokens(prompts);
+    for (int64_t i = 0; i < num_prompts; ++i) {
+      state.final_tokens.push_back(prompts[i].back());
+      --state.lengths[i];
+    }
+    prompts = shorter;
+  } else {
+    state.logits = at::empty({num_prompts, config.vocab_size},
+                             at::TensorOptions().dtype(at::kFloat).device(model.device()));
+  }
   for (const auto& forward : plan.forwards) {
     run_forward(model, make_packed_batch(prompts, forward.bins, layout_for(options.method)),
                 options.method, state);
@@ -119,7 +137,7 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
   if (stats != nullptr) {
     stats->prefill_s += stopwatch.seconds();
     stats->num_prompts += num_prompts;
-    stats->prompt_tokens += plan.prompt_tokens;
+    stats->prompt_tokens += std::reduce(lengths.begin(), lengths.end());
     stats->computed_tokens += plan.computed_tokens;
     stats->num_rows += plan.num_rows;
     stats->num_forwards += static_cast<int64_t>(plan.forwards.size());

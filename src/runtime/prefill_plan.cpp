@@ -17,7 +17,8 @@ int64_t used_tokens(const std::vector<int64_t>& bin, std::span<const int64_t> le
 /// One forward per bin; its rows are not padded.
 std::vector<PackingPlan> flat_forwards(std::span<const int64_t> lengths,
                                        const PrefillOptions& options) {
-  const auto plan = pack(lengths, options.token_budget, options.packing);
+  const int64_t capacity = options.capacity > 0 ? options.capacity : options.token_budget;
+  const auto plan = pack(lengths, capacity, options.packing);
   std::vector<PackingPlan> forwards;
   for (const auto& bin : plan.bins) forwards.push_back({plan.capacity, {bin}});
   return forwards;
@@ -25,12 +26,13 @@ std::vector<PackingPlan> flat_forwards(std::span<const int64_t> lengths,
 
 std::vector<PackingPlan> row_forwards(std::span<const int64_t> lengths,
                                       const PrefillOptions& options) {
-  const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
-  const auto plan = pack(lengths, longest, options.packing);
-  const auto rows_per_forward = static_cast<size_t>(options.token_budget / longest);
+  const int64_t capacity =
+      options.capacity > 0 ? options.capacity : *std::ranges::max_element(lengths);
+  const auto plan = pack(lengths, capacity, options.packing);
+  const auto rows_per_forward = static_cast<size_t>(options.token_budget / capacity);
   std::vector<PackingPlan> forwards;
   for (size_t row = 0; row < plan.bins.size(); ++row) {
-    if (row % rows_per_forward == 0) forwards.push_back({longest, {}});
+    if (row % rows_per_forward == 0) forwards.push_back({capacity, {}});
     forwards.back().bins.push_back(plan.bins[row]);
   }
   return forwards;
@@ -66,7 +68,50 @@ std::vector<PackingPlan> make_forwards(std::span<const int64_t> lengths,
   throw InvalidArgument("prefill method: not one of the enumerators");
 }
 
+/// What the forwards compute of the prompts.
+struct ForwardLengths {
+  std::vector<int64_t> sequences;  // prompts of which they compute anything
+  std::vector<int64_t> lengths;    // tokens of each
+};
+
+ForwardLengths forward_lengths(std::span<const int64_t> lengths, const PrefillOptions& options) {
+  ForwardLengths computed;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] < 1) throw InvalidArgument(fmt::format("prompt {} is empty", i));
+    const int64_t length = lengths[i] - (options.final_token == FinalToken::kFirstStep ? 1 : 0);
+    if (length > options.token_budget) {
+      throw InvalidArgument(
+          fmt::format("prompt {} has {} tokens, more than the token budget of {} for one forward",
+                      i, length, options.token_budget));
+    }
+    if (length == 0) continue;
+    computed.sequences.push_back(static_cast<int64_t>(i));
+    computed.lengths.push_back(length);
+  }
+  return computed;
+}
+
+void check_capacity(const PrefillOptions& options, int64_t longest) {
+  if (options.capacity == 0 || options.method == PrefillMethod::kPadded) return;
+  if (options.capacity < longest || options.capacity > options.token_budget) {
+    throw InvalidArgument(fmt::format(
+        "capacity: expected {} (the longest prompt) to {} tokens (the token budget), got {}",
+        longest, options.token_budget, options.capacity));
+  }
+}
+
 }  // namespace
+
+std::string_view to_string(FinalToken place) {
+  return place == FinalToken::kPrefill ? "prefill" : "first-step";
+}
+
+FinalToken parse_final_token(std::string_view name) {
+  for (auto place : {FinalToken::kPrefill, FinalToken::kFirstStep}) {
+    if (name == to_string(place)) return place;
+  }
+  throw InvalidArgument(fmt::format("final token: expected prefill or first-step, got {}", name));
+}
 
 std::string_view to_string(PrefillMethod method) {
   switch (method) {
@@ -89,25 +134,20 @@ PrefillMethod parse_prefill_method(std::string_view name) {
 }
 
 PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions& options) {
-  for (size_t i = 0; i < lengths.size(); ++i) {
-    if (lengths[i] < 1) throw InvalidArgument(fmt::format("prompt {} is empty", i));
-    if (lengths[i] > options.token_budget) {
-      throw InvalidArgument(
-          fmt::format("prompt {} has {} tokens, more than the token budget of {} for one forward",
-                      i, lengths[i], options.token_budget));
-    }
-  }
+  const auto computed = forward_lengths(lengths, options);
   PrefillPlan plan;
   plan.method = options.method;
-  if (lengths.empty()) return plan;
-  plan.forwards = make_forwards(lengths, options);
-  for (const auto& forward : plan.forwards) {
+  if (computed.lengths.empty()) return plan;
+  check_capacity(options, *std::ranges::max_element(computed.lengths));
+  plan.forwards = make_forwards(computed.lengths, options);
+  for (auto& forward : plan.forwards) {
     const auto num_rows = static_cast<int64_t>(forward.bins.size());
     int64_t row_len = 0;
-    for (const auto& bin : forward.bins) {
-      const int64_t used = used_tokens(bin, lengths);
+    for (auto& bin : forward.bins) {
+      const int64_t used = used_tokens(bin, computed.lengths);
       plan.prompt_tokens += used;
       row_len = std::max(row_len, used);
+      for (auto& sequence : bin) sequence = computed.sequences[sequence];
     }
     plan.num_rows += num_rows;
     plan.computed_tokens += num_rows * row_len;
