@@ -146,14 +146,13 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
   return parse_option("--dtype", [&] { return parse_dtype(name); });
 }
 
-Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const BatchOptions& batch,
-                const std::optional<SamplingOptions>& sampling) {
+Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   Job job;
   job.prefill = parse_prefill_options(batch);
   job.measures_capacity = batch.capacity == kMeasuredCapacity;
   job.batch_size = batch.batch_size;
-  if (sampling) parse_option("sampling", [&] { sampling->sampling.validate(); });
   job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
+  at::set_num_threads(job.threads);
 
   job.model_folder = resolve_model_folder(model.folder);
   job.config = load_model_config(job.model_folder);
@@ -164,6 +163,13 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
           ? available_memory(job.device)
           : parse_option("--memory-limit", [&] { return parse_bytes(model.memory_limit); });
   job.tokenizer = load_tokenizer(job.model_folder);
+  return job;
+}
+
+Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const BatchOptions& batch,
+                const std::optional<SamplingOptions>& sampling) {
+  if (sampling) parse_option("sampling", [&] { sampling->sampling.validate(); });
+  auto job = prepare_model_job(model, batch);
   SamplingOptions prefill_only;
   prefill_only.max_new_tokens = 1;
   const auto generation = sampling.value_or(prefill_only);

@@ -49,6 +49,10 @@ struct Job {
   int64_t memory_limit = 0;        // bytes the job may take
 };
 
+/// The part of a job that needs no prompts: options, configuration, tokenizer, device, dtype and
+/// memory limit.
+Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch);
+
 /// Reads configuration, tokenizer and prompts, chooses device, dtype and token budget, and predicts
 /// the peak of memory.
 /// @param sampling  nothing is generated where it is absent

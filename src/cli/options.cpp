@@ -92,6 +92,15 @@ void BatchOptions::add_to(CLI::App& command) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kBatchGroup);
+  command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->capture_default_str()
+      ->group(kBatchGroup);
+  add_packing_to(command);
+}
+
+void BatchOptions::add_packing_to(CLI::App& command) {
   command.add_option("--packing", packing, "best-fit-decreasing or first-fit-decreasing")
       ->type_name("NAME")
       ->capture_default_str()
@@ -109,11 +118,6 @@ void BatchOptions::add_to(CLI::App& command) {
                   "Where each prompt's final token is computed: prefill; or first-step: by the "
                   "first decode step, as in the paper")
       ->type_name("PLACE")
-      ->capture_default_str()
-      ->group(kBatchGroup);
-  command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
       ->capture_default_str()
       ->group(kBatchGroup);
   command

@@ -7,6 +7,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 
 namespace prepack {
 namespace {
@@ -32,6 +33,59 @@ int64_t peak_memory(c10::DeviceIndex device) {
   return stats.allocated_bytes[static_cast<size_t>(StatType::AGGREGATE)].peak;
 }
 
+void reset_peak_memory(c10::DeviceIndex device) {
+  c10::cuda::CUDACachingAllocator::resetPeakStats(device);
+}
+
+/// NVML, the driver's management library: opened rather than linked, because not every driver has
+/// it, and declared here, because not every toolkit has its header. (NVML API reference, "Device
+/// Queries")
+class Nvml {
+ public:
+  Nvml() {
+    void* library = dlopen("libnvidia-ml.so.1", RTLD_LAZY);
+    if (library == nullptr) return;
+    const auto init = find<int (*)()>(library, "nvmlInit_v2");
+    by_bus_id_ = find<ByBusId>(library, "nvmlDeviceGetHandleByPciBusId_v2");
+    rates_ = find<Rates>(library, "nvmlDeviceGetUtilizationRates");
+    ready_ = init != nullptr && by_bus_id_ != nullptr && rates_ != nullptr && init() == kSuccess;
+  }
+
+  /// By its bus, because NVML does not count devices as CUDA_VISIBLE_DEVICES does.
+  double utilisation(c10::DeviceIndex device) const {
+    char bus_id[32] = {};
+    void* handle = nullptr;
+    Utilization rates{};
+    const bool known =
+        ready_ && cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), device) == cudaSuccess &&
+        by_bus_id_(bus_id, &handle) == kSuccess && rates_(handle, &rates) == kSuccess;
+    return known ? rates.gpu : 0;
+  }
+
+ private:
+  struct Utilization {  // nvmlUtilization_t, percent
+    unsigned gpu;
+    unsigned memory;
+  };
+  using ByBusId = int (*)(const char* bus_id, void** handle);
+  using Rates = int (*)(void* handle, Utilization* rates);
+  static constexpr int kSuccess = 0;
+
+  template <typename Function>
+  static Function find(void* library, const char* name) {
+    return reinterpret_cast<Function>(dlsym(library, name));
+  }
+
+  bool ready_ = false;
+  ByBusId by_bus_id_ = nullptr;
+  Rates rates_ = nullptr;
+};
+
+double utilisation(c10::DeviceIndex device) {
+  static const Nvml nvml;
+  return nvml.utilisation(device);
+}
+
 }  // namespace
 }  // namespace prepack
 
@@ -41,6 +95,8 @@ extern "C" const prepack::CudaHalf* prepack_cuda_half() {
       .synchronize = prepack::synchronize,
       .free_memory = prepack::free_memory,
       .peak_memory = prepack::peak_memory,
+      .reset_peak_memory = prepack::reset_peak_memory,
+      .utilisation = prepack::utilisation,
   };
   return &half;
 }

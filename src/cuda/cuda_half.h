@@ -12,7 +12,9 @@ struct CudaHalf {
   int (*device_count)();
   void (*synchronize)(c10::DeviceIndex device);
   int64_t (*free_memory)(c10::DeviceIndex device);
-  int64_t (*peak_memory)(c10::DeviceIndex device);
+  int64_t (*peak_memory)(c10::DeviceIndex device);  // bytes of tensors since the last reset
+  void (*reset_peak_memory)(c10::DeviceIndex device);
+  double (*utilisation)(c10::DeviceIndex device);  // percent, from NVML; 0 where there is none
 };
 
 /// Loads libprepack_cuda, once. nullptr where it was not built, or there is no CUDA driver.

@@ -1,0 +1,53 @@
+#include "bench/environment.h"
+
+#include <ATen/Version.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <torch/headeronly/version.h>
+
+#include <chrono>
+#include <ctime>
+#include <fstream>
+
+#include "bench/source_commit.h"
+
+namespace prepack::bench {
+namespace {
+
+/// "AMD EPYC 7763", as the kernel names it.
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const auto value = line.find(": ");
+    if (line.starts_with("model name") && value != std::string::npos) return line.substr(value + 2);
+  }
+  return "unknown CPU";
+}
+
+std::string compiler_name() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#else
+  return "gcc " __VERSION__;
+#endif
+}
+
+}  // namespace
+
+Environment describe_environment(const Model& model, std::string model_name, int64_t threads) {
+  return {
+      .prepack = PREPACK_VERSION,
+      .commit = PREPACK_SOURCE_COMMIT,
+      .torch = TORCH_VERSION,
+      .compiler = compiler_name(),
+      .hardware = fmt::format("{}, {}", cpu_name(), at::get_cpu_capability()),
+      .date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr))),
+      .model = std::move(model_name),
+      .num_parameters = model.config().num_parameters(),
+      .dtype = std::string(to_string(model.dtype())),
+      .device = model.device().str(),
+      .threads = threads,
+  };
+}
+
+}  // namespace prepack::bench

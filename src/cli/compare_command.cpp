@@ -1,0 +1,170 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "bench/comparison.h"
+#include "bench/comparison_json.h"
+#include "bench/comparison_table.h"
+#include "bench/environment.h"
+#include "cli/commands.h"
+#include "cli/data_sets.h"
+#include "cli/job.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+namespace prepack::cli {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  DataSetOptions data_sets;
+  BatchOptions batch;
+  std::vector<std::string> methods = {"packed", "packed-rows", "padded", "length-ordered",
+                                      "dataset-packed"};
+  std::vector<std::string> metrics = {"prefill", "ttft"};
+  std::vector<int64_t> batch_sizes = {32};
+  int64_t runs = 5;
+  int64_t max_batches = 0;
+  int64_t max_new_tokens = 16;
+  uint64_t seed = 1;
+  std::string json_file;
+  std::string csv_file;
+  bool quiet = false;
+};
+
+/// Each name once, in the order given.
+template <typename Value, typename Parse>
+std::vector<Value> parse_names(const char* option, const std::vector<std::string>& names,
+                               const Parse& parse) {
+  std::vector<Value> values;
+  for (const auto& name : names) {
+    const auto value = parse_option(option, [&] { return parse(name); });
+    if (std::ranges::find(values, value) == values.end()) values.push_back(value);
+  }
+  return values;
+}
+
+bench::ComparisonOptions comparison_options(const Options& options, const Job& job) {
+  return {
+      .methods = parse_names<bench::ComparedMethod>("--methods", options.methods,
+                                                    bench::parse_compared_method),
+      .metrics = parse_names<bench::Metric>("--metrics", options.metrics, bench::parse_metric),
+      .batch_sizes = options.batch_sizes,
+      .runs = options.runs,
+      .max_batches = options.max_batches,
+      .max_new_tokens = options.max_new_tokens,
+      .seed = options.seed,
+      .prefill = job.prefill,
+      .memory_limit = job.memory_limit,
+  };
+}
+
+/// Results take long to make, so that their file is opened before.
+class ReportFile {
+ public:
+  explicit ReportFile(const std::string& path) {
+    if (!path.empty()) file_.emplace(path);
+  }
+
+  void write(const std::string& text) {
+    if (!file_) return;
+    file_->keep(0);
+    file_->append(text);
+  }
+
+ private:
+  std::optional<RecordFile> file_;
+};
+
+void run(const Options& options) {
+  auto job = prepare_model_job(options.model, options.batch);
+  const auto comparison = comparison_options(options, job);
+  const auto data_sets = read_data_sets(options.data_sets, job, options.seed);
+  if (job.measures_capacity) {
+    throw UsageError("--capacity auto: measure it with prefill, and give compare the number");
+  }
+  ReportFile json_file(options.json_file);
+  ReportFile csv_file(options.csv_file);
+  const auto model = load_job_model(job);
+
+  constexpr int64_t kParts = 1000;
+  ProgressBar progress("per mille", kParts);
+  const auto results = bench::compare(model, data_sets, comparison, [&](double done) {
+    progress.show(static_cast<int64_t>(done * kParts));
+  });
+  progress.clear();
+  const auto model_name = job.model_folder.filename().empty()
+                              ? job.model_folder.parent_path().filename().string()
+                              : job.model_folder.filename().string();
+  json_file.write(bench::format_json(bench::describe_environment(model, model_name, job.threads),
+                                     data_sets, comparison, results));
+  csv_file.write(bench::format_csv(results));
+  if (!options.quiet) write_standard_output(bench::format_table(results, model));
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& app) {
+  auto* command = app.add_subcommand(
+      "compare", "Time packing against padding on data sets: time, memory and utilisation");
+  const auto options = std::make_shared<Options>();
+  constexpr const char* kGroup = "Comparison";
+  options->model.add_to(*command);
+  options->data_sets.add_to(*command);
+  options->batch.add_packing_to(*command);
+  command
+      ->add_option("--methods", options->methods,
+                   "packed, packed-rows, padded, length-ordered, dataset-packed")
+      ->delimiter(',')
+      ->type_name("NAMES")
+      ->capture_default_str()
+      ->group(kGroup);
+  command
+      ->add_option(
+          "--metrics", options->metrics,
+          "prefill: to the keys and values of all but the final tokens, the paper's; ttft: "
+          "until every first token is drawn; generate: until the last token is")
+      ->delimiter(',')
+      ->type_name("NAMES")
+      ->capture_default_str()
+      ->group(kGroup);
+  command
+      ->add_option("--batch-size", options->batch_sizes,
+                   "Prompts of a batch; of dataset-packed its rows. Several: 16,32,64")
+      ->delimiter(',')
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->capture_default_str()
+      ->group(kGroup);
+  command->add_option("--runs", options->runs, "How often each batch is timed")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->capture_default_str()
+      ->group(kGroup);
+  command
+      ->add_option("--max-batches", options->max_batches,
+                   "Batches of each method, spread evenly over all of them [default: all]")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
+      ->group(kGroup);
+  command->add_option("-n,--max-new-tokens", options->max_new_tokens, "Tokens that generate adds")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->capture_default_str()
+      ->group(kGroup);
+  command->add_option("--seed", options->seed, "Of the random batches and data sets")
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(kGroup);
+  command->add_option("--json", options->json_file, "Write everything measured to this file")
+      ->type_name("FILE")
+      ->group(kGroup);
+  command->add_option("--csv", options->csv_file, "Write the results to this file")
+      ->type_name("FILE")
+      ->group(kGroup);
+  command->add_flag("-q,--quiet", options->quiet, "Print no table")->group(kGroup);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace prepack::cli
