@@ -105,10 +105,11 @@ TEST_CASE("a method that memory does not suffice for says so, and the rest go on
   options.batch_sizes = {32};
   // Between what the two need: 32 rows of 120 tokens, against 151 tokens.
   const auto needed = [&](ComparedMethod method) {
-    const PrefillOptions prefill{.method = prefill_method(method), .token_budget = 1 << 20};
-    const auto plan = plan_prefill(lengths, prefill);
+    const PrefillOptions prefill{.method = prefill_method(method),
+                                 .token_budget = 1 << 20,
+                                 .padded_cache = method == ComparedMethod::kPadded};
     return estimate_memory(model.config(), model.dtype(),
-                           batch_shape(lengths, plan, Metric::kTtft, 1, at::kCPU))
+                           batch_shape(lengths, prefill, Metric::kTtft, 1, at::kCPU))
         .total();
   };
   const int64_t padded_bytes = needed(ComparedMethod::kPadded);

@@ -27,6 +27,9 @@ class KvCache {
   KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
           at::Device device);
 
+  /// Takes the memory of every slot at once, as an ordinary padded cache does. Call before writing.
+  void take_all_memory();
+
   /// Scatters the keys and values of one forward to their sequences' rows: this is the unpacking
   /// of a packed batch. Padding is left out by not being listed in `where`.
   /// @param keys, values  [num_tokens, num_kv_heads, head_dim]

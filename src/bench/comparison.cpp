@@ -125,7 +125,7 @@ class Comparison {
         .samples_s = {},
     });
     const auto needed = estimate_memory(model_.config(), model_.dtype(),
-                                        batch_shape(lengths, plan, entry.result.metric,
+                                        batch_shape(lengths, options, entry.result.metric,
                                                     options_.max_new_tokens, model_.device()))
                             .total();
     if (needed > entry.needed_bytes) {
@@ -138,6 +138,7 @@ class Comparison {
                                  const std::vector<int64_t>& lengths) const {
     auto options = options_for(result.metric, options_.prefill);
     options.method = prefill_method(result.method);
+    options.padded_cache = options.method == PrefillMethod::kPadded && !options_.exact_caches;
     if (options.token_budget > 0) return options;
     const int64_t longest = *std::ranges::max_element(lengths);
     options.token_budget =

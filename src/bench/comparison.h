@@ -32,6 +32,8 @@ struct ComparisonOptions {
   PrefillOptions prefill = {};  // its method is set by each compared method; token_budget 0: the
                                 // whole batch in one forward for padded rows and packed rows, as in
                                 // the paper, and the machine's default for flat batches
+  bool exact_caches = false;    // for padded batches too; else those have padded caches, as in
+                                // ordinary batching
   int64_t memory_limit = 0;     // bytes that the process may take, weights included
 };
 

@@ -37,6 +37,7 @@ Json environment_json(const Environment& environment, const ComparisonOptions& o
       {"final_token", to_string(options.prefill.final_token)},
       {"max_batches", options.max_batches},
       {"max_new_tokens", options.max_new_tokens},
+      {"exact_caches", options.exact_caches},
   };
 }
 

@@ -64,15 +64,16 @@ double time_batch(const Model& model, std::span<const TokenIds> prompts,
   return stopwatch.seconds();
 }
 
-BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillPlan& plan, Metric metric,
-                       int64_t max_new_tokens, at::Device device) {
+BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillOptions& options,
+                       Metric metric, int64_t max_new_tokens, at::Device device) {
+  const auto plan = plan_prefill(lengths, options);
   const auto num_prompts = static_cast<int64_t>(lengths.size());
   const int64_t more = new_slots(metric, max_new_tokens);
   const int64_t written = std::reduce(lengths.begin(), lengths.end()) + num_prompts * more;
   const int64_t allocated = num_prompts * (*std::ranges::max_element(lengths) + more);
   return {
       .num_prompts = num_prompts,
-      .cache_slots = device.is_cpu() ? written : allocated,
+      .cache_slots = device.is_cpu() && !options.padded_cache ? written : allocated,
       .max_forward_tokens = plan.max_forward_tokens,
       .max_mask_elements = plan.max_mask_elements,
   };

@@ -19,6 +19,12 @@ KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, 
   }
 }
 
+void KvCache::take_all_memory() {
+  for (auto* sides : {&keys_, &values_}) {
+    for (auto& side : *sides) side.zero_();
+  }
+}
+
 void KvCache::write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
                     const CacheSlots& where) {
   const auto stored = [&](const at::Tensor& all) {

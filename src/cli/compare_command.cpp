@@ -30,6 +30,7 @@ struct Options {
   uint64_t seed = 1;
   std::string json_file;
   std::string csv_file;
+  bool exact_caches = false;
   bool quiet = false;
 };
 
@@ -56,6 +57,7 @@ bench::ComparisonOptions comparison_options(const Options& options, const Job& j
       .max_new_tokens = options.max_new_tokens,
       .seed = options.seed,
       .prefill = job.prefill,
+      .exact_caches = options.exact_caches,
       .memory_limit = job.memory_limit,
   };
 }
@@ -156,6 +158,12 @@ void add_compare_command(CLI::App& app) {
   command->add_option("--seed", options->seed, "Of the random batches and data sets")
       ->type_name("N")
       ->capture_default_str()
+      ->group(kGroup);
+  command
+      ->add_flag(
+          "--exact-caches", options->exact_caches,
+          "Give padded batches caches of exact length too; otherwise theirs are padded to the "
+          "longest prompt, as in ordinary batching")
       ->group(kGroup);
   command->add_option("--json", options->json_file, "Write everything measured to this file")
       ->type_name("FILE")

@@ -117,6 +117,7 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
       .lengths = lengths,
       .logits = {},
   };
+  if (options.padded_cache) state.cache.take_all_memory();
   std::vector<TokenIds> shorter;
   if (options.final_token == FinalToken::kFirstStep) {
     shorter = without_final_tokens(prompts);
