@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   app.fallthrough(false);
   prepack::cli::add_generate_command(app);
   prepack::cli::add_prefill_command(app);
+  prepack::cli::add_verify_command(app);
   prepack::cli::add_plan_command(app);
   prepack::cli::add_tokenize_command(app);
   prepack::cli::add_info_command(app);

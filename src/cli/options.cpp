@@ -92,6 +92,17 @@ void BatchOptions::add_to(CLI::App& command) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kBatchGroup);
+  command
+      .add_option("--final-token", final_token,
+                  "Where each prompt's final token is computed: prefill; or first-step: by the "
+                  "first decode step, as in the paper")
+      ->type_name("PLACE")
+      ->capture_default_str()
+      ->group(kBatchGroup);
+  add_packing_to(command);
+}
+
+void BatchOptions::add_packing_to(CLI::App& command) {
   command.add_option("--packing", packing, "best-fit-decreasing or first-fit-decreasing")
       ->type_name("NAME")
       ->capture_default_str()
@@ -102,13 +113,6 @@ void BatchOptions::add_to(CLI::App& command) {
                   "measured; or default: for packed the token budget, for packed-rows the longest "
                   "prompt")
       ->type_name("N")
-      ->capture_default_str()
-      ->group(kBatchGroup);
-  command
-      .add_option("--final-token", final_token,
-                  "Where each prompt's final token is computed: prefill; or first-step: by the "
-                  "first decode step, as in the paper")
-      ->type_name("PLACE")
       ->capture_default_str()
       ->group(kBatchGroup);
   command.add_option("--batch-size", batch_size, "Prompts that are decoded together")

@@ -59,6 +59,9 @@ struct BatchOptions {
   int64_t token_budget = 0;  // 0: chosen from the machine
 
   void add_to(CLI::App& command);
+
+  /// Without --method and --final-token, for what runs them all.
+  void add_packing_to(CLI::App& command);
 };
 
 struct SamplingOptions {
