@@ -115,6 +115,7 @@ void add_compare_command(CLI::App& app) {
   options->model.add_to(*command);
   options->data_sets.add_to(*command);
   options->batch.add_packing_to(*command);
+  options->batch.add_final_token_to(*command);
   command
       ->add_option("--methods", options->methods,
                    "packed, packed-rows, padded, length-ordered, dataset-packed")

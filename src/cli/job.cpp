@@ -188,8 +188,12 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.prefill.method, longest_prompt(job), free);
   }
-  job.memory = estimate_memory(job.config, job.dtype, largest_batch(job, caches));
+  job.memory = predict_memory(job);
   return job;
+}
+
+MemoryEstimate predict_memory(const Job& job) {
+  return estimate_memory(job.config, job.dtype, largest_batch(job, largest_caches(job)));
 }
 
 void require_memory(const Job& job) {

@@ -59,6 +59,9 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch);
 Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const BatchOptions& batch,
                 const std::optional<SamplingOptions>& sampling);
 
+/// The peak of memory with the job's prefill options, over all batches.
+MemoryEstimate predict_memory(const Job& job);
+
 /// @throws OutOfMemory with the prediction, if it exceeds the limit
 void require_memory(const Job& job);
 

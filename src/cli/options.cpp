@@ -92,12 +92,27 @@ void BatchOptions::add_to(CLI::App& command) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kBatchGroup);
+  add_final_token_to(command);
+  add_batch_size_to(command);
+  add_packing_to(command);
+}
+
+void BatchOptions::add_final_token_to(CLI::App& command) {
+  command
+      .add_option("--final-token", final_token,
+                  "Where each prompt's final token is computed: prefill; or first-step: by the "
+                  "first decode step, as in the paper")
+      ->type_name("PLACE")
+      ->capture_default_str()
+      ->group(kBatchGroup);
+}
+
+void BatchOptions::add_batch_size_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
       ->capture_default_str()
       ->group(kBatchGroup);
-  add_packing_to(command);
 }
 
 void BatchOptions::add_packing_to(CLI::App& command) {
@@ -111,13 +126,6 @@ void BatchOptions::add_packing_to(CLI::App& command) {
                   "measured; or default: for packed the token budget, for packed-rows the longest "
                   "prompt")
       ->type_name("N")
-      ->capture_default_str()
-      ->group(kBatchGroup);
-  command
-      .add_option("--final-token", final_token,
-                  "Where each prompt's final token is computed: prefill; or first-step: by the "
-                  "first decode step, as in the paper")
-      ->type_name("PLACE")
       ->capture_default_str()
       ->group(kBatchGroup);
   command

@@ -60,8 +60,10 @@ struct BatchOptions {
 
   void add_to(CLI::App& command);
 
-  /// Without --method and --batch-size, for commands that have several of them.
+  // Parts of it, for commands that run several methods.
   void add_packing_to(CLI::App& command);
+  void add_batch_size_to(CLI::App& command);
+  void add_final_token_to(CLI::App& command);
 };
 
 struct SamplingOptions {

@@ -1,6 +1,5 @@
 #include "support/tiny_model.h"
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -136,30 +135,6 @@ std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts) {
     }
   }
   return variants;
-}
-
-DecodeState prefill_alone(const Model& model, std::span<const TokenIds> prompts,
-                          int64_t cache_capacity) {
-  const auto& config = model.config();
-  const auto num_prompts = static_cast<int64_t>(prompts.size());
-  DecodeState together{
-      KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()), {}, {}};
-  std::vector<at::Tensor> logits;
-  for (int64_t i = 0; i < num_prompts; ++i) {
-    const auto alone = prefill(model, prompts.subspan(i, 1), {}, cache_capacity);
-    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-      together.cache.keys(layer, num_prompts, cache_capacity)
-          .select(0, i)
-          .copy_(alone.cache.keys(layer, 1, cache_capacity).select(0, 0));
-      together.cache.values(layer, num_prompts, cache_capacity)
-          .select(0, i)
-          .copy_(alone.cache.values(layer, 1, cache_capacity).select(0, 0));
-    }
-    together.lengths.push_back(alone.lengths.at(0));
-    logits.push_back(alone.logits);
-  }
-  together.logits = at::cat(logits);
-  return together;
 }
 
 at::Tensor cache_row(const KvCache& cache, int64_t row, int64_t length) {

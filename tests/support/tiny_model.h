@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "bench/verification.h"
 #include "prepack/model.h"
 #include "prepack/prefill.h"
 
@@ -23,9 +24,7 @@ struct NamedOptions {
 };
 std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts);
 
-/// What prefill is to give: each prompt run by itself, put together.
-DecodeState prefill_alone(const Model& model, std::span<const TokenIds> prompts,
-                          int64_t cache_capacity);
+using bench::prefill_alone;
 
 /// The filled part of a cache row: [2 * num_layers, length, num_kv_heads, head_dim], keys first.
 at::Tensor cache_row(const KvCache& cache, int64_t row, int64_t length);
