@@ -17,6 +17,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/prepackConfigVersion.cma
 install(FILES
   "${PROJECT_BINARY_DIR}/prepackConfig.cmake"
   "${PROJECT_BINARY_DIR}/prepackConfigVersion.cmake"
+  third_party/cmake/FindCbc.cmake
   third_party/cmake/FindLibTorch.cmake
   third_party/cmake/FindPCRE2.cmake
   third_party/cmake/FindSentencePiece.cmake
