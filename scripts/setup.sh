@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing to build prepack, and nothing else. Run it, or source it: it sets $python
-# and CMAKE_PREFIX_PATH for what follows. With --tests, also what only the tests need.
+# and CMAKE_PREFIX_PATH for what follows. With --tests, also what only the tests need; with --plots, what
+# only the pictures of scripts/reproduce.sh need.
 #
 #   Debian packages   compiler, CMake and libraries, system-wide with apt; or none of them, where the
 #                     active conda environment was made from environment.yml
@@ -15,13 +16,20 @@ debian_packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libpcre2-de
 test_packages=(clang libclang-rt-dev) # for the sanitizers and fuzzers
 torch_disk_gb=8                       # what is installed, and the downloads beside it
 for_tests=                            # yes: install what only the tests need too
+for_plots=                            # yes: what only the pictures need
 
 setup() {
   case "$(uname -s) $(uname -m)" in
     'Linux x86_64' | 'Linux aarch64') ;;
     *) fail "prepack runs on Linux, on x86_64 or aarch64; this is $(uname -s) on $(uname -m)" ;;
   esac
-  [ "${1:-}" != --tests ] || for_tests=yes
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --tests) for_tests=yes ;;
+      --plots) for_plots=yes ;;
+    esac
+    shift
+  done
   export CMAKE_GENERATOR=Ninja
   if is_project_environment "${CONDA_PREFIX:-}"; then
     use_conda_environment
@@ -43,12 +51,13 @@ is_project_environment() {
 }
 
 use_conda_environment() {
-  local missing
+  local requirements=(third_party/requirements.txt) missing
   python="$CONDA_PREFIX/bin/python"
+  [ -z "$for_plots" ] || requirements+=(third_party/requirements-plots.txt)
   export CMAKE_PREFIX_PATH="$CONDA_PREFIX${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}"
-  missing=$(missing_requirements third_party/requirements.txt)
+  missing=$(missing_requirements "${requirements[@]}")
   [ -z "$missing" ] || fail "the conda environment $CONDA_PREFIX lacks $(wc -l <<<"$missing") of" \
-    'third_party/requirements.txt. Run: conda env update -f environment.yml'
+    "${requirements[*]}. Run: conda env update -f environment.yml"
 }
 
 # --- Debian packages -----------------------------------------------------------------------------
@@ -103,6 +112,7 @@ install_python_packages() {
   if [ -n "$for_tests" ] || ! names_libtorch "${CMAKE_PREFIX_PATH:-}"; then
     requirements+=(third_party/requirements-torch.txt)
   fi
+  [ -z "$for_plots" ] || requirements+=(third_party/requirements-plots.txt)
   missing=$(missing_requirements "${requirements[@]}")
   [ -n "$missing" ] || return 0
 
