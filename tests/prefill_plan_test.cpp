@@ -120,6 +120,36 @@ TEST_CASE("packed forwards have one row each, no padding and no mask", "[prefill
   }
 }
 
+TEST_CASE("a plan says whether it has the fewest bins possible", "[prefill_plan]") {
+  const std::vector<int64_t> lengths = {6, 6, 6};  // no two fit one bin of ten
+  PrefillOptions options{.method = PrefillMethod::kPacked, .token_budget = 10};
+  CHECK(plan_prefill(lengths, options).optimality == Optimality::kProved);
+  options.method = PrefillMethod::kPadded;
+  CHECK(plan_prefill(lengths, options).optimality == Optimality::kUnknown);
+}
+
+TEST_CASE("options of the packing reach the bins", "[prefill_plan]") {
+  const std::vector<int64_t> lengths = {6, 1, 1, 1, 1};
+  PrefillOptions options{.method = PrefillMethod::kPacked, .token_budget = 20};
+  options.packing.max_segments = 3;
+  const auto plan = plan_prefill(lengths, options);
+  CHECK(plan.forwards.size() == 2);
+  for (const auto& forward : plan.forwards) CHECK(forward.bins[0].size() <= 3);
+}
+
+TEST_CASE("the cost of a prefill is that of its products and of its attention", "[prefill_plan]") {
+  ModelConfig config;
+  config.hidden_size = 8;
+  config.intermediate_size = 12;
+  config.num_layers = 3;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 2;
+  const auto cost = prefill_cost(config);
+  CHECK(cost.linear == 2.0 * 3 * (8 * 8 + 8 * 4 + 8 * 4 + 8 * 8 + 3 * 8 * 12));
+  CHECK(cost.quadratic == 2.0 * 3 * 4 * 2);
+}
+
 TEST_CASE("bins have the capacity that is asked for", "[prefill_plan]") {
   for (auto [lengths, options] : random_instances(2005)) {
     const int64_t longest = *std::ranges::max_element(lengths);

@@ -64,7 +64,12 @@ struct PrefillPlan {
   int64_t num_rows = 0;         // over all forwards
   int64_t max_forward_tokens = 0;  // computed tokens of the largest forward
   int64_t max_mask_elements = 0;   // num_rows * row_len^2 of the largest dense mask; 0 for kPacked
+  Optimality optimality = Optimality::kUnknown;  // of the bins; unknown for kPadded
 };
+
+/// Floating-point operations of the prefill of one prompt, for `PackingOptions::balance`: products
+/// grow with the prompt, causal attention with its square.
+SegmentCost prefill_cost(const ModelConfig& config);
 
 /// Chooses what is computed together.
 /// - packed: each bin one forward.

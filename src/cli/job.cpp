@@ -133,7 +133,8 @@ PrefillOptions parse_prefill_options(const BatchOptions& options) {
   return {
       .method = parse_option("--method", [&] { return parse_prefill_method(options.method); }),
       .packing = {.algorithm = parse_option(
-                      "--packing", [&] { return parse_packing_algorithm(options.packing); })},
+                      "--packing", [&] { return parse_packing_algorithm(options.packing); }),
+                  .max_segments = options.max_segments},
       .token_budget = options.token_budget,
       .capacity = parse_capacity(options.capacity),
       .final_token =
@@ -157,6 +158,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.model_folder = resolve_model_folder(model.folder);
   job.config = load_model_config(job.model_folder);
   job.device = parse_option("--device", [&] { return select_device(model.device); });
+  if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.memory_limit =
       model.memory_limit == "auto"

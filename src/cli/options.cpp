@@ -116,7 +116,10 @@ void BatchOptions::add_batch_size_to(CLI::App& command) {
 }
 
 void BatchOptions::add_packing_to(CLI::App& command) {
-  command.add_option("--packing", packing, "best-fit-decreasing or first-fit-decreasing")
+  command
+      .add_option("--packing", packing,
+                  "best-fit-decreasing, first-fit-decreasing, optimal (proved, by a solver if need "
+                  "be), or the paper's greedy and integer-programming")
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kBatchGroup);
@@ -127,6 +130,16 @@ void BatchOptions::add_packing_to(CLI::App& command) {
                   "prompt")
       ->type_name("N")
       ->capture_default_str()
+      ->group(kBatchGroup);
+  command
+      .add_option("--max-segments", max_segments,
+                  "Prompts of one bin at most [default: any number]")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->group(kBatchGroup);
+  command
+      .add_flag("--balance", balance,
+                "Level the bins' cost, which grows with the square of a prompt's length, too")
       ->group(kBatchGroup);
   command
       .add_option("--token-budget", token_budget,

@@ -54,6 +54,8 @@ struct BatchOptions {
   std::string method = "packed";
   std::string packing = "best-fit-decreasing";
   std::string capacity = "default";
+  int64_t max_segments = 0;  // 0: any number
+  bool balance = false;
   std::string final_token = "prefill";
   int64_t batch_size = 32;
   int64_t token_budget = 0;  // 0: chosen from the machine

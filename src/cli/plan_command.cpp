@@ -27,11 +27,13 @@ struct PlanTotals {
   int64_t num_rows = 0;
   int64_t prompt_tokens = 0;
   int64_t computed_tokens = 0;
+  int64_t num_proved = 0;     // batches whose number of bins is known to be the fewest possible
   int64_t padded_tokens = 0;  // what padding each batch to its longest prompt would compute
 
   void add(const PrefillPlan& plan, std::span<const int64_t> lengths) {
     num_forwards += static_cast<int64_t>(plan.forwards.size());
     num_rows += plan.num_rows;
+    if (plan.optimality == Optimality::kProved) ++num_proved;
     prompt_tokens += plan.prompt_tokens;
     computed_tokens += plan.computed_tokens;
     padded_tokens += *std::ranges::max_element(lengths) * static_cast<int64_t>(lengths.size());
@@ -54,6 +56,7 @@ void print_json(const Options& options, const Job& job, const PlanTotals& totals
       {"num_prompts", job.prompts.size()},
       {"num_forwards", totals.num_forwards},
       {"num_rows", totals.num_rows},
+      {"num_proved_batches", totals.num_proved},
       {"prompt_tokens", totals.prompt_tokens},
       {"computed_tokens", totals.computed_tokens},
       {"padded_tokens", totals.padded_tokens},
@@ -78,7 +81,9 @@ void run(const Options& options) {
     totals.add(plan, lengths);
     auto forwards = nlohmann::ordered_json::array();
     for (const auto& forward : plan.forwards) forwards.push_back(forward.bins);
-    batches.push_back({{"first_prompt", ranges[b].begin}, {"forwards", forwards}});
+    batches.push_back({{"first_prompt", ranges[b].begin},
+                       {"optimality", to_string(plan.optimality)},
+                       {"forwards", forwards}});
     if (b == 0) {
       pictures += fmt::format("Batch 0 of {}: prompts {} to {}\n", ranges.size(), ranges[b].begin,
                               ranges[b].end - 1);
@@ -89,21 +94,21 @@ void run(const Options& options) {
     print_json(options, job, totals, batches);
     return;
   }
-  write_standard_output(
-      fmt::format("{}\n"
-                  "method            {} ({})\n"
-                  "prompts           {} in {} batches of at most {}\n"
-                  "forwards          {} of at most {} tokens\n"
-                  "rows              {}\n"
-                  "prompt tokens     {}\n"
-                  "computed tokens   {} (packing efficiency {:.1f} %)\n"
-                  "padded batches    {} tokens, so {:.1f} % of them are saved\n"
-                  "predicted peak    {} ({} may be used)\n",
-                  pictures, options.batch.method, options.batch.packing, job.prompts.size(),
-                  ranges.size(), job.batch_size, totals.num_forwards, job.prefill.token_budget,
-                  totals.num_rows, totals.prompt_tokens, totals.computed_tokens,
-                  100 * totals.efficiency(), totals.padded_tokens, 100 * totals.padding_saved(),
-                  format_bytes(job.memory.total()), format_bytes(job.memory_limit)));
+  write_standard_output(fmt::format(
+      "{}\n"
+      "method            {} ({})\n"
+      "prompts           {} in {} batches of at most {}\n"
+      "forwards          {} of at most {} tokens\n"
+      "rows              {} (the fewest possible in {} of {} batches)\n"
+      "prompt tokens     {}\n"
+      "computed tokens   {} (packing efficiency {:.1f} %)\n"
+      "padded batches    {} tokens, so {:.1f} % of them are saved\n"
+      "predicted peak    {} ({} may be used)\n",
+      pictures, options.batch.method, options.batch.packing, job.prompts.size(), ranges.size(),
+      job.batch_size, totals.num_forwards, job.prefill.token_budget, totals.num_rows,
+      totals.num_proved, ranges.size(), totals.prompt_tokens, totals.computed_tokens,
+      100 * totals.efficiency(), totals.padded_tokens, 100 * totals.padding_saved(),
+      format_bytes(job.memory.total()), format_bytes(job.memory_limit)));
 }
 
 }  // namespace

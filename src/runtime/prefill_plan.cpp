@@ -20,7 +20,7 @@ std::vector<PackingPlan> flat_forwards(std::span<const int64_t> lengths,
   const int64_t capacity = options.capacity > 0 ? options.capacity : options.token_budget;
   const auto plan = pack(lengths, capacity, options.packing);
   std::vector<PackingPlan> forwards;
-  for (const auto& bin : plan.bins) forwards.push_back({plan.capacity, {bin}});
+  for (const auto& bin : plan.bins) forwards.push_back({plan.capacity, {bin}, plan.optimality});
   return forwards;
 }
 
@@ -32,7 +32,7 @@ std::vector<PackingPlan> row_forwards(std::span<const int64_t> lengths,
   const auto rows_per_forward = static_cast<size_t>(options.token_budget / capacity);
   std::vector<PackingPlan> forwards;
   for (size_t row = 0; row < plan.bins.size(); ++row) {
-    if (row % rows_per_forward == 0) forwards.push_back({capacity, {}});
+    if (row % rows_per_forward == 0) forwards.push_back({capacity, {}, plan.optimality});
     forwards.back().bins.push_back(plan.bins[row]);
   }
   return forwards;
@@ -133,6 +133,19 @@ PrefillMethod parse_prefill_method(std::string_view name) {
       fmt::format("prefill method: expected packed, packed-rows or padded, got {}", name));
 }
 
+SegmentCost prefill_cost(const ModelConfig& config) {
+  const int64_t query_size = config.num_heads * config.head_dim;
+  const int64_t key_size = config.num_kv_heads * config.head_dim;
+  // Queries and the attention's output; keys and values; gate, up and down. Two operations each.
+  const int64_t weights = config.hidden_size * (2 * query_size + 2 * key_size) +
+                          3 * config.hidden_size * config.intermediate_size;
+  return {
+      .linear = static_cast<double>(2 * config.num_layers * weights),
+      // Scores and their sum with the values, over half of the square.
+      .quadratic = static_cast<double>(2 * config.num_layers * query_size),
+  };
+}
+
 PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions& options) {
   const auto computed = forward_lengths(lengths, options);
   PrefillPlan plan;
@@ -140,6 +153,7 @@ PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions&
   if (computed.lengths.empty()) return plan;
   check_capacity(options, *std::ranges::max_element(computed.lengths));
   plan.forwards = make_forwards(computed.lengths, options);
+  plan.optimality = plan.forwards.front().optimality;
   for (auto& forward : plan.forwards) {
     const auto num_rows = static_cast<int64_t>(forward.bins.size());
     int64_t row_len = 0;
