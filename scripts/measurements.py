@@ -96,6 +96,7 @@ def widest_group(
     candidates = [
         group
         for experiment in experiments
+        if not experiment.environment.get("exact_caches")  # what they show is not the rest's
         for group in groups(experiment, axis, keep)
         if count(group, needs) >= at_least
     ]
@@ -179,6 +180,18 @@ def uniform_lengths(experiments: list[Experiment]) -> Group | None:
 
 def dataset_packing(experiments: list[Experiment]) -> Group | None:
     return widest_group(experiments, "batch_size", lambda row: True, needs="dataset-packed")
+
+
+def exact_caches(experiments: list[Experiment]) -> Group | None:
+    """Padded batches with caches of exact length, as this program makes them."""
+    found = [e for e in experiments if e.environment.get("exact_caches")]
+    return next((group for e in found for group in groups(e, "dataset", lambda row: True)), None)
+
+
+def length_ordered(experiments: list[Experiment]) -> Group | None:
+    """Whole data sets, so that length-ordered batches hold what the others hold."""
+    found = [e for e in experiments if e.name == "length_ordered"]
+    return next((group for e in found for group in groups(e, "dataset", lambda row: True)), None)
 
 
 def datasets(experiments: list[Experiment]) -> list[dict]:

@@ -89,7 +89,9 @@ def report(experiments: list[Experiment], folder: Path) -> str:
         heading(),
         conditions_section(experiments, folder),
         datasets_section(experiments, folder),
+        length_ordered_section(experiments),
         batch_size_section(experiments, folder),
+        exact_caches_section(experiments),
         random_lengths_section(experiments, folder),
         uniform_lengths_section(experiments),
         dataset_packing_section(experiments, folder),
@@ -314,6 +316,49 @@ def memory_ratio(padded: dict, other: dict | None) -> str:
     if other is None or not other["peak_bytes"]:
         return "–"
     return times_text(padded["peak_bytes"] / other["peak_bytes"])
+
+
+def length_ordered_section(experiments: list[Experiment]) -> str:
+    group = measurements.length_ordered(experiments)
+    if group is None:
+        return ""
+    rows = []
+    for name in group.values:
+        packed, ordered = group.measured(name, "packed"), group.measured(name, "length-ordered")
+        if packed and ordered:
+            seconds = [measurements.prompt_seconds(row) for row in (ordered, packed)]
+            cells = [number(1000 * value) for value in seconds]
+            rows.append([name, f"{packed['num_prompts']:,}", *cells, times_text(seconds[0] / seconds[1])])
+    head = ["data set", "prompts", "length-ordered", "packed", "speed-up of packed"]
+    return "\n".join(
+        [
+            "## Against length-ordered batches",
+            "",
+            "Length-ordered batching must see all prompts first; packing sees one batch. Every prompt of the"
+            f" data set, in batches of {group.fixed}, {METRIC_NAMES[group.metric]}, milliseconds per prompt.",
+            "",
+            *table(head, rows, num_left=1),
+            "",
+        ]
+    )
+
+
+def exact_caches_section(experiments: list[Experiment]) -> str:
+    group = measurements.exact_caches(experiments)
+    if group is None:
+        return ""
+    return "\n".join(
+        [
+            "### With exact caches for both",
+            "",
+            "Above, padded batches keep caches that are padded to the longest prompt, as ordinary batching"
+            " does. This program gives every method caches of exact length; with those, the keys and values"
+            f" of the prompts, which both hold, are most of what packed takes. Batches of {group.fixed}.",
+            "",
+            *method_table(group),
+            "",
+        ]
+    )
 
 
 def random_lengths_section(experiments: list[Experiment], folder: Path) -> str:

@@ -12,7 +12,7 @@ usage() {
 Usage: scripts/reproduce.sh --prompts DIR [OPTIONS]
 
 Installs what is missing, builds, fetches the default model, runs the experiments with `prepack compare`
-and writes the report. Without --full it takes about 45 minutes on two cores.
+and writes the report. Without --full it takes about 40 minutes on two cores.
 
   --prompts DIR    folder of the prompts: mmlu, wikitext256, wikitext512, rlhf, alpaca and samsum .jsonl
   --full           every batch, five runs, more batch sizes: for a GPU
@@ -128,8 +128,14 @@ three_methods=packed,packed-rows,padded
 # longest prompt takes from 10 seconds (wikitext256) to a minute (rlhf). So each experiment runs few batches,
 # enough to see every effect; --full runs what the paper ran.
 small_size() {
-  experiment datasets "${every_data_set[@]}" --methods $all_methods --metrics prefill,ttft \
+  experiment datasets "${every_data_set[@]}" --methods $all_methods --metrics ttft \
     --batch-size 32 --max-batches 2 --runs 1
+  experiment datasets_prefill "${every_data_set[@]}" --methods $all_methods --metrics prefill \
+    --batch-size 16 --max-batches 2 --runs 1
+  experiment length_ordered "${mmlu[@]}" --methods packed,length-ordered --metrics ttft \
+    --batch-size 64 --runs 1
+  experiment exact_caches "${mmlu[@]}" --methods packed,padded --metrics ttft --exact-caches \
+    --batch-size 64 --max-batches 1 --runs 1
   experiment batch_sizes "${mmlu[@]}" --methods $all_methods --metrics ttft \
     --batch-size 16,32,64 --max-batches 2 --runs 1
   experiment random_lengths --random-lengths 50:400 --num-prompts 32 --methods packed,padded \
@@ -147,6 +153,10 @@ small_size() {
 full_size() {
   experiment datasets "${every_data_set[@]}" --methods $all_methods --metrics prefill,ttft \
     --batch-size 32 --runs 5
+  experiment length_ordered "${every_data_set[@]}" --methods packed,length-ordered --metrics ttft \
+    --batch-size 64 --runs 5
+  experiment exact_caches "${every_data_set[@]}" --methods packed,padded --metrics ttft \
+    --exact-caches --batch-size 64 --runs 5
   experiment batch_sizes "${mmlu[@]}" --methods $all_methods --metrics ttft \
     --batch-size 1,2,4,8,16,32,64,128 --max-batches 63 --runs 5 # all batches from 16 prompts on
   experiment random_lengths --random-lengths 50:400 --num-prompts 1024 \
