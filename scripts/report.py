@@ -95,6 +95,7 @@ def report(experiments: list[Experiment], folder: Path) -> str:
         random_lengths_section(experiments, folder),
         uniform_lengths_section(experiments),
         dataset_packing_section(experiments, folder),
+        packing_section(folder),
         predictors_section(experiments, folder),
         generation_section(experiments),
         lengths_section(experiments, folder),
@@ -466,6 +467,25 @@ def lengths_section(experiments: list[Experiment], folder: Path) -> str:
     head = ["data set", "prompts", "tokens", "mean", "95th percentile", "longest"]
     lines = ["## Lengths of the prompts", "", *table(head, rows, num_left=1), ""]
     return "\n".join([*lines, *picture("length_histograms", folder)])
+
+
+def packing_section(folder: Path) -> str:
+    """The table that prepack_packing_bench wrote, if it is there."""
+    table_file = folder / "packing.md"
+    if not table_file.is_file():
+        return ""
+    return "\n".join(
+        [
+            "## How many rows packing needs",
+            "",
+            "Bins of every prompt of a data set, at the longest prompt's length and at round capacities: by the"
+            " default (best-fit-decreasing and what it tries where that misses the lower bound), by first fit,"
+            " and by the paper's greedy packing. No plan can use fewer bins than the lower bound. Times are the"
+            " default's.",
+            "",
+            table_file.read_text(encoding="utf-8"),
+        ]
+    )
 
 
 # --- Regressions ---------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ done
 # shellcheck source=scripts/setup.sh
 . scripts/setup.sh --plots
 configure build
-build 'building build/prepack' build --target prepack_cli
+build 'building build/prepack' build --target prepack_cli prepack_packing_bench
 [ -z "$default_model" ] || step "fetching $model" "$python" scripts/fetch_model.py
 
 # --- Experiments ---------------------------------------------------------------------------------
@@ -170,6 +170,14 @@ full_size() {
   experiment generate "${every_data_set[@]}" --methods packed,padded --metrics generate \
     --max-new-tokens 64 --batch-size 32 --max-batches 4 --runs 5
 }
+
+# How many rows each packing needs, and how long it takes: no model runs.
+packing_table() {
+  local files=("${data_sets[@]/#/"$prompts/"}")
+  build/tests/prepack_packing_bench "$model" "${files[@]/%/.jsonl}" --optimal=10 >"$unfinished/packing.md"
+  mv "$unfinished/packing.md" "$output/"
+}
+step 'measuring packing' packing_table
 
 if [ -n "$full" ]; then full_size; else small_size; fi
 
