@@ -81,6 +81,14 @@ def load_one(path: Path) -> Experiment:
     return Experiment(path.stem, *(content[part] for part in parts))
 
 
+def is_sample(experiment: Experiment, row: dict) -> bool:
+    """Whether a method that makes batches of `batch_size` prompts ran fewer than there are."""
+    sizes = {dataset["name"]: dataset["num_prompts"] for dataset in experiment.datasets}
+    if row["method"] == "dataset-packed" or row["dataset"] not in sizes:
+        return False
+    return row["num_batches"] < -(-sizes[row["dataset"]] // row["batch_size"])
+
+
 # --- Choosing ------------------------------------------------------------------------------------
 
 
@@ -189,7 +197,7 @@ def exact_caches(experiments: list[Experiment]) -> Group | None:
 
 
 def length_ordered(experiments: list[Experiment]) -> Group | None:
-    """Whole data sets, so that length-ordered batches hold what the others hold."""
+    """Packing against length-ordered batches alone, at the size that allows most of them."""
     found = [e for e in experiments if e.name == "length_ordered"]
     return next((group for e in found for group in groups(e, "dataset", lambda row: True)), None)
 

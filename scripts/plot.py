@@ -142,8 +142,8 @@ def time_by_dataset(metric: str) -> Callable[[list[Experiment]], Figure | None]:
 
 
 BARS_NOTE = (
-    "mean ± one standard deviation; length-ordered: scaled to as many prompt tokens as the other"
-    " batches have; ×: speed-up of packed"
+    "mean ± one standard deviation over batches and runs; length-ordered: scaled to as many prompt tokens"
+    " as the other batches have; ×: speed-up of packed"
 )
 
 
@@ -316,7 +316,8 @@ def length_histograms(experiments: list[Experiment]) -> Figure | None:
 def draw_histogram(axes: Axes, dataset: dict) -> None:
     lengths = dataset["lengths"]
     values, counts = zip(*lengths["histogram"])
-    edges = np.linspace(0, lengths["max"], 31)
+    width = -(-lengths["max"] // 30)  # whole tokens, or bars hold different numbers of lengths
+    edges = np.arange(0.5, lengths["max"] + width + 0.5, width)
     axes.hist(values, edges, weights=counts, color="#56B4E9")
     axes.axvline(lengths["mean"], color="#333333", linewidth=1)
     axes.set_title(dataset["name"], fontsize=9.5)

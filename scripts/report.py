@@ -192,7 +192,7 @@ def size_text(experiments: list[Experiment]) -> str:
         "*batches* is the number that each method ran, of each data set and batch size; *runs* is how"
         " often it ran each."
     )
-    sampled = [e.name for e in experiments if any(is_sample(e, row) for row in e.results)]
+    sampled = [e.name for e in experiments if any(measurements.is_sample(e, row) for row in e.results)]
     once = [
         e.name
         for e in experiments
@@ -206,14 +206,6 @@ def size_text(experiments: list[Experiment]) -> str:
     if once:
         text += f" In {listed(once)} each batch ran once, so that nothing tells the noise of the machine."
     return text
-
-
-def is_sample(experiment: Experiment, row: dict) -> bool:
-    """Whether a method that makes batches of `batch_size` prompts ran fewer than there are."""
-    sizes = {dataset["name"]: dataset["num_prompts"] for dataset in experiment.datasets}
-    if row["method"] == "dataset-packed" or row["dataset"] not in sizes:
-        return False
-    return row["num_batches"] < -(-sizes[row["dataset"]] // row["batch_size"])
 
 
 def datasets_section(experiments: list[Experiment], folder: Path) -> str:
@@ -234,8 +226,10 @@ def datasets_section(experiments: list[Experiment], folder: Path) -> str:
             "",
             "Times are seconds per batch over all batches and runs. The speed-up is by seconds per prompt"
             " token, because length-ordered batches hold other prompts than the others' batches; in the"
-            " picture its bars are scaled to as many prompt tokens. Memory is the peak of the largest batch,"
-            f" beyond what was held before it, the weights among that. {utilisation_text(group)}",
+            " picture its bars are scaled to as many prompt tokens. Where not all batches were timed, its longest"
+            " ones, with most padding, are not among them. Memory is the peak of the largest of all of a"
+            " method's batches, beyond what was held before it, the weights among that. The standard deviation is over batches, which differ, and runs;"
+            f" mean and maximum of the utilisation are each a mean over these. {utilisation_text(group)}",
             "",
             *lines,
         ]
@@ -327,16 +321,21 @@ def length_ordered_section(experiments: list[Experiment]) -> str:
     for name in group.values:
         packed, ordered = group.measured(name, "packed"), group.measured(name, "length-ordered")
         if packed and ordered:
-            seconds = [measurements.prompt_seconds(row) for row in (ordered, packed)]
-            cells = [number(1000 * value) for value in seconds]
-            rows.append([name, f"{packed['num_prompts']:,}", *cells, times_text(seconds[0] / seconds[1])])
-    head = ["data set", "prompts", "length-ordered", "packed", "speed-up of packed"]
+            seconds = [
+                row["mean_s"] * row["num_batches"] / row["prompt_tokens"] for row in (ordered, packed)
+            ]
+            cells = [number(1e6 * value) for value in seconds]
+            some = measurements.is_sample(group.experiment, packed)
+            batches = f"{packed['num_batches']}{' (a sample)' if some else ' (all)'}"
+            rows.append([name, batches, *cells, times_text(seconds[0] / seconds[1])])
+    head = ["data set", "batches", "length-ordered", "packed", "speed-up of packed"]
     return "\n".join(
         [
             "## Against length-ordered batches",
             "",
-            "Length-ordered batching must see all prompts first; packing sees one batch. Every prompt of the"
-            f" data set, in batches of {group.fixed}, {METRIC_NAMES[group.metric]}, milliseconds per prompt.",
+            "Length-ordered batching must see all prompts first; packing sees one batch. Batches of"
+            f" {group.fixed}, {METRIC_NAMES[group.metric]}, milliseconds per 1,000 prompt tokens, over all batches"
+            " or as many as *batches* says, spread evenly over all of a method's.",
             "",
             *table(head, rows, num_left=1),
             "",
@@ -353,8 +352,8 @@ def exact_caches_section(experiments: list[Experiment]) -> str:
             "### With exact caches for both",
             "",
             "Above, padded batches keep caches that are padded to the longest prompt, as ordinary batching"
-            " does. This program gives every method caches of exact length; with those, the keys and values"
-            f" of the prompts, which both hold, are most of what packed takes. Batches of {group.fixed}.",
+            " does. This program gives every method caches of exact length: with those, both hold the same"
+            f" keys and values beside their activations. Batches of {group.fixed}.",
             "",
             *method_table(group),
             "",
@@ -401,7 +400,21 @@ def uniform_lengths_section(experiments: list[Experiment]) -> str:
     lines = ["## Nothing to pack", ""]
     lines += [f"Prompts of {length} tokens each: padded has no padding, and packing can save nothing."]
     lines += [f"{METRIC_NAMES[group.metric].capitalize()}, seconds per batch.", ""]
-    return "\n".join([*lines, *method_table(group), ""])
+    lines += [*method_table(group), "", *uniform_ratio(group), ""]
+    return "\n".join(lines)
+
+
+def uniform_ratio(group: Group) -> list[str]:
+    """Packed over padded, batch by batch: in every run these two took turns."""
+    packed, padded = (group.measured(group.values[0], method) for method in ("packed", "padded"))
+    if packed is None or padded is None:
+        return []
+    ratios = sorted(a / b for a, b in zip(packed["samples_s"], padded["samples_s"]))
+    middle = ratios[len(ratios) // 2]
+    return [
+        f"Packed takes {middle:.3f} of padded's time, the median of {len(ratios)} pairs of batches; the least"
+        f" is {ratios[0]:.3f}, the most {ratios[-1]:.3f}."
+    ]
 
 
 def dataset_packing_section(experiments: list[Experiment], folder: Path) -> str:
@@ -480,8 +493,9 @@ def packing_section(folder: Path) -> str:
             "",
             "Bins of every prompt of a data set, at the longest prompt's length and at round capacities: by the"
             " default (best-fit-decreasing and what it tries where that misses the lower bound), by first fit,"
-            " and by the paper's greedy packing. No plan can use fewer bins than the lower bound. Times are the"
-            " default's.",
+            " and by the paper's greedy packing. No plan can use fewer bins than the lower bound; where the"
+            " default misses it, `optimal` says whether fewer bins will do. The last column is the default's"
+            " time. Below, times for a hundred thousand sequences; *balanced* is the default with --balance.",
             "",
             table_file.read_text(encoding="utf-8"),
         ]
@@ -529,8 +543,7 @@ def predictors_section(experiments: list[Experiment], folder: Path) -> str:
 EXPLANATION = (
     "Padded computes k rows of the longest prompt's length and packed-rows r of them, so the speed-up is"
     " expected to be near k/r, and a straight line in r/k, the paper's choice, can only approximate its"
-    " reciprocal. m − L/k says in tokens how far the longest prompt stands out, whatever the mean, so it"
-    " orders the batches of one data set and size better than batches of several."
+    " reciprocal. m − L/k says in tokens how far the longest prompt stands out, whatever the mean."
 )
 
 

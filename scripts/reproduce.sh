@@ -12,7 +12,7 @@ usage() {
 Usage: scripts/reproduce.sh --prompts DIR [OPTIONS]
 
 Installs what is missing, builds, fetches the default model, runs the experiments with `prepack compare`
-and writes the report. Without --full it takes about 40 minutes on two cores.
+and writes the report. Without --full it takes about 35 minutes on two cores.
 
   --prompts DIR    folder of the prompts: mmlu, wikitext256, wikitext512, rlhf, alpaca and samsum .jsonl
   --full           every batch, five runs, more batch sizes: for a GPU
@@ -124,28 +124,28 @@ mmlu=(--prompts "$prompts/mmlu.jsonl")
 all_methods=packed,packed-rows,padded,length-ordered
 three_methods=packed,packed-rows,padded
 
-# On two cores the default model computes about 700 tokens a second: a batch of 32 that is padded to its
-# longest prompt takes from 10 seconds (wikitext256) to a minute (rlhf). So each experiment runs few batches,
-# enough to see every effect; --full runs what the paper ran.
+# On two cores the default model computes about 700 tokens a second: a batch of 16 that is padded to its
+# longest prompt takes from 5 seconds (wikitext256) to half a minute (rlhf). So each experiment times few
+# batches, enough to see every effect; --full runs what the paper ran.
 small_size() {
   experiment datasets "${every_data_set[@]}" --methods $all_methods --metrics ttft \
-    --batch-size 32 --max-batches 2 --runs 1
+    --batch-size 16 --max-batches 3 --runs 1
   experiment datasets_prefill "${every_data_set[@]}" --methods $all_methods --metrics prefill \
-    --batch-size 16 --max-batches 2 --runs 1
-  experiment length_ordered "${mmlu[@]}" --methods packed,length-ordered --metrics ttft \
-    --batch-size 64 --runs 1
+    --batch-size 16 --max-batches 1 --runs 1
+  experiment predictors "${mmlu[@]}" --methods $three_methods --metrics prefill \
+    --batch-size 16 --max-batches 8 --runs 1
+  experiment batch_sizes "${mmlu[@]}" --methods $three_methods --metrics ttft \
+    --batch-size 16,32,64 --max-batches 2 --runs 1
   experiment exact_caches "${mmlu[@]}" --methods packed,padded --metrics ttft --exact-caches \
     --batch-size 64 --max-batches 1 --runs 1
-  experiment batch_sizes "${mmlu[@]}" --methods $all_methods --metrics ttft \
-    --batch-size 16,32,64 --max-batches 2 --runs 1
-  experiment random_lengths --random-lengths 50:400 --num-prompts 32 --methods packed,padded \
-    --metrics ttft --batch-size 1,2,4,8,16,32 --max-batches 1 --runs 1
   experiment uniform_lengths --random-lengths 128:128 --num-prompts 64 --methods packed,padded \
     --metrics ttft --batch-size 32 --runs 5
-  experiment dataset_packing "${mmlu[@]}" --max-prompts 128 --metrics prefill \
-    --methods packed,dataset-packed,length-ordered --batch-size 8,16,32,64 --runs 1
-  experiment predictors "${mmlu[@]}" --methods $three_methods --metrics prefill \
-    --batch-size 16 --max-batches 12 --runs 1
+  experiment length_ordered "${every_data_set[@]}" --methods packed,length-ordered --metrics ttft \
+    --batch-size 16 --max-batches 4 --runs 1
+  experiment random_lengths --random-lengths 50:400 --num-prompts 32 --methods $three_methods \
+    --metrics ttft --batch-size 1,2,4,8,16,32 --max-batches 1 --runs 1
+  experiment dataset_packing "${mmlu[@]}" --metrics prefill --max-batches 2 --runs 1 \
+    --methods packed,dataset-packed,padded,length-ordered --batch-size 2,4,8,16
   experiment generate "${mmlu[@]}" --methods packed,padded --metrics generate --max-new-tokens 16 \
     --batch-size 32 --max-batches 1 --runs 1
 }
@@ -174,8 +174,8 @@ full_size() {
 # How many rows each packing needs, and how long it takes: no model runs.
 packing_table() {
   local files=("${data_sets[@]/#/"$prompts/"}")
-  build/tests/prepack_packing_bench "$model" "${files[@]/%/.jsonl}" --optimal=10 >"$unfinished/packing.md"
-  mv "$unfinished/packing.md" "$output/"
+  build/tests/prepack_packing_bench "$model" "${files[@]/%/.jsonl}" --optimal=10 \
+    >"$unfinished/packing.md" && mv "$unfinished/packing.md" "$output/"
 }
 step 'measuring packing' packing_table
 

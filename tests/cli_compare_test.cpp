@@ -90,6 +90,11 @@ TEST_CASE("compare names the option that cannot be", "[cli]") {
       {"", "no data set"},
       {"--prompt Hi --batch-size 0", "--batch-size"},
       {"--prompt Hi --capacity auto", "--capacity auto"},
+      {"--random-lengths 9:9 --token-budget 8", "--token-budget 8: prompt 0 of random-9-9"},
+      {"--random-lengths 9:9 --capacity 8", "--capacity 8: prompt 0 of random-9-9"},
+      {"--random-lengths 9:9 --capacity 30 --token-budget 20", "--capacity: is more"},
+      {"--prompt Hi --json out --csv out", "out is given twice"},
+      {"--prompts a/same.txt --json a/same.txt", "a/same.txt is given twice"},
       {"--prompts a/same.txt --prompts b/same.txt", "two data sets are called same"},
   };
   const TempDir folder;

@@ -40,7 +40,11 @@ TEST_CASE("generate gives the same tokens whatever the method, batch size and to
   for (const auto* options :
        {"--method packed", "--method packed-rows", "--method padded", "--batch-size 5",
         "--token-budget 64", "--method padded --token-budget 100",
-        "--packing first-fit-decreasing --token-budget 77", "--threads 1"}) {
+        "--packing first-fit-decreasing --token-budget 77", "--threads 1", "--packing greedy",
+        "--packing optimal", "--packing integer-programming --batch-size 4", "--capacity 128",
+        "--capacity auto", "--max-segments 2", "--balance --token-budget 128",
+        "--final-token first-step", "--method padded --final-token first-step",
+        "--method packed-rows --final-token first-step --capacity 120"}) {
     CAPTURE(options);
     CHECK(run_with_model("generate", common + options, kTwelvePrompts).out == expected.out);
   }

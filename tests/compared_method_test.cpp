@@ -24,7 +24,7 @@ TEST_CASE("every method has every prompt in exactly one batch", "[compared_metho
     for (auto method : kMethods) {
       CAPTURE(to_string(method), batch_size);
       std::vector<int> times(lengths.size(), 0);
-      for (const auto& batch : make_batches(method, lengths, batch_size, {}, i)) {
+      for (const auto& batch : make_batches(method, lengths, batch_size, {}, 0, i)) {
         REQUIRE_FALSE(batch.empty());
         if (method != ComparedMethod::kDatasetPacked) {
           REQUIRE(static_cast<int64_t>(batch.size()) <= batch_size);
@@ -38,10 +38,10 @@ TEST_CASE("every method has every prompt in exactly one batch", "[compared_metho
 
 TEST_CASE("packed, packed-rows and padded have the same random batches", "[compared_method]") {
   const auto lengths = Random(2).integers(100, 1, 50);
-  const auto batches = make_batches(ComparedMethod::kPadded, lengths, 8, {}, 7);
-  CHECK(make_batches(ComparedMethod::kPacked, lengths, 8, {}, 7) == batches);
-  CHECK(make_batches(ComparedMethod::kPackedRows, lengths, 8, {}, 7) == batches);
-  CHECK(make_batches(ComparedMethod::kPadded, lengths, 8, {}, 8) != batches);
+  const auto batches = make_batches(ComparedMethod::kPadded, lengths, 8, {}, 0, 7);
+  CHECK(make_batches(ComparedMethod::kPacked, lengths, 8, {}, 0, 7) == batches);
+  CHECK(make_batches(ComparedMethod::kPackedRows, lengths, 8, {}, 0, 7) == batches);
+  CHECK(make_batches(ComparedMethod::kPadded, lengths, 8, {}, 0, 8) != batches);
   CHECK_FALSE(std::ranges::is_sorted(batches.front()));
 }
 
@@ -49,7 +49,7 @@ TEST_CASE("length-ordered batches go from the shortest prompt to the longest",
           "[compared_method]") {
   const auto lengths = Random(3).integers(50, 1, 90);
   int64_t last = 0;
-  for (const auto& batch : make_batches(ComparedMethod::kLengthOrdered, lengths, 8, {}, 1)) {
+  for (const auto& batch : make_batches(ComparedMethod::kLengthOrdered, lengths, 8, {}, 0, 1)) {
     for (int64_t prompt : batch) {
       REQUIRE(lengths[prompt] >= last);
       last = lengths[prompt];
@@ -61,7 +61,7 @@ TEST_CASE("dataset-packed batches are rows as long as the longest prompt", "[com
   const auto lengths = Random(4).integers(200, 1, 40);
   const auto longest = *std::ranges::max_element(lengths);
   const auto tokens = std::reduce(lengths.begin(), lengths.end());
-  const auto batches = make_batches(ComparedMethod::kDatasetPacked, lengths, 4, {}, 1);
+  const auto batches = make_batches(ComparedMethod::kDatasetPacked, lengths, 4, {}, 0, 1);
   for (const auto& batch : batches) {
     int64_t used = 0;
     for (int64_t prompt : batch) used += lengths[prompt];
@@ -71,15 +71,22 @@ TEST_CASE("dataset-packed batches are rows as long as the longest prompt", "[com
   CHECK(static_cast<int64_t>(batches.size()) <= tokens / (4 * longest) + 2);
 }
 
-TEST_CASE("some batches are spread evenly over all", "[compared_method]") {
-  Batches batches;
-  for (int64_t i = 0; i < 10; ++i) batches.push_back({i});
-  CHECK(spread_evenly(batches, 2) == Batches{{2}, {7}});
-  CHECK(spread_evenly(batches, 1) == Batches{{5}});
-  CHECK(spread_evenly(batches, 0) == batches);
-  CHECK(spread_evenly(batches, 10) == batches);
-  CHECK(spread_evenly(batches, 11) == batches);
-  const auto nine = spread_evenly(batches, 9);
+TEST_CASE("dataset-packed rows have the capacity that is asked for", "[compared_method]") {
+  const std::vector<int64_t> lengths(10, 7);
+  const auto batches = make_batches(ComparedMethod::kDatasetPacked, lengths, 1, {}, 21, 1);
+  REQUIRE(batches.size() == 4);
+  for (const auto& batch : batches) CHECK(batch.size() <= 3);
+}
+
+TEST_CASE("some numbers are spread evenly over all", "[compared_method]") {
+  using Numbers = std::vector<int64_t>;
+  CHECK(spread_evenly(10, 2) == Numbers{2, 7});
+  CHECK(spread_evenly(10, 1) == Numbers{5});
+  CHECK(spread_evenly(3, 0) == Numbers{0, 1, 2});
+  CHECK(spread_evenly(3, 3) == Numbers{0, 1, 2});
+  CHECK(spread_evenly(3, 4) == Numbers{0, 1, 2});
+  CHECK(spread_evenly(0, 0).empty());
+  const auto nine = spread_evenly(10, 9);
   CHECK(nine.size() == 9);
   CHECK(std::ranges::adjacent_find(nine) == nine.end());
 }
@@ -98,7 +105,7 @@ TEST_CASE("a random order has every index once and follows its seed", "[compared
 TEST_CASE("compared methods are parsed by name", "[compared_method]") {
   for (auto method : kMethods) CHECK(parse_compared_method(to_string(method)) == method);
   CHECK_THROWS_WITH(parse_compared_method("pad"), ContainsSubstring("got pad"));
-  CHECK_THROWS_AS(make_batches(ComparedMethod::kPadded, {}, 0, {}, 1), InvalidArgument);
+  CHECK_THROWS_AS(make_batches(ComparedMethod::kPadded, {}, 0, {}, 0, 1), InvalidArgument);
 }
 
 }  // namespace

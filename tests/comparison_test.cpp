@@ -157,12 +157,20 @@ TEST_CASE("some batches of each method are timed where so many are asked for", "
 TEST_CASE("progress never goes back and ends before one", "[comparison]") {
   const auto data_set = tiny_data_set();
   double last = -1;
-  compare(tiny_model(), {&data_set, 1}, tiny_options(), [&](double done) {
+  size_t num_results = 0;
+  const auto on_progress = [&](double done) {
     REQUIRE(done > last);
     REQUIRE(done < 1);
     last = done;
-  });
+  };
+  const auto on_results = [&](std::span<const MethodResult> results) {
+    REQUIRE(results.size() == num_results + 5);
+    num_results = results.size();
+  };
+  compare(tiny_model(), {&data_set, 1}, tiny_options(),
+          {.on_progress = on_progress, .on_results = on_results});
   CHECK(last > 0.9);
+  CHECK(num_results == 5 * 3 * 2);
 }
 
 TEST_CASE("the report holds every result, batch and data set", "[comparison]") {
@@ -216,7 +224,10 @@ TEST_CASE("the peak of memory counts what is taken and given back", "[resource_m
     std::vector<char> block(kBytes, 1);
     CHECK(std::reduce(block.begin(), block.begin() + 10, 0) == 10);
   }
-  REQUIRE(meter.peak_bytes().has_value());
+  if (!meter.peak_bytes()) {
+    WARN("this system does not let a process reset its peak of memory");
+    return;
+  }
   CHECK(*meter.peak_bytes() > kBytes - (kBytes >> 4));  // the kernel counts in batches of pages
   CHECK(*meter.peak_bytes() < 2 * kBytes);
   const PeakMemoryMeter later(at::kCPU);
@@ -228,14 +239,14 @@ TEST_CASE("a busy core counts as busy, and a sleeping one does not", "[resource_
   using std::chrono::steady_clock;
   UtilisationMonitor idle(at::kCPU);
   std::this_thread::sleep_for(milliseconds(200));
-  const auto asleep = idle.stop();
+  const auto asleep = idle.stop().value();
   CHECK(asleep.mean < 0.5);
   UtilisationMonitor monitor(at::kCPU);
   volatile double sink = 0;
   for (const auto end = steady_clock::now() + milliseconds(400); steady_clock::now() < end;) {
     sink = sink + std::sqrt(sink + 1);
   }
-  const auto busy = monitor.stop();
+  const auto busy = monitor.stop().value();
   CHECK(busy.mean > asleep.mean);
   CHECK(busy.max >= 0.9 * busy.mean);
 }

@@ -14,6 +14,11 @@ struct MaskedAttention {
   at::Tensor mask;  // [num_rows, 1, row_len, row_len] bool, true: may attend
 };
 
+/// Rows of one whole sequence each, all of the same length: plain causal attention, no mask.
+struct CausalAttention {
+  int64_t num_rows = 0;
+};
+
 /// The fast form: segments one after the other, each attending causally to itself alone. There is
 /// no mask, and nothing is computed between two segments.
 ///
@@ -31,7 +36,8 @@ struct CacheAttention {
 };
 
 /// Which keys the queries of one forward attend to.
-using AttentionSpec = std::variant<MaskedAttention, VarlenAttention, CacheAttention>;
+using AttentionSpec =
+    std::variant<MaskedAttention, CausalAttention, VarlenAttention, CacheAttention>;
 
 /// Scaled dot-product attention with grouped-query heads: num_kv_heads divides num_heads, and
 /// query head h reads key head h / (num_heads / num_kv_heads). Scale: 1 / sqrt(head_dim).
@@ -40,6 +46,8 @@ using AttentionSpec = std::variant<MaskedAttention, VarlenAttention, CacheAttent
 /// @return              [num_tokens, num_heads, head_dim]
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const MaskedAttention& spec);
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const CausalAttention& spec);
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const VarlenAttention& spec);
 

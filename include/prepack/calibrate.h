@@ -15,8 +15,8 @@ struct CalibrationRange {
 };
 
 /// The tokens of a bin with which this model computes fastest on this machine: forwards of one bin
-/// are timed at capacities that double from the smallest, until one is slower per token.
-/// Takes about as long as a prefill of `4 * max_capacity` tokens.
+/// are timed at capacities that double from the smallest to the largest.
+/// Takes about as long as a prefill of `6 * max_capacity` tokens.
 /// @param method  packed: a bin is a forward; packed-rows: a row under the dense mask
 /// @throws InvalidArgument for padded, which has no bins, and for a range that is empty
 int64_t measure_fastest_capacity(const Model& model, PrefillMethod method,

@@ -17,18 +17,20 @@ struct CacheSlots {
   at::Tensor slots;   // [num_stored] int64
 };
 
+/// Which slots of a cache take memory on the CPU; on a GPU all of them do.
+enum class CacheMemory {
+  kExact,   // those that are written
+  kPadded,  // all: as in ordinary batching, where rows are padded to the longest
+};
+
 /// Keys and values of a batch of sequences, one row each: slot j of a row holds position j of its
-/// sequence. Rows are as long as the longest sequence may become; slots never written are zero, and
-/// on the CPU take no memory.
+/// sequence. Rows are as long as the longest sequence may become; slots never written are zero.
 class KvCache {
  public:
   /// @param num_rows  sequences
   /// @param capacity  slots of each row: prompt and generated tokens
   KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
-          at::Device device);
-
-  /// Takes the memory of every slot at once, as an ordinary padded cache does. Call before writing.
-  void take_all_memory();
+          at::Device device, CacheMemory memory = CacheMemory::kExact);
 
   /// Scatters the keys and values of one forward to their sequences' rows: this is the unpacking
   /// of a packed batch. Padding is left out by not being listed in `where`.
@@ -52,7 +54,7 @@ class KvCache {
   int64_t num_rows() const { return num_rows_; }
   int64_t capacity() const { return capacity_; }
 
-  /// Bytes of one slot in all layers. On the CPU, memory is taken only by slots that are written.
+  /// Bytes of one slot in all layers.
   static int64_t bytes_per_slot(const ModelConfig& config, DType dtype);
 
  private:

@@ -47,6 +47,12 @@ struct PackedBatch {
   int64_t row_len() const { return input_ids.size(1); }
   int64_t num_prompt_tokens() const { return cu_seqlens.back(); }
 
+  /// Whether every row is one segment and nothing else: neither packed nor padded.
+  bool has_whole_rows() const {
+    return static_cast<int64_t>(segments.size()) == num_rows() &&
+           num_prompt_tokens() == num_rows() * row_len();
+  }
+
   /// The place of a segment's first token in the batch, counted over all rows.
   int64_t first_token(const Segment& segment) const {
     return segment.row * row_len() + segment.offset;

@@ -40,7 +40,8 @@ struct PackingOptions {
   std::optional<SegmentCost> balance = {};
 
   /// Wall-clock seconds that the solver of integer-programming and optimal may take. It looks at
-  /// the clock between its steps, so that a large model overruns the limit somewhat.
+  /// the clock between its steps, so that a large model overruns the limit somewhat, and solves one
+  /// model of the process at a time. An interrupt (SIGINT) ends it, and is then passed on.
   double time_limit_s = 10;
 };
 
@@ -71,7 +72,7 @@ struct PackingPlan {
 /// Best fit looks up about as many bins as there are distinct lengths. Where it misses the lower
 /// bound, `kBestFitDecreasing` also tries first fit, and to fill one bin after the other as well as
 /// it can be filled (for 20 ms or so), and takes the plan with the fewest bins: never more than
-/// `kFirstFitDecreasing` or `kGreedy` use. The exact algorithms start from that plan.
+/// `kFirstFitDecreasing` or `kGreedy` use. The exact algorithms fall back to that plan.
 ///
 /// `kIntegerProgramming` builds its n^2 variables for up to 150 sequences and `kOptimal` up to
 /// 50,000 arcs; beyond, they return the plan of `kBestFitDecreasing`, with `kTimeLimit` unless it

@@ -3,18 +3,30 @@
 #include "prepack/attention.h"
 
 namespace prepack {
+namespace {
+
+/// Attention of rows of equal length, under a mask or, without one, causally.
+at::Tensor attend_rows(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                       int64_t num_rows, const std::optional<at::Tensor>& mask) {
+  const auto as_rows = [&](const at::Tensor& heads) {
+    return heads.view({num_rows, -1, heads.size(1), heads.size(2)}).transpose(1, 2);
+  };
+  const auto attended = at::scaled_dot_product_attention(
+      as_rows(queries), as_rows(keys), as_rows(values), mask, /*dropout_p=*/0.0,
+      /*is_causal=*/!mask.has_value(), /*scale=*/std::nullopt, /*enable_gqa=*/true);
+  return attended.transpose(1, 2).reshape(queries.sizes());
+}
+
+}  // namespace
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const MaskedAttention& spec) {
-  const int64_t num_rows = spec.mask.size(0);
-  const int64_t row_len = spec.mask.size(2);
-  const auto as_rows = [&](const at::Tensor& heads) {
-    return heads.view({num_rows, row_len, heads.size(1), heads.size(2)}).transpose(1, 2);
-  };
-  const auto attended = at::scaled_dot_product_attention(
-      as_rows(queries), as_rows(keys), as_rows(values), spec.mask, /*dropout_p=*/0.0,
-      /*is_causal=*/false, /*scale=*/std::nullopt, /*enable_gqa=*/true);
-  return attended.transpose(1, 2).reshape(queries.sizes());
+  return attend_rows(queries, keys, values, spec.mask.size(0), spec.mask);
+}
+
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const CausalAttention& spec) {
+  return attend_rows(queries, keys, values, spec.num_rows, std::nullopt);
 }
 
 }  // namespace prepack

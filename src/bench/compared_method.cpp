@@ -34,9 +34,10 @@ Batches cut(const std::vector<int64_t>& order, int64_t batch_size) {
 
 /// The rows of one packing of everything, in random order, some to a batch.
 Batches batches_of_rows(std::span<const int64_t> lengths, int64_t rows_per_batch,
-                        const PackingOptions& packing, uint64_t seed) {
+                        const PackingOptions& packing, int64_t capacity, uint64_t seed) {
   if (lengths.empty()) return {};
-  const auto plan = pack(lengths, *std::ranges::max_element(lengths), packing);
+  const auto plan =
+      pack(lengths, capacity > 0 ? capacity : *std::ranges::max_element(lengths), packing);
   Batches batches;
   for (const auto& rows :
        cut(random_order(static_cast<int64_t>(plan.bins.size()), seed), rows_per_batch)) {
@@ -89,12 +90,12 @@ PrefillMethod prefill_method(ComparedMethod method) {
 }
 
 Batches make_batches(ComparedMethod method, std::span<const int64_t> lengths, int64_t batch_size,
-                     const PackingOptions& packing, uint64_t seed) {
+                     const PackingOptions& packing, int64_t capacity, uint64_t seed) {
   if (batch_size < 1) {
     throw InvalidArgument(fmt::format("batch size: expected at least 1, got {}", batch_size));
   }
   if (method == ComparedMethod::kDatasetPacked) {
-    return batches_of_rows(lengths, batch_size, packing, seed);
+    return batches_of_rows(lengths, batch_size, packing, capacity, seed);
   }
   return cut(method == ComparedMethod::kLengthOrdered
                  ? length_order(lengths)
@@ -102,12 +103,11 @@ Batches make_batches(ComparedMethod method, std::span<const int64_t> lengths, in
              batch_size);
 }
 
-Batches spread_evenly(const Batches& batches, int64_t count) {
-  const auto total = static_cast<int64_t>(batches.size());
-  if (count <= 0 || count >= total) return batches;
-  Batches chosen;
+std::vector<int64_t> spread_evenly(int64_t total, int64_t count) {
+  if (count <= 0 || count > total) count = total;
+  std::vector<int64_t> chosen;
   // From the middle of each of `count` equal parts.
-  for (int64_t i = 0; i < count; ++i) chosen.push_back(batches[(2 * i + 1) * total / (2 * count)]);
+  for (int64_t i = 0; i < count; ++i) chosen.push_back((2 * i + 1) * total / (2 * count));
   return chosen;
 }
 

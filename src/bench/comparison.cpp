@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <limits>
 #include <new>
 #include <numeric>
+#include <string_view>
 
 #include "prepack/device.h"
 #include "prepack/error.h"
@@ -35,33 +38,38 @@ std::vector<TokenIds> prompts_of(const DataSet& data_set, const std::vector<int6
 
 /// Whether this is how memory runs out: by the library's error, C++'s or LibTorch's.
 bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const OutOfMemory*>(&error) != nullptr) return true;
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
   const std::string_view text = error.what();
-  return dynamic_cast<const OutOfMemory*>(&error) != nullptr ||
-         dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
-         text.find("can't allocate memory") != std::string_view::npos ||
-         text.find("CUDA out of memory") != std::string_view::npos;
+  return std::ranges::any_of(
+      std::array{"can't allocate memory", "CUDA out of memory", "CUDA error: out of memory",
+                 "CUBLAS_STATUS_ALLOC_FAILED"},
+      [&](const char* sign) { return text.find(sign) != std::string_view::npos; });
 }
 
-/// One method's part in a contest: its batches, and how each is prefilled.
+/// One batch of a method, and how it is prefilled.
+struct PlannedBatch {
+  std::vector<TokenIds> prompts;
+  PrefillOptions options;
+  BatchResult result;
+  int64_t needed_bytes = 0;  // predicted
+};
+
+/// One method's part in a contest.
 struct Entry {
   MethodResult result;
-  Batches batches;
-  std::vector<PrefillOptions> options;  // per batch
-  size_t largest = 0;                   // the batch that needs most memory
-  int64_t needed_bytes = 0;             // by that batch, predicted
+  std::vector<PlannedBatch> timed;
+  PlannedBatch largest;  // of all batches, whether timed or not
 };
 
 /// What is timed together: every method on one data set, at one batch size, by one metric.
-struct Contest {
-  const DataSet* data_set;
-  std::vector<Entry> entries;
-};
+using Contest = std::vector<Entry>;
 
 class Comparison {
  public:
   Comparison(const Model& model, const ComparisonOptions& options,
-             const ComparisonProgress& progress)
-      : model_(model), options_(options), progress_(progress) {}
+             const ComparisonObserver& observer)
+      : model_(model), options_(options), observer_(observer) {}
 
   std::vector<MethodResult> run(std::span<const DataSet> data_sets) {
     std::vector<Contest> contests;
@@ -72,25 +80,23 @@ class Comparison {
         }
       }
     }
-    touch_weights(data_sets);
+    touch_weights();
     std::vector<MethodResult> results;
     for (auto& contest : contests) {
       run_contest(contest);
-      for (auto& entry : contest.entries) results.push_back(std::move(entry.result));
+      for (auto& entry : contest) {
+        for (auto& batch : entry.timed) entry.result.batches.push_back(std::move(batch.result));
+        results.push_back(std::move(entry.result));
+      }
+      contest.clear();
+      if (observer_.on_results) observer_.on_results(results);
     }
     return results;
   }
 
  private:
-  /// Weights that are read from their file when they are first used must not count as a method's
-  /// memory.
-  void touch_weights(std::span<const DataSet> data_sets) const {
-    if (data_sets.empty()) return;
-    time_batch(model_, {data_sets[0].prompts.data(), 1}, {}, Metric::kTtft, 1);
-  }
-
   Contest plan_contest(const DataSet& data_set, int64_t batch_size, Metric metric) {
-    Contest contest{.data_set = &data_set, .entries = {}};
+    Contest contest;
     const auto lengths = lengths_of(data_set);
     for (auto method : options_.methods) {
       Entry entry;
@@ -98,40 +104,42 @@ class Comparison {
       entry.result.method = method;
       entry.result.metric = metric;
       entry.result.batch_size = batch_size;
-      entry.batches = spread_evenly(
-          make_batches(method, lengths, batch_size, options_.prefill.packing, options_.seed),
-          options_.max_batches);
-      for (size_t b = 0; b < entry.batches.size(); ++b) plan_batch(data_set, b, entry);
-      work_ += work_of(entry, entry.largest);
-      for (size_t b = 0; b < entry.batches.size(); ++b) {
-        work_ += static_cast<double>(options_.runs) * work_of(entry, b);
+      const auto batches = make_batches(method, lengths, batch_size, options_.prefill.packing,
+                                        options_.prefill.capacity, options_.seed);
+      for (const auto& batch : batches) {
+        auto planned = plan_batch(data_set, batch, entry.result);
+        if (planned.needed_bytes > entry.largest.needed_bytes) entry.largest = std::move(planned);
       }
-      contest.entries.push_back(std::move(entry));
+      work_ += work_of(entry, entry.largest);
+      for (int64_t b : spread_evenly(std::ssize(batches), options_.max_batches)) {
+        entry.timed.push_back(plan_batch(data_set, batches[b], entry.result));
+        work_ += static_cast<double>(options_.runs) * work_of(entry, entry.timed.back());
+      }
+      contest.push_back(std::move(entry));
     }
     return contest;
   }
 
-  void plan_batch(const DataSet& data_set, size_t batch, Entry& entry) const {
-    const auto lengths = lengths_of(data_set, entry.batches[batch]);
-    const auto options = prefill_options(entry.result, lengths);
+  PlannedBatch plan_batch(const DataSet& data_set, const std::vector<int64_t>& batch,
+                          const MethodResult& result) const {
+    const auto lengths = lengths_of(data_set, batch);
+    const auto options = prefill_options(result, lengths);
     const auto plan = plan_prefill(lengths, options);
-    entry.options.push_back(options);
-    entry.result.batches.push_back({
-        .num_prompts = static_cast<int64_t>(lengths.size()),
-        .longest = *std::ranges::max_element(lengths),
-        .prompt_tokens = std::reduce(lengths.begin(), lengths.end()),
-        .computed_tokens = plan.computed_tokens,
-        .num_rows = plan.num_rows,
-        .samples_s = {},
-    });
-    const auto needed = estimate_memory(model_.config(), model_.dtype(),
-                                        batch_shape(lengths, options, entry.result.metric,
+    return {
+        .prompts = prompts_of(data_set, batch),
+        .options = options,
+        .result = {.num_prompts = static_cast<int64_t>(lengths.size()),
+                   .longest = *std::ranges::max_element(lengths),
+                   .prompt_tokens = std::reduce(lengths.begin(), lengths.end()),
+                   .computed_tokens = plan.computed_tokens,
+                   .num_rows = plan.num_rows,
+                   .token_budget = options.token_budget,
+                   .samples_s = {}},
+        .needed_bytes = estimate_memory(model_.config(), model_.dtype(),
+                                        batch_shape(lengths, options, result.metric,
                                                     options_.max_new_tokens, model_.device()))
-                            .total();
-    if (needed > entry.needed_bytes) {
-      entry.needed_bytes = needed;
-      entry.largest = batch;
-    }
+                            .total(),
+    };
   }
 
   PrefillOptions prefill_options(const MethodResult& result,
@@ -140,47 +148,73 @@ class Comparison {
     options.method = prefill_method(result.method);
     options.padded_cache = options.method == PrefillMethod::kPadded && !options_.exact_caches;
     if (options.token_budget > 0) return options;
-    const int64_t longest = *std::ranges::max_element(lengths);
-    options.token_budget =
-        options.method == PrefillMethod::kPacked
-            ? default_token_budget(model_.config(), model_.dtype(), options.method,
-                                   std::max(longest, options.capacity), options_.memory_limit)
-            : std::max(longest, options.capacity) * static_cast<int64_t>(lengths.size());
+    const int64_t longest = std::max(*std::ranges::max_element(lengths), options.capacity);
+    options.token_budget = options.method == PrefillMethod::kPacked
+                               ? default_budget(lengths, longest)
+                               : longest * static_cast<int64_t>(lengths.size());
     return options;
   }
 
+  /// For flat batches, from what weights and caches leave.
+  int64_t default_budget(const std::vector<int64_t>& lengths, int64_t longest) const {
+    const auto& config = model_.config();
+    const BatchShape caches{.num_prompts = static_cast<int64_t>(lengths.size()),
+                            .cache_slots = std::reduce(lengths.begin(), lengths.end())};
+    const int64_t limit =
+        options_.memory_limit > 0 ? options_.memory_limit : std::numeric_limits<int64_t>::max();
+    return default_token_budget(config, model_.dtype(), PrefillMethod::kPacked, longest,
+                                limit - estimate_memory(config, model_.dtype(), caches).total());
+  }
+
+  /// Weights that are read from their file when they are first used must not count as a method's
+  /// memory.
+  void touch_weights() const {
+    const TokenIds prompt = {0};
+    time_batch(model_, {&prompt, 1}, {}, Metric::kTtft, 1);
+  }
+
   void run_contest(Contest& contest) {
-    for (auto& entry : contest.entries) {
-      attempt(entry, [&] {
-        require_memory(entry);
-        const PeakMemoryMeter memory(model_.device());
-        run_batch(*contest.data_set, entry, entry.largest);
-        entry.result.peak_bytes = memory.peak_bytes();
-      });
-    }
+    // The one that needs most memory comes last, so that the heap has grown to its full size when
+    // the first batch is timed, for everyone.
+    std::vector<Entry*> by_memory;
+    for (auto& entry : contest) by_memory.push_back(&entry);
+    std::ranges::stable_sort(by_memory, {}, [](const Entry* e) { return e->largest.needed_bytes; });
+    for (auto* entry : by_memory) measure_memory(*entry);
     size_t most_batches = 0;
-    for (const auto& entry : contest.entries) {
-      most_batches = std::max(most_batches, entry.batches.size());
-    }
+    for (const auto& entry : contest) most_batches = std::max(most_batches, entry.timed.size());
+    size_t first = 0;  // whose turn comes first
     for (int64_t run = 0; run < options_.runs; ++run) {
-      for (size_t b = 0; b < most_batches; ++b) {
-        for (auto& entry : contest.entries) {
-          if (b >= entry.batches.size()) continue;
-          attempt(entry, [&] {
-            UtilisationMonitor monitor(model_.device());
-            const double seconds = run_batch(*contest.data_set, entry, b);
-            entry.result.utilisation.push_back(monitor.stop());
-            entry.result.batches[b].samples_s.push_back(seconds);
-          });
+      for (size_t b = 0; b < most_batches; ++b, ++first) {
+        for (size_t i = 0; i < contest.size(); ++i) {
+          auto& entry = contest[(first + i) % contest.size()];
+          if (b < entry.timed.size()) time_one(entry, entry.timed[b]);
         }
       }
     }
   }
 
-  void require_memory(const Entry& entry) const {
-    if (options_.memory_limit <= 0 || entry.needed_bytes <= options_.memory_limit) return;
+  void measure_memory(Entry& entry) {
+    attempt(entry, [&] {
+      require_memory(entry.largest);
+      const PeakMemoryMeter memory(model_.device());
+      run_batch(entry, entry.largest);
+      entry.result.peak_bytes = memory.peak_bytes();
+    });
+    entry.largest.prompts.clear();
+  }
+
+  void time_one(Entry& entry, PlannedBatch& batch) {
+    attempt(entry, [&] {
+      UtilisationMonitor monitor(model_.device());
+      batch.result.samples_s.push_back(run_batch(entry, batch));
+      if (const auto use = monitor.stop()) entry.result.utilisation.push_back(*use);
+    });
+  }
+
+  void require_memory(const PlannedBatch& batch) const {
+    if (options_.memory_limit <= 0 || batch.needed_bytes <= options_.memory_limit) return;
     throw OutOfMemory(fmt::format("out of memory: needs about {:.1f} GB, and {:.1f} GB may be used",
-                                  1e-9 * static_cast<double>(entry.needed_bytes),
+                                  1e-9 * static_cast<double>(batch.needed_bytes),
                                   1e-9 * static_cast<double>(options_.memory_limit)));
   }
 
@@ -196,31 +230,27 @@ class Comparison {
       entry.result.error = text.starts_with("out of memory") ? text : "out of memory";
       entry.result.peak_bytes.reset();
       entry.result.utilisation.clear();
-      for (auto& batch : entry.result.batches) batch.samples_s.clear();
+      for (auto& batch : entry.timed) batch.result.samples_s.clear();
     }
   }
 
-  double run_batch(const DataSet& data_set, const Entry& entry, size_t batch) {
-    if (progress_) progress_(work_ > 0 ? done_ / work_ : 0);
+  double run_batch(const Entry& entry, const PlannedBatch& batch) {
+    if (observer_.on_progress) observer_.on_progress(work_ > 0 ? done_ / work_ : 0);
     done_ += work_of(entry, batch);
-    const auto prompts = prompts_of(data_set, entry.batches[batch]);
-    return time_batch(model_, prompts, entry.options[batch], entry.result.metric,
+    return time_batch(model_, batch.prompts, batch.options, entry.result.metric,
                       options_.max_new_tokens);
   }
 
   /// In computed tokens, those of decode included.
-  double work_of(const Entry& entry, size_t batch) const {
-    if (entry.result.batches.empty()) return 0;
-    const auto& planned = entry.result.batches[batch];
-    const int64_t decoded = entry.result.metric == Metric::kGenerate
-                                ? planned.num_prompts * options_.max_new_tokens
-                                : 0;
-    return static_cast<double>(planned.computed_tokens + decoded);
+  double work_of(const Entry& entry, const PlannedBatch& batch) const {
+    const bool decodes = entry.result.metric == Metric::kGenerate;
+    const int64_t decoded = decodes ? batch.result.num_prompts * options_.max_new_tokens : 0;
+    return static_cast<double>(batch.result.computed_tokens + decoded);
   }
 
   const Model& model_;
   const ComparisonOptions& options_;
-  const ComparisonProgress& progress_;
+  const ComparisonObserver& observer_;
   double work_ = 0;
   double done_ = 0;
 };
@@ -260,9 +290,9 @@ double MethodResult::seconds_per_prompt_token() const {
 
 std::vector<MethodResult> compare(const Model& model, std::span<const DataSet> data_sets,
                                   const ComparisonOptions& options,
-                                  const ComparisonProgress& progress) {
+                                  const ComparisonObserver& observer) {
   check(data_sets, options);
-  return Comparison(model, options, progress).run(data_sets);
+  return Comparison(model, options, observer).run(data_sets);
 }
 
 std::optional<double> speed_up(const MethodResult& result, std::span<const MethodResult> all) {

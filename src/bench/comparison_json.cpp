@@ -28,6 +28,7 @@ Json environment_json(const Environment& environment, const ComparisonOptions& o
       {"device", environment.device},
       {"hardware", environment.hardware},
       {"threads", environment.threads},
+      {"utilisation_unit", environment.device.starts_with("cuda") ? "percent" : "cores"},
       {"date", environment.date},
       {"seed", options.seed},
       {"runs", options.runs},
@@ -84,6 +85,9 @@ Json result_json(const MethodResult& result, std::span<const MethodResult> all) 
   const auto when_run = [&](double value) {
     return result.error.empty() ? Json(value) : Json(nullptr);
   };
+  const auto when_known = [&](double value) {
+    return result.utilisation.empty() ? Json(nullptr) : Json(value);
+  };
   int64_t num_prompts = 0;
   int64_t prompt_tokens = 0;
   int64_t computed_tokens = 0;
@@ -103,10 +107,10 @@ Json result_json(const MethodResult& result, std::span<const MethodResult> all) 
       {"prompt_tokens", prompt_tokens},
       {"computed_tokens", computed_tokens},
       {"peak_bytes", or_null(result.peak_bytes)},
-      {"utilisation_mean", when_run(mean(mean_use))},
-      {"utilisation_mean_std", when_run(standard_deviation(mean_use))},
-      {"utilisation_max", when_run(mean(max_use))},
-      {"utilisation_max_std", when_run(standard_deviation(max_use))},
+      {"utilisation_mean", when_known(mean(mean_use))},
+      {"utilisation_mean_std", when_known(standard_deviation(mean_use))},
+      {"utilisation_max", when_known(mean(max_use))},
+      {"utilisation_max_std", when_known(standard_deviation(max_use))},
       {"speedup", or_null(speed_up(result, all))},
       {"error", result.error.empty() ? Json(nullptr) : Json(result.error)},
   });
@@ -122,6 +126,7 @@ Json batch_json(const MethodResult& result, size_t index) {
       {"prompt_tokens", batch.prompt_tokens},
       {"computed_tokens", batch.computed_tokens},
       {"num_rows", batch.num_rows},
+      {"token_budget", batch.token_budget},
       {"longest", batch.longest},
       {"mean_len",
        static_cast<double>(batch.prompt_tokens) / static_cast<double>(batch.num_prompts)},
@@ -146,12 +151,16 @@ std::string format_json(const Environment& environment, std::span<const DataSet>
     }
   }
   // One line for each element, so that a change of a figure is a change of a line.
-  std::string text = "{\n\"environment\": " + json["environment"].dump();
+  const auto dump = [](const Json& element) {
+    // A file's name need not be UTF-8.
+    return element.dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
+  std::string text = "{\n\"environment\": " + dump(json["environment"]);
   for (const char* list : {"datasets", "results", "batches"}) {
     text += std::string(",\n\"") + list + "\": [";
     const char* separator = "\n";
     for (const auto& element : json[list]) {
-      text += separator + element.dump();
+      text += separator + dump(element);
       separator = ",\n";
     }
     text += "\n]";

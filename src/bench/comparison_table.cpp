@@ -62,8 +62,8 @@ std::string heading(const MethodResult& first, const Model& model) {
       "  {:<15} {:>10} {:>8} {:>8} {:>10} {:>10} {:>13} {:>13} {:>9}\n"
       "  {:<15} {:>10} {:>8} {:>8} {:>10} {:>10} {:>6} {:>6} {:>6} {:>6} {:>9}\n",
       first.data_set, first.batch_size, describe(first.metric), "method", "s/batch", "std",
-      "median", "ms/token", "peak MB", model.device().is_cpu() ? "cores busy" : "busy %",
-      "most busy", "speed-up", "", "mean", "", "", "", "", "mean", "std", "mean", "std", "");
+      "median", "ms per", "peak MB", model.device().is_cpu() ? "cores busy" : "busy %", "most busy",
+      "speed-up", "", "mean", "", "", "of prompt", "", "mean", "std", "mean", "std", "");
 }
 
 std::string field(const std::optional<double>& value) {

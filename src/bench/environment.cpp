@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "bench/source_commit.h"
+#include "cuda/cuda_half.h"
 
 namespace prepack::bench {
 namespace {
@@ -22,6 +23,12 @@ std::string cpu_name() {
     if (line.starts_with("model name") && value != std::string::npos) return line.substr(value + 2);
   }
   return "unknown CPU";
+}
+
+std::string hardware_name(at::Device device) {
+  const auto cpu = fmt::format("{}, {}", cpu_name(), at::get_cpu_capability());
+  if (!device.is_cuda()) return cpu;
+  return fmt::format("{} on {}", load_cuda_half()->device_name(device.index()), cpu);
 }
 
 std::string compiler_name() {
@@ -40,7 +47,7 @@ Environment describe_environment(const Model& model, std::string model_name, int
       .commit = PREPACK_SOURCE_COMMIT,
       .torch = TORCH_VERSION,
       .compiler = compiler_name(),
-      .hardware = fmt::format("{}, {}", cpu_name(), at::get_cpu_capability()),
+      .hardware = hardware_name(model.device()),
       .date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr))),
       .model = std::move(model_name),
       .num_parameters = model.config().num_parameters(),

@@ -66,7 +66,8 @@ void UtilisationMonitor::sample_until_stopped() {
   std::unique_lock lock(mutex_);
   while (!stop_signal_.wait_for(lock, kWindow, [this] { return stopped_; })) {
     if (device_.is_cuda()) {
-      samples_.push_back(load_cuda_half()->utilisation(device_.index()));
+      const double percent = load_cuda_half()->utilisation(device_.index());
+      if (percent >= 0) samples_.push_back(percent);
       continue;
     }
     const double now_s = clock_s(CLOCK_MONOTONIC);
@@ -77,14 +78,15 @@ void UtilisationMonitor::sample_until_stopped() {
   }
 }
 
-Utilisation UtilisationMonitor::stop() {
+std::optional<Utilisation> UtilisationMonitor::stop() {
   const double elapsed_s = clock_s(CLOCK_MONOTONIC) - start_s_;
   const double cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu_s_;
   join();
+  if (device_.is_cuda() && samples_.empty()) return std::nullopt;
   // The mean over the whole time, which may be shorter than a window, is exact on a CPU.
   const double average = device_.is_cuda() ? mean(samples_) : cpu_s / elapsed_s;
   const double highest = samples_.empty() ? average : *std::ranges::max_element(samples_);
-  return {.mean = average, .max = highest};
+  return Utilisation{.mean = average, .max = highest};
 }
 
 PeakMemoryMeter::PeakMemoryMeter(c10::Device device) : device_(device) {

@@ -26,8 +26,9 @@ class UtilisationMonitor {
   UtilisationMonitor(const UtilisationMonitor&) = delete;
   UtilisationMonitor& operator=(const UtilisationMonitor&) = delete;
 
-  /// Ends the sampling. Call once.
-  Utilisation stop();
+  /// Ends the sampling. Call once. Nothing where it is not known: on a CUDA device without NVML, or
+  /// in a time too short for a sample.
+  std::optional<Utilisation> stop();
 
  private:
   void sample_until_stopped();

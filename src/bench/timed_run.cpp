@@ -6,9 +6,7 @@
 #include <numeric>
 #include <vector>
 
-#include "base/stopwatch.h"
 #include "prepack/decode.h"
-#include "prepack/device.h"
 #include "prepack/error.h"
 
 namespace prepack::bench {
@@ -51,17 +49,18 @@ double time_batch(const Model& model, std::span<const TokenIds> prompts,
   for (const auto& prompt : prompts) {
     longest = std::max(longest, static_cast<int64_t>(prompt.size()));
   }
-  const Stopwatch stopwatch;
-  auto state = prefill(model, prompts, options, longest + new_slots(metric, max_new_tokens));
-  if (metric == Metric::kPrefill) return stopwatch.seconds();
+  RunStats run;
+  auto state = prefill(model, prompts, options, longest + new_slots(metric, max_new_tokens), &run);
+  if (metric == Metric::kPrefill) return run.prefill_s;
   std::vector<DecodeRequest> requests;
   for (const auto& prompt : prompts) {
     requests.push_back({.sampler = Sampler(SamplingParams{}, /*stream=*/0, prompt),
                         .max_new_tokens = metric == Metric::kTtft ? 1 : max_new_tokens});
   }
-  decode(model, std::move(state), requests);
-  synchronize(model.device());
-  return stopwatch.seconds();
+  decode(model, std::move(state), requests, {}, &run);
+  // Without the caches' end, which comes after the last token.
+  const double first_token_s = run.prefill_s + run.ttft_s;
+  return metric == Metric::kTtft ? first_token_s : first_token_s + run.decode_s;
 }
 
 BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillOptions& options,

@@ -1,27 +1,27 @@
 #include "prepack/kv_cache.h"
 
+#include <ATen/ops/zeros.h>
+
 #include "base/scalar_type.h"
 #include "cache/lazy_zeros.h"
 
 namespace prepack {
 
 KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
-                 at::Device device)
+                 at::Device device, CacheMemory memory)
     : num_rows_(num_rows), capacity_(capacity) {
   // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is
   // still NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a
   // batch of uneven prompts.
+  const auto scalar_type = to_scalar_type(dtype);
+  const std::vector<int64_t> shape = {num_rows * capacity, config.num_kv_heads, config.head_dim};
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (auto* side : {&keys_, &values_}) {
-      side->push_back(lazy_zeros({num_rows * capacity, config.num_kv_heads, config.head_dim},
-                                 to_scalar_type(dtype), device));
+      side->push_back(
+          memory == CacheMemory::kExact
+              ? lazy_zeros(shape, scalar_type, device)
+              : at::zeros(shape, at::TensorOptions().dtype(scalar_type).device(device)));
     }
-  }
-}
-
-void KvCache::take_all_memory() {
-  for (auto* sides : {&keys_, &values_}) {
-    for (auto& side : *sides) side.zero_();
   }
 }
 

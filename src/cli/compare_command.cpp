@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <span>
 
 #include "bench/comparison.h"
 #include "bench/comparison_json.h"
@@ -34,9 +37,9 @@ struct Options {
   bool quiet = false;
 };
 
-/// Each name once, in the order given.
-template <typename Value, typename Parse>
-std::vector<Value> parse_names(const char* option, const std::vector<std::string>& names,
+/// Each value once, in the order given.
+template <typename Value, typename Name, typename Parse>
+std::vector<Value> parse_names(const char* option, const std::vector<Name>& names,
                                const Parse& parse) {
   std::vector<Value> values;
   for (const auto& name : names) {
@@ -51,15 +54,53 @@ bench::ComparisonOptions comparison_options(const Options& options, const Job& j
       .methods = parse_names<bench::ComparedMethod>("--methods", options.methods,
                                                     bench::parse_compared_method),
       .metrics = parse_names<bench::Metric>("--metrics", options.metrics, bench::parse_metric),
-      .batch_sizes = options.batch_sizes,
+      .batch_sizes = parse_names<int64_t>("--batch-size", options.batch_sizes, std::identity()),
       .runs = options.runs,
-      .max_batches = options.max_batches,
       .max_new_tokens = options.max_new_tokens,
       .seed = options.seed,
+      .max_batches = options.max_batches,
       .prefill = job.prefill,
       .exact_caches = options.exact_caches,
       .memory_limit = job.memory_limit,
   };
+}
+
+void require_different_files(const Options& options) {
+  namespace fs = std::filesystem;
+  auto inputs = options.data_sets.prompts.files;
+  for (const auto& output : {options.json_file, options.csv_file}) {
+    for (const auto& other : inputs) {
+      std::error_code error;
+      if (!output.empty() && (output == other || fs::equivalent(output, other, error))) {
+        throw UsageError(fmt::format("--json, --csv and --prompts: {} is given twice", output));
+      }
+    }
+    inputs.push_back(output);
+  }
+}
+
+/// The longest prompt must fit a forward, and a bin.
+void require_room(const std::vector<bench::DataSet>& data_sets, const PrefillOptions& prefill) {
+  for (const auto& data_set : data_sets) {
+    for (size_t i = 0; i < data_set.prompts.size(); ++i) {
+      const auto length = static_cast<int64_t>(data_set.prompts[i].size());
+      const auto require = [&](const char* option, int64_t tokens) {
+        if (tokens == 0 || length <= tokens) return;
+        throw UsageError(fmt::format("{} {}: prompt {} of {} has {} tokens", option, tokens, i,
+                                     data_set.name, length));
+      };
+      require("--token-budget", prefill.token_budget);
+      require("--capacity", prefill.capacity);
+    }
+  }
+  if (prefill.token_budget > 0 && prefill.capacity > prefill.token_budget) {
+    throw UsageError("--capacity: is more than --token-budget");
+  }
+}
+
+std::string folder_name(const std::filesystem::path& folder) {
+  const auto name = folder.filename();
+  return (name.empty() ? folder.parent_path().filename() : name).string();
 }
 
 /// Results take long to make, so that their file is opened before.
@@ -80,28 +121,31 @@ class ReportFile {
 };
 
 void run(const Options& options) {
+  require_different_files(options);
   auto job = prepare_model_job(options.model, options.batch);
-  const auto comparison = comparison_options(options, job);
-  const auto data_sets = read_data_sets(options.data_sets, job, options.seed);
   if (job.measures_capacity) {
     throw UsageError("--capacity auto: measure it with prefill, and give compare the number");
   }
+  const auto comparison = comparison_options(options, job);
+  const auto data_sets = read_data_sets(options.data_sets, job, options.seed);
+  require_room(data_sets, comparison.prefill);
   ReportFile json_file(options.json_file);
   ReportFile csv_file(options.csv_file);
-  const auto model = load_job_model(job);
+  const auto model = load_model(job.model_folder, {job.dtype, job.device});
 
   constexpr int64_t kParts = 1000;
   ProgressBar progress("per mille", kParts);
-  const auto results = bench::compare(model, data_sets, comparison, [&](double done) {
-    progress.show(static_cast<int64_t>(done * kParts));
-  });
+  const auto environment =
+      bench::describe_environment(model, folder_name(job.model_folder), job.threads);
+  // Written whenever there is more, so that what ends the program early loses little.
+  const auto write = [&](std::span<const bench::MethodResult> results) {
+    json_file.write(bench::format_json(environment, data_sets, comparison, results));
+    csv_file.write(bench::format_csv(results));
+  };
+  const auto show = [&](double done) { progress.show(static_cast<int64_t>(done * kParts)); };
+  const auto results =
+      bench::compare(model, data_sets, comparison, {.on_progress = show, .on_results = write});
   progress.clear();
-  const auto model_name = job.model_folder.filename().empty()
-                              ? job.model_folder.parent_path().filename().string()
-                              : job.model_folder.filename().string();
-  json_file.write(bench::format_json(bench::describe_environment(model, model_name, job.threads),
-                                     data_sets, comparison, results));
-  csv_file.write(bench::format_csv(results));
   if (!options.quiet) write_standard_output(bench::format_table(results, model));
 }
 

@@ -128,7 +128,8 @@ void run(const Options& options) {
     sink.begin(finished);
     return;
   }
-  const auto model = load_job_model(job);
+  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  choose_capacity(job, model);
   sink.begin(finished);
 
   RunStats stats;

@@ -82,7 +82,7 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
     shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
   }
-  if (job.measures_capacity && job.prefill.method != PrefillMethod::kPadded) {
+  if (job.measures_capacity) {
     // Bins of every size up to the budget are tried.
     const int64_t budget = job.prefill.token_budget;
     shape.cache_slots = std::max(shape.cache_slots, budget);
@@ -151,6 +151,9 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   Job job;
   job.prefill = parse_prefill_options(batch);
   job.measures_capacity = batch.capacity == kMeasuredCapacity;
+  if (batch.capacity != "default" && job.prefill.method == PrefillMethod::kPadded) {
+    throw UsageError("--capacity: --method padded has no bins");
+  }
   job.batch_size = batch.batch_size;
   job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
   at::set_num_threads(job.threads);
@@ -188,7 +191,8 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
     // Activations may be chosen from what weights and caches leave.
     const int64_t free = job.memory_limit - estimate_memory(job.config, job.dtype, caches).total();
     job.prefill.token_budget =
-        default_token_budget(job.config, job.dtype, job.prefill.method, longest_prompt(job), free);
+        default_token_budget(job.config, job.dtype, job.prefill.method,
+                             std::max(longest_prompt(job), job.prefill.capacity), free);
   }
   job.memory = predict_memory(job);
   return job;
@@ -209,22 +213,19 @@ void require_memory(const Job& job) {
       format_bytes(job.memory_limit)));
 }
 
-Model load_job_model(Job& job) {
-  auto model = load_model(job.model_folder, {job.dtype, job.device});
-  if (job.measures_capacity && job.prefill.method != PrefillMethod::kPadded) {
-    int64_t tokens = 0;
-    for (const auto& prompt : job.prompts) {
-      tokens += static_cast<int64_t>(prompt.request.prompt_ids.size());
-    }
-    const auto num_prompts = std::max<int64_t>(static_cast<int64_t>(job.prompts.size()), 1);
-    job.prefill.capacity = measure_fastest_capacity(
-        model, job.prefill.method,
-        {.prompt_len = std::max<int64_t>(tokens / num_prompts, 2),
-         .min_capacity = std::max<int64_t>(longest_prompt(job),
-                                           std::min<int64_t>(256, job.prefill.token_budget)),
-         .max_capacity = job.prefill.token_budget});
+void choose_capacity(Job& job, const Model& model) {
+  if (!job.measures_capacity) return;
+  int64_t tokens = 0;
+  for (const auto& prompt : job.prompts) {
+    tokens += static_cast<int64_t>(prompt.request.prompt_ids.size());
   }
-  return model;
+  const auto num_prompts = std::max<int64_t>(std::ssize(job.prompts), 1);
+  constexpr int64_t kSmallest = 256;
+  job.prefill.capacity = measure_fastest_capacity(
+      model, job.prefill.method,
+      {.prompt_len = std::max<int64_t>(tokens / num_prompts, 2),
+       .min_capacity = std::max(longest_prompt(job), std::min(kSmallest, job.prefill.token_budget)),
+       .max_capacity = job.prefill.token_budget});
 }
 
 std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {

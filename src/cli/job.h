@@ -65,8 +65,8 @@ MemoryEstimate predict_memory(const Job& job);
 /// @throws OutOfMemory with the prediction, if it exceeds the limit
 void require_memory(const Job& job);
 
-/// Loads the job's model, and with --capacity auto measures the capacity.
-Model load_job_model(Job& job);
+/// With --capacity auto, measures the capacity.
+void choose_capacity(Job& job, const Model& model);
 
 /// The half-open range of prompts of each batch, in the caller's order.
 struct BatchRange {

@@ -40,10 +40,12 @@ struct PlanTotals {
   }
 
   double efficiency() const {
-    return static_cast<double>(prompt_tokens) / static_cast<double>(computed_tokens);
+    return static_cast<double>(prompt_tokens) /
+           static_cast<double>(std::max<int64_t>(computed_tokens, 1));
   }
   double padding_saved() const {
-    return 1.0 - static_cast<double>(computed_tokens) / static_cast<double>(padded_tokens);
+    return 1.0 - static_cast<double>(computed_tokens) /
+                     static_cast<double>(std::max<int64_t>(padded_tokens, 1));
   }
 };
 
@@ -76,8 +78,11 @@ void run(const Options& options) {
   std::string pictures;
   const auto ranges = batch_ranges(job.prompts.size(), job.batch_size);
   for (size_t b = 0; b < ranges.size(); ++b) {
-    const auto lengths = batch_lengths(job, ranges[b]);
+    auto lengths = batch_lengths(job, ranges[b]);
     const auto plan = plan_prefill(lengths, job.prefill);
+    if (job.prefill.final_token == FinalToken::kFirstStep) {
+      for (auto& length : lengths) --length;  // what the forwards compute
+    }
     totals.add(plan, lengths);
     auto forwards = nlohmann::ordered_json::array();
     for (const auto& forward : plan.forwards) forwards.push_back(forward.bins);

@@ -78,6 +78,7 @@ void print_json(const Job& job, const Measurements& measured) {
       {"num_rows", measured.counts.num_rows},
       {"num_forwards", measured.counts.num_forwards},
       {"token_budget", job.prefill.token_budget},
+      {"capacity", job.prefill.capacity},
       {"batch_size", job.batch_size},
       {"peak_rss_bytes", peak_resident_memory()},
       {"predicted_peak_bytes", job.memory.total()},
@@ -100,7 +101,7 @@ void print_table(const Job& job, const Measurements& measured) {
       "prompts           {} in batches of at most {}\n"
       "prompt tokens     {}\n"
       "computed tokens   {} (packing efficiency {:.1f} %)\n"
-      "rows              {} in {} forwards of at most {} tokens\n"
+      "rows              {} in {} forwards of at most {} tokens{}\n"
       "load              {:.3f} s\n"
       "prefill           {:.3f} s (median of {}), {:.0f} prompt tokens/s\n"
       "first token       {:.3f} s (median of {})\n"
@@ -109,9 +110,11 @@ void print_table(const Job& job, const Measurements& measured) {
       counts.num_prompts, job.batch_size, counts.prompt_tokens, counts.computed_tokens,
       100.0 * static_cast<double>(prefilled) /
           static_cast<double>(std::max<int64_t>(counts.computed_tokens, 1)),
-      counts.num_rows, counts.num_forwards, job.prefill.token_budget, measured.load_s, prefill_s,
-      measured.prefill_s.size(), static_cast<double>(counts.prompt_tokens) / prefill_s,
-      bench::median(measured.ttft_s), measured.ttft_s.size(), format_bytes(peak_resident_memory()),
+      counts.num_rows, counts.num_forwards, job.prefill.token_budget,
+      job.prefill.capacity > 0 ? fmt::format(", bins of {}", job.prefill.capacity) : "",
+      measured.load_s, prefill_s, measured.prefill_s.size(),
+      static_cast<double>(prefilled) / prefill_s, bench::median(measured.ttft_s),
+      measured.ttft_s.size(), format_bytes(peak_resident_memory()),
       format_bytes(job.memory.total())));
 }
 
@@ -125,8 +128,9 @@ void run(const Options& options) {
                         job.config.vocab_size);
   }
   const Stopwatch load_time;
-  const auto model = load_job_model(job);
+  const auto model = load_model(job.model_folder, {job.dtype, job.device});
   measured.load_s = load_time.seconds();
+  choose_capacity(job, model);
 
   {
     ProgressBar progress("prompts", options.repeat * static_cast<int64_t>(job.prompts.size()));

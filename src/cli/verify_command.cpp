@@ -44,20 +44,22 @@ MemoryEstimate predict_largest_memory(Job& job) {
 Job prepare(const Options& options) {
   auto batch = options.batch;
   // The token budget is chosen such that the methods with a mask have room for it.
-  batch.method = to_string(PrefillMethod::kPadded);
+  const bool has_capacity = batch.capacity != "default";
+  batch.method = to_string(has_capacity ? PrefillMethod::kPackedRows : PrefillMethod::kPadded);
   SamplingOptions sampling;
   sampling.max_new_tokens = options.max_new_tokens;
   auto job = prepare_job(options.model, options.prompts, batch, sampling);
   if (job.measures_capacity) {
     throw UsageError("--capacity auto: is measured for one method, and verify runs them all");
   }
+  for (auto& prompt : job.prompts) prompt.request.max_new_tokens = options.max_new_tokens;
   job.memory = predict_largest_memory(job);
   require_memory(job);
   return job;
 }
 
 std::vector<VariantDifferences> verify_all(Job& job) {
-  const auto model = load_job_model(job);
+  const auto model = load_model(job.model_folder, {job.dtype, job.device});
   auto variants = bench::all_variants();
   const auto runs_per_prompt = static_cast<int64_t>(variants.size()) + 1;  // and the prompt alone
   ProgressBar progress("runs", runs_per_prompt * static_cast<int64_t>(job.prompts.size()));

@@ -14,6 +14,12 @@ namespace {
 
 int device_count() { return c10::cuda::device_count(); }
 
+std::string device_name(c10::DeviceIndex device) {
+  cudaDeviceProp properties{};
+  C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  return properties.name;
+}
+
 void synchronize(c10::DeviceIndex device) {
   const c10::cuda::CUDAGuard guard(device);
   c10::cuda::device_synchronize();
@@ -59,7 +65,7 @@ class Nvml {
     const bool known =
         ready_ && cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), device) == cudaSuccess &&
         by_bus_id_(bus_id, &handle) == kSuccess && rates_(handle, &rates) == kSuccess;
-    return known ? rates.gpu : 0;
+    return known ? rates.gpu : -1;
   }
 
  private:
@@ -92,6 +98,7 @@ double utilisation(c10::DeviceIndex device) {
 extern "C" const prepack::CudaHalf* prepack_cuda_half() {
   static const prepack::CudaHalf half{
       .device_count = prepack::device_count,
+      .device_name = prepack::device_name,
       .synchronize = prepack::synchronize,
       .free_memory = prepack::free_memory,
       .peak_memory = prepack::peak_memory,

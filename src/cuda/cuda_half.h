@@ -3,6 +3,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <string>
 
 namespace prepack {
 
@@ -10,11 +11,12 @@ namespace prepack {
 /// table is in a shared library of its own, libprepack_cuda, that is loaded when a GPU is used.
 struct CudaHalf {
   int (*device_count)();
+  std::string (*device_name)(c10::DeviceIndex device);  // "NVIDIA H200"
   void (*synchronize)(c10::DeviceIndex device);
   int64_t (*free_memory)(c10::DeviceIndex device);
   int64_t (*peak_memory)(c10::DeviceIndex device);  // bytes of tensors since the last reset
   void (*reset_peak_memory)(c10::DeviceIndex device);
-  double (*utilisation)(c10::DeviceIndex device);  // percent, from NVML; 0 where there is none
+  double (*utilisation)(c10::DeviceIndex device);  // percent, from NVML; -1: not known
 };
 
 /// Loads libprepack_cuda, once. nullptr where it was not built, or there is no CUDA driver.

@@ -20,6 +20,9 @@ at::Tensor attend_through_cache(const at::Tensor& queries, const at::Tensor& key
   if (const auto* spec = std::get_if<VarlenAttention>(&input.attention)) {
     return attend(queries, keys, values, *spec);
   }
+  if (const auto* spec = std::get_if<CausalAttention>(&input.attention)) {
+    return attend(queries, keys, values, *spec);
+  }
   return attend(queries, keys, values, std::get<MaskedAttention>(input.attention));
 }
 

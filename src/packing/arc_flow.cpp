@@ -11,6 +11,9 @@ namespace {
 // Beyond, the solver overruns its time limit by seconds: it ends its first linear program.
 constexpr int64_t kMaxArcs = 50'000;
 
+// Sequences of one length may walk along arcs that are there already.
+constexpr int64_t kMaxSteps = 1'000'000;
+
 struct Arc {
   int64_t from, to;  // nodes
   int64_t run;       // one sequence of this length is put on what is there
@@ -20,7 +23,7 @@ struct Arc {
 /// Node 0 is the empty bin. Only what decreasing lengths can reach has a node.
 class Graph {
  public:
-  /// Nothing if there are more than `kMaxArcs` arcs.
+  /// Nothing if that takes more than `kMaxArcs` arcs or `kMaxSteps` steps.
   static std::optional<Graph> make(const Problem& problem) {
     Graph graph(problem);
     for (size_t run = 0; run < problem.runs.size(); ++run) {
@@ -53,6 +56,7 @@ class Graph {
     for (int64_t first = 0; first < num_before; ++first) {
       int64_t node = first;
       for (int64_t i = 0; i < problem_.runs[run].count; ++i) {
+        if (++num_steps_ > kMaxSteps) return false;
         const auto next = follow(node, run);
         if (!next) break;
         node = *next;
@@ -79,6 +83,7 @@ class Graph {
   bool counts_segments_;
   std::vector<Node> nodes_;
   std::vector<Arc> arcs_;
+  int64_t num_steps_ = 0;
   std::map<std::pair<int64_t, int64_t>, int64_t> numbers_;  // of the nodes: tokens and segments
 };
 
@@ -143,7 +148,7 @@ ExactPlan arc_flow(const Problem& problem, int64_t lower_bound, Bins fallback,
   if (solution.status == MipStatus::kInfeasible) return {std::move(fallback), true};
   if (solution.values.empty()) return {std::move(fallback)};
   Bins bins = follow_flow(problem, *graph, std::move(solution.values));
-  if (!holds_all(bins, problem)) return {std::move(fallback)};
+  if (!is_valid(bins, problem)) return {std::move(fallback)};
   return {std::move(bins), solution.status == MipStatus::kOptimal};
 }
 

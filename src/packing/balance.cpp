@@ -164,6 +164,10 @@ std::array<int64_t, 2> Balancer::nearest(const Bin& bin, int64_t begin, int64_t 
 /// The exchange that brings the costs of both bins closest together.
 Balancer::Exchange Balancer::best_exchange(const Bin& dear, const Bin& cheap) const {
   const double gap = dear.cost - cheap.cost;
+  // To take two for one looks at all pairs: too many in bins of very many sequences.
+  constexpr int64_t kMaxPairs = 1'000'000;
+  const bool may_take_two =
+      is_open(dear) && std::ssize(dear.sequences) * std::ssize(cheap.sequences) <= kMaxPairs;
   Exchange best{.cost = dear.cost};
   const auto consider = [&](int64_t given, std::array<int64_t, 2> taken) {
     double moved = cost(dear.sequences[given]);
@@ -183,7 +187,7 @@ Balancer::Exchange Balancer::best_exchange(const Bin& dear, const Bin& cheap) co
     for (int64_t one : nearest(cheap, 0, least, most, ideal)) {
       if (one >= 0) consider(given, {one, -1});
     }
-    if (!is_open(dear)) continue;
+    if (!may_take_two) continue;
     for (int64_t one = 0; one < std::ssize(cheap.sequences); ++one) {
       const int64_t first = lengths_[cheap.sequences[one]];
       if (one > 0 && first == lengths_[cheap.sequences[one - 1]]) continue;

@@ -8,16 +8,17 @@ namespace {
 /// Fills one bin after the other with what is left. A bin is kept as positions in `Problem::order`.
 class BinFiller {
  public:
-  explicit BinFiller(const Problem& problem) : problem_(problem) {
+  BinFiller(const Problem& problem, int64_t max_steps) : problem_(problem), max_steps_(max_steps) {
     for (const Run& run : problem.runs) left_.push_back(run.count);
   }
 
-  /// The longest sequence left and, beside it, those whose sum comes closest to the room it leaves.
+  /// The longest sequence left and, beside it, those whose sum comes closest to the room it leaves;
+  /// nothing once the steps are used up.
   std::vector<int64_t> next_bin() {
     while (left_[longest_] == 0) ++longest_;
     std::vector<int64_t> bin = {take(longest_)};
     const int64_t room = problem_.capacity - problem_.runs[longest_].length;
-    find_sums(room);
+    if (!find_sums(room)) return {};
     int64_t sum = room;
     while (sums_[sum].run < 0) --sum;
     while (sum > 0) {
@@ -28,8 +29,6 @@ class BinFiller {
     std::sort(bin.begin(), bin.end());
     return bin;
   }
-
-  int64_t num_steps() const { return num_steps_; }
 
  private:
   /// How a number of tokens is made of what is left.
@@ -45,8 +44,8 @@ class BinFiller {
   }
 
   /// All sums up to `room`, until that one is reached. Each is made of the longest sequences that
-  /// make it: these are the harder ones to place later.
-  void find_sums(int64_t room) {
+  /// make it: these are the harder ones to place later. False once the steps are used up.
+  bool find_sums(int64_t room) {
     sums_.assign(room + 1, {});
     sums_[0].run = 0;
     const auto fits = [&](const Run& run) { return run.length <= room; };
@@ -54,7 +53,7 @@ class BinFiller {
     num_steps_ += room + (run - problem_.runs.begin()) - longest_;
     for (; run != problem_.runs.end() && sums_[room].run < 0; ++run) {
       const auto number = static_cast<int32_t>(run - problem_.runs.begin());
-      ++num_steps_;
+      if (++num_steps_ > max_steps_) return false;
       if (left_[number] == 0) continue;
       num_steps_ += room - run->length;
       for (int64_t sum = run->length; sum <= room; ++sum) {
@@ -67,9 +66,11 @@ class BinFiller {
         sums_[sum] = {number, of_run, shorter.num_segments + 1};
       }
     }
+    return num_steps_ <= max_steps_;
   }
 
   const Problem& problem_;
+  int64_t max_steps_;
   std::vector<int64_t> left_;  // of each run
   int64_t longest_ = 0;        // the first run of which something is left
   std::vector<Sum> sums_;
@@ -79,12 +80,15 @@ class BinFiller {
 }  // namespace
 
 Bins fill_bins(const Problem& problem, int64_t max_bins, int64_t max_steps) {
-  BinFiller filler(problem);
+  // A sum is kept for every number of tokens.
+  constexpr int64_t kLargestCapacity = int64_t{1} << 20;
+  if (problem.capacity > kLargestCapacity) return {};
+  BinFiller filler(problem, max_steps);
   Bins bins;
   for (int64_t placed = 0; placed < std::ssize(problem.order);) {
-    if (filler.num_steps() + problem.capacity > max_steps) return {};
     if (std::ssize(bins) == max_bins) return {};
     bins.push_back(filler.next_bin());
+    if (bins.back().empty()) return {};
     placed += std::ssize(bins.back());
     for (int64_t& position : bins.back()) position = problem.order[position];
   }

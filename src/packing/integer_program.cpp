@@ -49,7 +49,7 @@ ExactPlan integer_program(const Problem& problem, Bins fallback, double time_lim
       if (solution.values[x[i][j]] == 1) bins[j].push_back(problem.order[i]);
     }
   }
-  if (!holds_all(bins, problem)) return {std::move(fallback)};
+  if (!is_valid(bins, problem)) return {std::move(fallback)};
   std::erase_if(bins, [](const auto& bin) { return bin.empty(); });
   const auto num_used = std::reduce(solution.values.end() - n, solution.values.end());  // y
   const bool proved = solution.status == MipStatus::kOptimal && std::ssize(bins) == num_used;

@@ -8,7 +8,9 @@
 #include <csignal>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace prepack::packing {
 namespace {
@@ -20,6 +22,9 @@ constexpr double kLongestLimit = 1e8;  // seconds: the solver's own default
 // Models of fewer than three rows abort the program: https://github.com/coin-or/Clp/issues/288.
 // Rows without entries make up for that.
 constexpr size_t kFewestRows = 8;
+
+// Cbc_secondaryStatus: the solve was interrupted.
+constexpr int kInterrupted = 5;
 
 /// CBC handles interrupts itself while it solves, which is the program's business and not ours.
 class KeepInterruptHandler {
@@ -55,7 +60,7 @@ int64_t Mip::add_column(double cost, double upper, const std::vector<MipEntry>& 
 MipSolution Mip::solve(double time_limit_s) const {
   static std::mutex one_at_a_time;  // CBC keeps some of its state in globals
   const std::lock_guard lock(one_at_a_time);
-  const KeepInterruptHandler keep;
+  std::optional<KeepInterruptHandler> keep(std::in_place);
 
   const CbcModel model(Cbc_newModel(), &Cbc_deleteModel);
   Cbc_setLogLevel(model.get(), 0);
@@ -76,7 +81,13 @@ MipSolution Mip::solve(double time_limit_s) const {
   // A preprocessing that the time limit cuts short calls feasible models infeasible.
   Cbc_setParameter(model.get(), "preprocess", "off");
   const auto start = std::chrono::steady_clock::now();
-  Cbc_solve(model.get());
+  try {
+    Cbc_solve(model.get());
+  } catch (...) {  // its errors are no std::exception
+    return {};
+  }
+  keep.reset();
+  if (Cbc_secondaryStatus(model.get()) == kInterrupted) std::raise(SIGINT);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
 
   MipSolution solution;

@@ -1,5 +1,6 @@
 #include "prepack/packing.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -25,6 +26,8 @@ void check_lengths(std::span<const int64_t> lengths, int64_t capacity) {
     throw InvalidArgument("packing capacity: expected at least 1 token, got " +
                           std::to_string(capacity));
   }
+  constexpr int64_t kMostTokens = int64_t{1} << 61;  // sums and products of sums stay exact
+  int64_t room = kMostTokens;
   for (size_t i = 0; i < lengths.size(); ++i) {
     if (lengths[i] < 1) throw InvalidArgument("sequence " + std::to_string(i) + " is empty");
     if (lengths[i] > capacity) {
@@ -32,6 +35,8 @@ void check_lengths(std::span<const int64_t> lengths, int64_t capacity) {
                             " tokens, more than the packing capacity of " +
                             std::to_string(capacity));
     }
+    room -= std::min(lengths[i], room);
+    if (room == 0) throw InvalidArgument("the sequences have more tokens than can be counted");
   }
 }
 

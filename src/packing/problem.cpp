@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace prepack::packing {
 namespace {
@@ -50,9 +51,24 @@ Problem make_problem(std::span<const int64_t> lengths, int64_t capacity, int64_t
   return problem;
 }
 
-bool holds_all(const Bins& bins, const Problem& problem) {
+bool is_valid(const Bins& bins, const Problem& problem) {
+  std::vector<int64_t> lengths(problem.order.size());  // 0 once the sequence was seen
+  for (const Run& run : problem.runs) {
+    for (int64_t i = run.first; i < run.first + run.count; ++i) {
+      lengths[problem.order[i]] = run.length;
+    }
+  }
   size_t num_sequences = 0;
-  for (const auto& bin : bins) num_sequences += bin.size();
+  for (const auto& bin : bins) {
+    int64_t room = problem.capacity;
+    for (int64_t sequence : bin) {
+      const int64_t length = std::exchange(lengths[sequence], 0);
+      room -= length;
+      if (length == 0 || room < 0) return false;
+    }
+    if (std::ssize(bin) > problem.max_segments) return false;
+    num_sequences += bin.size();
+  }
   return num_sequences == problem.order.size();
 }
 

@@ -29,9 +29,9 @@ struct Problem {
 /// @param max_segments  0: unbounded
 Problem make_problem(std::span<const int64_t> lengths, int64_t capacity, int64_t max_segments);
 
-/// Whether there are as many sequences in the bins as in the problem. A solver computes with
-/// tolerances, and its word alone is not enough to leave a sequence out.
-bool holds_all(const Bins& bins, const Problem& problem);
+/// Whether every sequence is in exactly one bin, and no bin holds too much. A solver computes with
+/// tolerances, and its word alone is not enough.
+bool is_valid(const Bins& bins, const Problem& problem);
 
 /// Where sequences go that are placed in the order of `Problem::order`.
 class Placements {

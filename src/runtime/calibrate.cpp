@@ -51,15 +51,20 @@ int64_t measure_fastest_capacity(const Model& model, PrefillMethod method,
     throw InvalidArgument(fmt::format("capacity: nothing to measure from {} to {} tokens",
                                       range.min_capacity, range.max_capacity));
   }
-  constexpr double kNoticeable = 0.99;  // a difference below one percent is noise
-  int64_t fastest = range.min_capacity;
-  seconds_per_token(model, method, fastest, prompt_len);  // the first forward allocates
-  double fewest_seconds = seconds_per_token(model, method, fastest, prompt_len);
-  for (int64_t capacity = 2 * fastest; capacity <= range.max_capacity; capacity *= 2) {
-    const double seconds = seconds_per_token(model, method, capacity, prompt_len);
-    if (seconds > kNoticeable * fewest_seconds) break;
-    fastest = capacity;
-    fewest_seconds = seconds;
+  int64_t fastest = 0;
+  double fewest_seconds = 0;
+  for (int64_t capacity = range.min_capacity;;
+       capacity = std::min(2 * capacity, range.max_capacity)) {
+    seconds_per_token(model, method, capacity,
+                      prompt_len);  // the first forward of a size allocates
+    const double seconds = std::min(seconds_per_token(model, method, capacity, prompt_len),
+                                    seconds_per_token(model, method, capacity, prompt_len));
+    constexpr double kNoticeable = 0.99;  // a difference below one percent is noise
+    if (fastest == 0 || seconds < kNoticeable * fewest_seconds) {
+      fastest = capacity;
+      fewest_seconds = seconds;
+    }
+    if (capacity == range.max_capacity) break;
   }
   return fastest;
 }

@@ -27,6 +27,7 @@ BatchLayout layout_for(PrefillMethod method) {
 
 AttentionSpec attention_for(PrefillMethod method, const PackedBatch& batch, at::Device device) {
   if (method == PrefillMethod::kPacked) return VarlenAttention{batch.cu_seqlens, batch.max_seqlen};
+  if (batch.has_whole_rows()) return CausalAttention{batch.num_rows()};
   return MaskedAttention{independent_mask(batch.segment_ids.to(device))};
 }
 
@@ -113,11 +114,11 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
   const auto plan = plan_prefill(lengths, options);
   const auto num_prompts = static_cast<int64_t>(prompts.size());
   DecodeState state{
-      .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device()),
+      .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device(),
+                       options.padded_cache ? CacheMemory::kPadded : CacheMemory::kExact),
       .lengths = lengths,
       .logits = {},
   };
-  if (options.padded_cache) state.cache.take_all_memory();
   std::vector<TokenIds> shorter;
   if (options.final_token == FinalToken::kFirstStep) {
     shorter = without_final_tokens(prompts);

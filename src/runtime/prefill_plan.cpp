@@ -157,16 +157,22 @@ PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions&
   for (auto& forward : plan.forwards) {
     const auto num_rows = static_cast<int64_t>(forward.bins.size());
     int64_t row_len = 0;
+    int64_t num_segments = 0;
+    int64_t num_used = 0;
     for (auto& bin : forward.bins) {
       const int64_t used = used_tokens(bin, computed.lengths);
-      plan.prompt_tokens += used;
+      num_used += used;
+      num_segments += static_cast<int64_t>(bin.size());
       row_len = std::max(row_len, used);
       for (auto& sequence : bin) sequence = computed.sequences[sequence];
     }
+    plan.prompt_tokens += num_used;
     plan.num_rows += num_rows;
     plan.computed_tokens += num_rows * row_len;
     plan.max_forward_tokens = std::max(plan.max_forward_tokens, num_rows * row_len);
-    if (options.method != PrefillMethod::kPacked) {
+    // Rows that are one prompt each, without padding, need no mask.
+    const bool has_whole_rows = num_segments == num_rows && num_used == num_rows * row_len;
+    if (options.method != PrefillMethod::kPacked && !has_whole_rows) {
       plan.max_mask_elements = std::max(plan.max_mask_elements, num_rows * row_len * row_len);
     }
   }
