@@ -142,8 +142,8 @@ def time_by_dataset(metric: str) -> Callable[[list[Experiment]], Figure | None]:
 
 
 BARS_NOTE = (
-    "mean ± one standard deviation over batches and runs; length-ordered: scaled to as many prompt tokens"
-    " as the other batches have; ×: speed-up of packed"
+    "mean ± standard deviation over batches and runs; length-ordered: scaled to as many prompt tokens;"
+    " ×: of packed"
 )
 
 

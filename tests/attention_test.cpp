@@ -125,6 +125,23 @@ std::string describe(const HeadShape& shape) {
 
 }  // namespace
 
+TEST_CASE("causal attention of whole rows equals its definition in float64", "[attention]") {
+  Random random(8);
+  for (const auto& shape : kShapes) {
+    for (const auto& [num_rows, row_len] :
+         std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {4, 1}, {1, 70}, {3, 33}}) {
+      INFO(describe(shape));
+      CAPTURE(num_rows, row_len);
+      const auto heads = random_heads(random, num_rows * row_len, shape);
+      const auto attended =
+          attend(heads.queries, heads.keys, heads.values, CausalAttention{num_rows});
+      const std::vector<int64_t> lengths(num_rows, row_len);
+      CHECK_THAT(attended, AllClose(naive_attention(heads, causal_segments(lengths)),
+                                    tolerance(DType::kFloat32).op));
+    }
+  }
+}
+
 TEST_CASE("varlen attention equals its definition in float64", "[attention]") {
   Random random(1);
   for (const auto& shape : kShapes) {

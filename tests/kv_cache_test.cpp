@@ -49,6 +49,20 @@ KvCache filled_cache(Random& random, int64_t num_rows, int64_t capacity) {
   return cache;
 }
 
+TEST_CASE("an exact cache takes memory where it is written, a padded one everywhere",
+          "[kv_cache]") {
+  // 64 MB of slots.
+  const auto make = [](CacheMemory memory) {
+    return KvCache(config(), 16, 20'800, DType::kFloat32, at::kCPU, memory);
+  };
+  const int64_t before = resident_bytes();
+  const auto exact = make(CacheMemory::kExact);
+  CHECK(resident_bytes() - before < 8 << 20);
+  const auto padded = make(CacheMemory::kPadded);
+  CHECK(resident_bytes() - before > 56 << 20);
+  CHECK(exact.capacity() == padded.capacity());
+}
+
 TEST_CASE("a new cache has the shape that was asked for, and is zero", "[kv_cache]") {
   const KvCache cache(config(), 5, 7, DType::kFloat32, at::kCPU);
   CHECK(cache.num_layers() == 2);

@@ -1,5 +1,6 @@
 #include "prepack/packing.h"
 
+#include "packing/fit.h"
 #include "prepack/error.h"
 #include "support/catch.h"
 #include "support/packing.h"
@@ -191,16 +192,15 @@ TEST_CASE("more tokens than can be counted are refused", "[packing]") {
   CHECK_THROWS_WITH(pack(lengths, int64_t{1} << 60), ContainsSubstring("can be counted"));
 }
 
-TEST_CASE("planning stays fast where the capacity is long and only two sequences share a bin",
-          "[packing]") {
+TEST_CASE("filling bins one by one gives up within its steps, also in the first bin", "[packing]") {
   Random random(6);
-  const Instance instance{random.integers(100'000, 43'700, 65'536), 131'072};
-  const auto start = std::chrono::steady_clock::now();
-  const auto plan = pack(instance, {});
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  CHECK(is_valid(plan, instance));
-  CHECK(plan.bins.size() == 50'000);
-  CHECK(elapsed.count() < 2);  // a tenth of that on an idle machine
+  const Instance instance{random.integers(60, 437, 655), 1310};  // two to a bin
+  const auto problem = packing::make_problem(instance.lengths, instance.capacity, 0);
+  CHECK(packing::fill_bins(problem, 60, 100).empty());
+  CHECK(packing::fill_bins(problem, 60, 2'000).empty());
+  CHECK(packing::fill_bins(problem, 60, int64_t{1} << 50).size() == 30);
+  CHECK(packing::fill_bins(problem, 29, int64_t{1} << 50).empty());
+  CHECK(is_valid(pack(instance, {}), instance));
 }
 
 TEST_CASE("a hundred thousand sequences are packed close to the lower bound", "[packing]") {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "prepack/decode.h"
 #include "prepack/tokenizer.h"
 #include "support/catch.h"
 #include "support/reference.h"
@@ -53,6 +54,14 @@ void check_methods(const Model& model, const std::vector<TokenIds>& prompts, int
     check_same_state(prefill(model, prompts, {.method = method, .capacity = capacity}, num_slots),
                      alone, kTolerance);
   }
+  INFO("packed into several forwards, the final tokens by the first decode step");
+  auto state = prefill(model, prompts,
+                       {.method = PrefillMethod::kPacked,
+                        .token_budget = longest(prompts),
+                        .final_token = FinalToken::kFirstStep},
+                       num_slots);
+  decode_final_tokens(model, state);
+  check_same_state(state, alone, kTolerance);
 }
 
 /// Where the data sets are: not a part of the project, so they may be absent.

@@ -3,10 +3,13 @@
 
 #include "bench/verification.h"
 
+#include <ATen/ops/tensor.h>
+
 #include <cmath>
 #include <limits>
 
 #include "bench/verdict.h"
+#include "prepack/packed_batch.h"
 #include "support/catch.h"
 #include "support/random.h"
 #include "support/tiny_model.h"
@@ -58,6 +61,45 @@ void require_one(const std::vector<Failure>& failures, int64_t prompt, const std
   CHECK(failures[0].prompt == prompt);
   CHECK(failures[0].num_prompts == 1);
   CHECK_THAT(failures[0].what, ContainsSubstring(what));
+}
+
+/// Two prompts packed without the boundary between them: the second reads the first.
+DecodeState contaminated_state(const Model& model, const std::vector<TokenIds>& prompts) {
+  const std::vector<std::vector<int64_t>> bins = {{0, 1}};
+  const auto batch = make_packed_batch(prompts, bins, BatchLayout::kFlat);
+  const auto num_tokens = static_cast<int32_t>(batch.num_prompt_tokens());
+  DecodeState state{KvCache(model.config(), 2, kCapacity, model.dtype(), at::kCPU), {}, {}};
+  std::vector<int64_t> slots;
+  std::vector<int64_t> last_tokens;
+  for (const auto& segment : batch.segments) {
+    for (int64_t i = 0; i < segment.length; ++i) slots.push_back(segment.sequence * kCapacity + i);
+    state.lengths.push_back(segment.length);
+    last_tokens.push_back(static_cast<int64_t>(slots.size()) - 1);
+  }
+  const auto hidden = model.forward({.input_ids = batch.input_ids.flatten(),
+                                     .position_ids = batch.position_ids.flatten(),
+                                     .attention = VarlenAttention{{0, num_tokens}, num_tokens},
+                                     .cache_slots = {{}, at::tensor(slots, at::kLong)}},
+                                    state.cache);
+  state.logits = model.compute_logits(hidden.index_select(0, at::tensor(last_tokens, at::kLong)));
+  return state;
+}
+
+TEST_CASE("a prompt that reads its neighbour fails in every dtype", "[verification]") {
+  for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    for (const auto& config : tiny_configs()) {
+      CAPTURE(to_string(dtype), config.num_heads);
+      const auto model = random_model(config, 1, dtype);
+      Random random(9);
+      const auto prompts = random.prompts({20, 12}, config.vocab_size);
+      const auto alone = prefill_alone(model, prompts, kCapacity);
+      const auto wrong = contaminated_state(model, prompts);
+      const PromptDifference first = compare_row(wrong, alone, 0);
+      const PromptDifference second = compare_row(wrong, alone, 1);
+      CHECK(find_failures({&first, 1}, limits_of(dtype)).empty());
+      CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype)).empty());
+    }
+  }
 }
 
 TEST_CASE("every variant of the tiny models is equivalent to each prompt alone", "[verification]") {

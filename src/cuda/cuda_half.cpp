@@ -97,6 +97,7 @@ double utilisation(c10::DeviceIndex device) {
 
 extern "C" const prepack::CudaHalf* prepack_cuda_half() {
   static const prepack::CudaHalf half{
+      .size = sizeof(prepack::CudaHalf),
       .device_count = prepack::device_count,
       .device_name = prepack::device_name,
       .synchronize = prepack::synchronize,

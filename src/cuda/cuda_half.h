@@ -2,6 +2,7 @@
 
 #include <c10/core/Device.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -10,6 +11,7 @@ namespace prepack {
 /// What the library asks of CUDA, as a table of functions, because it is not linked to CUDA: the
 /// table is in a shared library of its own, libprepack_cuda, that is loaded when a GPU is used.
 struct CudaHalf {
+  size_t size;  // of this struct: a library of another build is not taken
   int (*device_count)();
   std::string (*device_name)(c10::DeviceIndex device);  // "NVIDIA H200"
   void (*synchronize)(c10::DeviceIndex device);

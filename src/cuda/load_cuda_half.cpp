@@ -13,7 +13,8 @@ const CudaHalf* load_cuda_half() {
     if (library == nullptr) return nullptr;
     using Entry = const CudaHalf* (*)();
     const auto entry = reinterpret_cast<Entry>(dlsym(library, "prepack_cuda_half"));
-    return entry == nullptr ? nullptr : entry();
+    const auto* found = entry == nullptr ? nullptr : entry();
+    return found != nullptr && found->size == sizeof(CudaHalf) ? found : nullptr;
   }();
   return half;
 }
