@@ -109,7 +109,8 @@ TEST_CASE("a method that memory does not suffice for says so, and the rest go on
                                  .token_budget = 1 << 20,
                                  .padded_cache = method == ComparedMethod::kPadded};
     return estimate_memory(model.config(), model.dtype(),
-                           batch_shape(lengths, prefill, Metric::kTtft, 1, at::kCPU))
+                           batch_shape(lengths, plan_prefill(lengths, prefill), prefill,
+                                       Metric::kTtft, 1, at::kCPU))
         .total();
   };
   const int64_t padded_bytes = needed(ComparedMethod::kPadded);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <limits>
 #include <new>
 #include <numeric>
@@ -106,13 +107,14 @@ class Comparison {
       entry.result.batch_size = batch_size;
       const auto batches = make_batches(method, lengths, batch_size, options_.prefill.packing,
                                         options_.prefill.capacity, options_.seed);
+      std::vector<PlannedBatch> planned;
       for (const auto& batch : batches) {
-        auto planned = plan_batch(data_set, batch, entry.result);
-        if (planned.needed_bytes > entry.largest.needed_bytes) entry.largest = std::move(planned);
+        planned.push_back(plan_batch(data_set, batch, entry.result));
       }
+      entry.largest = *std::ranges::max_element(planned, {}, &PlannedBatch::needed_bytes);
       work_ += work_of(entry, entry.largest);
       for (int64_t b : spread_evenly(std::ssize(batches), options_.max_batches)) {
-        entry.timed.push_back(plan_batch(data_set, batches[b], entry.result));
+        entry.timed.push_back(std::move(planned[b]));
         work_ += static_cast<double>(options_.runs) * work_of(entry, entry.timed.back());
       }
       contest.push_back(std::move(entry));
@@ -136,7 +138,7 @@ class Comparison {
                    .token_budget = options.token_budget,
                    .samples_s = {}},
         .needed_bytes = estimate_memory(model_.config(), model_.dtype(),
-                                        batch_shape(lengths, options, result.metric,
+                                        batch_shape(lengths, plan, options, result.metric,
                                                     options_.max_new_tokens, model_.device()))
                             .total(),
     };
@@ -267,6 +269,11 @@ void check(std::span<const DataSet> data_sets, const ComparisonOptions& options)
 }
 
 }  // namespace
+
+int64_t MethodResult::sum(int64_t BatchResult::*count) const {
+  return std::transform_reduce(batches.begin(), batches.end(), int64_t{0}, std::plus(),
+                               [&](const BatchResult& batch) { return batch.*count; });
+}
 
 std::vector<double> MethodResult::samples_s() const {
   std::vector<double> samples;

@@ -67,7 +67,8 @@ struct MethodResult {
                                       // of all the method's batches, timed or not
   std::string error;                  // why there are no times; else empty
 
-  std::vector<double> samples_s() const;  // of all batches and runs
+  int64_t sum(int64_t BatchResult::*count) const;  // over the batches, once each
+  std::vector<double> samples_s() const;           // of all batches and runs
   double seconds_per_prompt_token() const;
 };
 

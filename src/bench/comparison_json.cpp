@@ -88,14 +88,6 @@ Json result_json(const MethodResult& result, std::span<const MethodResult> all) 
   const auto when_known = [&](double value) {
     return result.utilisation.empty() ? Json(nullptr) : Json(value);
   };
-  int64_t num_prompts = 0;
-  int64_t prompt_tokens = 0;
-  int64_t computed_tokens = 0;
-  for (const auto& batch : result.batches) {
-    num_prompts += batch.num_prompts;
-    prompt_tokens += batch.prompt_tokens;
-    computed_tokens += batch.computed_tokens;
-  }
   auto json = key_json(result);
   json.update({
       {"num_batches", result.batches.size()},
@@ -103,9 +95,9 @@ Json result_json(const MethodResult& result, std::span<const MethodResult> all) 
       {"mean_s", when_run(mean(samples))},
       {"median_s", when_run(median(samples))},
       {"std_s", when_run(standard_deviation(samples))},
-      {"num_prompts", num_prompts},
-      {"prompt_tokens", prompt_tokens},
-      {"computed_tokens", computed_tokens},
+      {"num_prompts", result.sum(&BatchResult::num_prompts)},
+      {"prompt_tokens", result.sum(&BatchResult::prompt_tokens)},
+      {"computed_tokens", result.sum(&BatchResult::computed_tokens)},
       {"peak_bytes", or_null(result.peak_bytes)},
       {"utilisation_mean", when_known(mean(mean_use))},
       {"utilisation_mean_std", when_known(standard_deviation(mean_use))},

@@ -102,17 +102,12 @@ std::string format_csv(std::span<const MethodResult> results) {
     const auto when_run = [&](double value) {
       return field(ran ? std::optional<double>(value) : std::nullopt);
     };
-    int64_t prompt_tokens = 0;
-    int64_t computed_tokens = 0;
-    for (const auto& batch : result.batches) {
-      prompt_tokens += batch.prompt_tokens;
-      computed_tokens += batch.computed_tokens;
-    }
     text += fmt::format(
         "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.6g}\n", quoted(result.data_set),
         to_string(result.method), to_string(result.metric), result.batch_size,
         result.batches.size(), when_run(mean(samples)), when_run(median(samples)),
-        when_run(standard_deviation(samples)), prompt_tokens, computed_tokens,
+        when_run(standard_deviation(samples)), result.sum(&BatchResult::prompt_tokens),
+        result.sum(&BatchResult::computed_tokens),
         result.peak_bytes ? std::to_string(*result.peak_bytes) : "",
         when_run(spread_of(result.utilisation, &Utilisation::mean).mean),
         when_run(spread_of(result.utilisation, &Utilisation::max).mean),

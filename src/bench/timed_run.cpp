@@ -63,9 +63,9 @@ double time_batch(const Model& model, std::span<const TokenIds> prompts,
   return metric == Metric::kTtft ? first_token_s : first_token_s + run.decode_s;
 }
 
-BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillOptions& options,
-                       Metric metric, int64_t max_new_tokens, at::Device device) {
-  const auto plan = plan_prefill(lengths, options);
+BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillPlan& plan,
+                       const PrefillOptions& options, Metric metric, int64_t max_new_tokens,
+                       at::Device device) {
   const auto num_prompts = static_cast<int64_t>(lengths.size());
   const int64_t more = new_slots(metric, max_new_tokens);
   const int64_t written = std::reduce(lengths.begin(), lengths.end()) + num_prompts * more;

@@ -34,7 +34,9 @@ double time_batch(const Model& model, std::span<const TokenIds> prompts,
                   const PrefillOptions& options, Metric metric, int64_t max_new_tokens);
 
 /// What such a run takes of memory.
-BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillOptions& options,
-                       Metric metric, int64_t max_new_tokens, at::Device device);
+/// @param plan  of the lengths with these options
+BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillPlan& plan,
+                       const PrefillOptions& options, Metric metric, int64_t max_new_tokens,
+                       at::Device device);
 
 }  // namespace prepack::bench

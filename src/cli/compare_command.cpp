@@ -122,7 +122,7 @@ class ReportFile {
 
 void run(const Options& options) {
   require_different_files(options);
-  auto job = prepare_model_job(options.model, options.batch);
+  const auto job = prepare_model_job(options.model, options.batch);
   if (job.measures_capacity) {
     throw UsageError("--capacity auto: measure it with prefill, and give compare the number");
   }

@@ -44,8 +44,7 @@ MemoryEstimate predict_largest_memory(Job& job) {
 Job prepare(const Options& options) {
   auto batch = options.batch;
   // The token budget is chosen such that the methods with a mask have room for it.
-  const bool has_capacity = batch.capacity != "default";
-  batch.method = to_string(has_capacity ? PrefillMethod::kPackedRows : PrefillMethod::kPadded);
+  batch.method = to_string(PrefillMethod::kPackedRows);
   SamplingOptions sampling;
   sampling.max_new_tokens = options.max_new_tokens;
   auto job = prepare_job(options.model, options.prompts, batch, sampling);
