@@ -12,7 +12,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 debian_packages=(g++ cmake ninja-build libfmt-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
-  libsentencepiece-dev coinor-libcbc-dev libcli11-dev catch2)
+  libsentencepiece-dev coinor-libcbc-dev libhwy-dev libcli11-dev catch2)
 test_packages=(clang libclang-rt-dev) # for the sanitizers and fuzzers
 torch_disk_gb=8                       # what is installed, and the downloads beside it
 for_tests=                            # yes: install what only the tests need too
@@ -45,7 +45,7 @@ is_project_environment() {
   local header
   [ -n "$1" ] || return
   for header in fmt/core.h nlohmann/json.hpp pcre2.h utf8proc.h sentencepiece_processor.h \
-    coin/Cbc_C_Interface.h CLI/CLI.hpp ATen/core/Tensor.h; do
+    coin/Cbc_C_Interface.h hwy/highway.h CLI/CLI.hpp ATen/core/Tensor.h; do
     [ -f "$1/include/$header" ] || return
   done
 }

@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 set(_config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/prepack")
 
 install(TARGETS prepack_cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-install(TARGETS prepack prepack_files prepack_packing EXPORT prepackTargets
+install(TARGETS prepack prepack_kernels prepack_files prepack_packing EXPORT prepackTargets
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY include/prepack DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")

@@ -1,0 +1,48 @@
+#include "kernels/swiglu.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/swiglu.cpp"
+#include <hwy/foreach_target.h>
+//
+#include <hwy/contrib/math/math-inl.h>
+
+#include "kernels/vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+namespace {
+
+void swiglu(DType dtype, const void* gate_up, void* out, int64_t num_rows, int64_t size) {
+  const Floats d;
+  const auto one = hn::Set(d, 1.0F);
+  const auto activate = [&](FloatVec gate, FloatVec up) {
+    // exp overflows to infinity for gates below -104, where silu is 0 all the same.
+    const auto sigmoid = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(gate))));
+    return hn::Mul(hn::Mul(gate, sigmoid), up);
+  };
+  with_type(
+      dtype,
+      [&](const auto* gates, auto* results) {
+        for (int64_t row = 0; row < num_rows; ++row) {
+          const auto* gate = gates + row * 2 * size;
+          transform(size, activate, results + row * size, gate, gate + size);
+        }
+      },
+      gate_up, out);
+}
+
+}  // namespace
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace prepack {
+
+HWY_EXPORT(swiglu);
+
+void swiglu(DType dtype, const void* gate_up, void* out, int64_t num_rows, int64_t size) {
+  HWY_DYNAMIC_DISPATCH(swiglu)(dtype, gate_up, out, num_rows, size);
+}
+
+}  // namespace prepack
+#endif
