@@ -13,6 +13,7 @@
 #include "support/random.h"
 #include "support/tensors.h"
 #include "support/tolerances.h"
+#include "support/varlen.h"
 
 namespace prepack {
 namespace {
@@ -22,6 +23,7 @@ using testing::BitEqual;
 using testing::Random;
 using testing::random_tensor;
 using testing::tolerance;
+using testing::varlen_attention;
 
 struct HeadShape {
   int64_t num_heads;
@@ -94,15 +96,6 @@ std::vector<std::vector<int64_t>> causal_segments(const std::vector<int64_t>& le
   return visible;
 }
 
-VarlenAttention varlen(const std::vector<int64_t>& lengths) {
-  VarlenAttention spec{{0}, 0};
-  for (int64_t length : lengths) {
-    spec.cu_seqlens.push_back(spec.cu_seqlens.back() + static_cast<int32_t>(length));
-    spec.max_seqlen = std::max(spec.max_seqlen, length);
-  }
-  return spec;
-}
-
 /// Lengths that hold segments of one token and one longer than a kernel's block.
 std::vector<std::vector<int64_t>> length_sets() {
   Random random(17);
@@ -149,7 +142,8 @@ TEST_CASE("varlen attention equals its definition in float64", "[attention]") {
       INFO(describe(shape));
       CAPTURE(lengths);
       const auto heads = random_heads(random, total(lengths), shape);
-      const auto attended = attend(heads.queries, heads.keys, heads.values, varlen(lengths));
+      const auto attended =
+          attend(heads.queries, heads.keys, heads.values, varlen_attention(lengths));
       CHECK_THAT(attended, AllClose(naive_attention(heads, causal_segments(lengths)),
                                     tolerance(DType::kFloat32).op));
     }
@@ -192,7 +186,7 @@ TEST_CASE("varlen attention equals masked attention under the independent mask",
           make_packed_batch(prompts, std::vector<std::vector<int64_t>>{bin}, BatchLayout::kFlat);
       const auto heads = random_heads(random, total(lengths), shape);
       const MaskedAttention masked{independent_mask(batch.segment_ids)};
-      const VarlenAttention flat{batch.cu_seqlens, batch.max_seqlen};
+      const auto flat = varlen_attention(batch.cu_seqlens);
       CHECK_THAT(attend(heads.queries, heads.keys, heads.values, flat),
                  AllClose(attend(heads.queries, heads.keys, heads.values, masked),
                           tolerance(DType::kFloat32).op));
@@ -208,7 +202,8 @@ TEST_CASE("attention in half precision stays close to float64", "[attention]") {
       INFO(to_string(dtype) << ", " << describe(shape));
       const auto heads = random_heads(random, total(lengths), shape, to_scalar_type(dtype));
       const auto expected = naive_attention(heads, causal_segments(lengths));
-      const auto attended = attend(heads.queries, heads.keys, heads.values, varlen(lengths));
+      const auto attended =
+          attend(heads.queries, heads.keys, heads.values, varlen_attention(lengths));
       CHECK(attended.scalar_type() == to_scalar_type(dtype));
       CHECK_THAT(attended, AllClose(expected, tolerance(dtype).op));
 
@@ -228,7 +223,8 @@ TEST_CASE("attention in half precision stays close to float64", "[attention]") {
 TEST_CASE("a segment of one token attends to itself: its output is its value", "[attention]") {
   Random random(5);
   const auto heads = random_heads(random, 4, {3, 3, 8});
-  CHECK_THAT(attend(heads.queries, heads.keys, heads.values, varlen({1, 1, 1, 1})),
+  CHECK_THAT(attend(heads.queries, heads.keys, heads.values,
+                    varlen_attention(std::vector<int64_t>{1, 1, 1, 1})),
              AllClose(heads.values, tolerance(DType::kFloat32).op));
 }
 
@@ -239,9 +235,10 @@ TEST_CASE("other segments never change a segment's varlen attention by a single 
     INFO(describe(shape));
     const auto heads = random_heads(random, 30, shape);
     const auto middle = [&](const at::Tensor& all) { return all.narrow(0, 10, 13); };
-    const auto amid = attend(heads.queries, heads.keys, heads.values, varlen({4, 6, 13, 7}));
-    const auto alone =
-        attend(middle(heads.queries), middle(heads.keys), middle(heads.values), varlen({13}));
+    const auto amid = attend(heads.queries, heads.keys, heads.values,
+                             varlen_attention(std::vector<int64_t>{4, 6, 13, 7}));
+    const auto alone = attend(middle(heads.queries), middle(heads.keys), middle(heads.values),
+                              varlen_attention(std::vector<int64_t>{13}));
     CHECK_THAT(middle(amid), BitEqual(alone));
   }
 }

@@ -14,6 +14,7 @@
 #include "support/reference.h"
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
+#include "support/varlen.h"
 
 namespace prepack {
 namespace {
@@ -25,6 +26,7 @@ using testing::Random;
 using testing::random_model;
 using testing::tiny_configs;
 using testing::tolerance;
+using testing::varlen_attention;
 
 int64_t longest_of(const std::vector<TokenIds>& prompts) {
   return static_cast<int64_t>(std::ranges::max(prompts, {}, &TokenIds::size).size());
@@ -145,7 +147,7 @@ at::Tensor second_logits(const Model& model, const std::vector<TokenIds>& prompt
                          const std::function<void(WrongBatch&)>& spoil) {
   const std::vector<std::vector<int64_t>> bins = {{0, 1}};
   WrongBatch wrong{make_packed_batch(prompts, bins, BatchLayout::kFlat), {}, {}};
-  wrong.attention = VarlenAttention{wrong.batch.cu_seqlens, wrong.batch.max_seqlen};
+  wrong.attention = varlen_attention(wrong.batch.cu_seqlens);
   wrong.position_ids = wrong.batch.position_ids.flatten();
   spoil(wrong);
   const int64_t num_tokens = wrong.batch.num_prompt_tokens();
@@ -177,10 +179,10 @@ TEST_CASE("the probe sees no leak in a right batch, and one in each kind of wron
             wrong.attention = MaskedAttention{independent_mask(wrong.batch.segment_ids)};
           }) == 0);
     CHECK(leakage(model, [](WrongBatch& wrong) {  // the boundary is lost
-            wrong.attention = VarlenAttention{{0, 15}, 15};
+            wrong.attention = varlen_attention(std::vector<int64_t>{15});
           }) > 1e-2);
     CHECK(leakage(model, [](WrongBatch& wrong) {  // the boundary is one token off
-            wrong.attention = VarlenAttention{{0, 8, 15}, 8};
+            wrong.attention = varlen_attention(std::vector<int64_t>{8, 7});
           }) > 1e-2);
     CHECK(leakage(model, [](WrongBatch& wrong) {  // a plain causal mask
             const auto places = at::arange(15, at::kLong);

@@ -1,6 +1,7 @@
 // The ladder: each step from one operator to whole texts, compared with what transformers computes.
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "support/reference.h"
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
+#include "support/varlen.h"
 
 namespace prepack {
 namespace {
@@ -49,16 +51,27 @@ Linear read_linear(const Reference& reference, const std::string& part) {
           testing::find_weight(reference, layer_name(part + ".bias"))};
 }
 
+Linear read_stacked(const Reference& reference, const std::vector<std::string>& parts) {
+  std::vector<at::Tensor> weights;
+  std::vector<at::Tensor> biases;
+  for (const auto& part : parts) {
+    const auto linear = read_linear(reference, part);
+    weights.push_back(linear.weight);
+    if (linear.bias) biases.push_back(*linear.bias);
+  }
+  Linear stacked{at::cat(weights), {}};
+  if (!biases.empty()) stacked.bias = at::cat(biases);
+  return stacked;
+}
+
 DecoderLayer read_first_layer(const Reference& reference) {
   return {
       .input_layernorm = read_norm(reference, "input_layernorm"),
-      .self_attn = {.q_proj = read_linear(reference, "self_attn.q_proj"),
-                    .k_proj = read_linear(reference, "self_attn.k_proj"),
-                    .v_proj = read_linear(reference, "self_attn.v_proj"),
+      .self_attn = {.qkv_proj = read_stacked(
+                        reference, {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
                     .o_proj = read_linear(reference, "self_attn.o_proj")},
       .post_attention_layernorm = read_norm(reference, "post_attention_layernorm"),
-      .mlp = {.gate_proj = read_linear(reference, "mlp.gate_proj"),
-              .up_proj = read_linear(reference, "mlp.up_proj"),
+      .mlp = {.gate_up_proj = read_stacked(reference, {"mlp.gate_proj", "mlp.up_proj"}),
               .down_proj = read_linear(reference, "mlp.down_proj")},
   };
 }
@@ -70,14 +83,13 @@ ForwardInput forward_input(const TokenIds& prompt) {
   return {
       .input_ids = at::tensor(at::ArrayRef<TokenId>(prompt), at::kLong),
       .position_ids = places,
-      .attention = VarlenAttention{{0, static_cast<int32_t>(length)}, length},
+      .attention = testing::varlen_attention(std::vector<int64_t>{length}),
       .cache_slots = {.tokens = {}, .slots = places},
   };
 }
 
 RopeTable rope_table(const ModelConfig& config, int64_t length) {
-  return Rope(config.rope, config.head_dim, at::kCPU)
-      .table(at::arange(length, at::kLong), at::kFloat);
+  return Rope(config.rope, config.head_dim, at::kCPU).table(at::arange(length, at::kLong));
 }
 
 // The rungs, each given what the reference had before it.
@@ -99,7 +111,8 @@ void check_rope(const Reference& reference) {
     INFO(name);
     const auto heads = read_linear(reference, projection)(normed).view(
         {normed.size(0), num_heads, config.head_dim});
-    CHECK_THAT(apply_rope(heads, table), close(reference[name], kTolerance.layer));
+    apply_rope(heads, table);
+    CHECK_THAT(heads, close(reference[name], kTolerance.layer));
   }
 }
 
@@ -110,9 +123,8 @@ void check_attention(const Reference& reference) {
   const auto values = reference["values"].view(keys.sizes());
   const auto length = queries.size(0);
   const auto expected = reference["attended"].view(queries.sizes());
-  CHECK_THAT(
-      attend(queries, keys, values, VarlenAttention{{0, static_cast<int32_t>(length)}, length}),
-      close(expected, kTolerance.op));
+  CHECK_THAT(attend(queries, keys, values, testing::varlen_attention(std::vector<int64_t>{length})),
+             close(expected, kTolerance.op));
   const auto places = at::arange(length, at::kLong);
   const auto causal = places.unsqueeze(0).le(places.unsqueeze(1)).view({1, 1, length, length});
   CHECK_THAT(attend(queries, keys, values, MaskedAttention{causal}),

@@ -65,6 +65,12 @@ at::Tensor naive_rope(const at::Tensor& heads, const at::Tensor& position_ids,
   return turned;
 }
 
+at::Tensor turned_by(const at::Tensor& heads, const RopeTable& table) {
+  auto turned = heads.clone(at::MemoryFormat::Contiguous);
+  apply_rope(turned, table);
+  return turned;
+}
+
 const RopeConfig kPlain{.theta = 10000, .scaling = {}};
 const RopeConfig kLinear{.theta = 5000, .scaling = LinearRopeScaling{2.5}};
 const RopeConfig kLlama3{.theta = 500, .scaling = Llama3RopeScaling{8, 1, 4, 64}};
@@ -111,7 +117,7 @@ TEST_CASE("RoPE turns each pair of dimensions by its definition", "[rope]") {
       const auto position_ids = at::tensor({0, 1, 2, 0, 57, 383, 1}, at::kLong);
       const auto heads = random_tensor(random, {7, 3, head_dim});
       const Rope rope(config, head_dim, at::kCPU);
-      const auto turned = apply_rope(heads, rope.table(position_ids, at::kFloat));
+      const auto turned = turned_by(heads, rope.table(position_ids));
       // Angles are kept in float32: at position 383 they are off by 2e-5 or less.
       CHECK_THAT(
           turned,
@@ -128,17 +134,27 @@ TEST_CASE("position 0 turns nothing", "[rope]") {
   Random random(2);
   const auto heads = random_tensor(random, {4, 2, 10});
   const Rope rope(kPlain, 10, at::kCPU);
-  CHECK_THAT(apply_rope(heads, rope.table(at::zeros({4}, at::kLong), at::kFloat)),
-             AllClose(heads, 0));
+  CHECK_THAT(turned_by(heads, rope.table(at::zeros({4}, at::kLong))), AllClose(heads, 0));
 }
 
-TEST_CASE("RoPE leaves its input as it was", "[rope]") {
+TEST_CASE("RoPE turns some heads of a token and leaves the others as they were", "[rope]") {
   Random random(3);
-  const auto heads = random_tensor(random, {4, 2, 10});
-  const auto before = heads.clone();
-  const Rope rope(kPlain, 10, at::kCPU);
-  apply_rope(heads, rope.table(at::arange(4, at::kLong), at::kFloat));
-  CHECK_THAT(heads, testing::BitEqual(before));
+  const auto all = random_tensor(random, {4, 5, 10});
+  const auto before = all.clone();
+  const auto table = Rope(kPlain, 10, at::kCPU).table(at::arange(4, at::kLong));
+  apply_rope(all.narrow(1, 1, 2), table);
+  CHECK_THAT(all.narrow(1, 0, 1), testing::BitEqual(before.narrow(1, 0, 1)));
+  CHECK_THAT(all.narrow(1, 3, 2), testing::BitEqual(before.narrow(1, 3, 2)));
+  CHECK_THAT(all.narrow(1, 1, 2), testing::BitEqual(turned_by(before.narrow(1, 1, 2), table)));
+}
+
+TEST_CASE("a table of some tokens turns as their own does", "[rope]") {
+  Random random(6);
+  const auto heads = random_tensor(random, {5, 2, 10});
+  const auto table = Rope(kPlain, 10, at::kCPU).table(at::tensor({0, 1, 2, 0, 1}, at::kLong));
+  const auto tokens = at::tensor({4, 2}, at::kLong);
+  CHECK_THAT(turned_by(heads.index_select(0, tokens), table.of_tokens(tokens)),
+             testing::BitEqual(turned_by(heads, table).index_select(0, tokens)));
 }
 
 TEST_CASE("the product of a turned query and a turned key depends on their distance alone",
@@ -150,9 +166,8 @@ TEST_CASE("the product of a turned query and a turned key depends on their dista
     const Rope rope(config, 64, at::kCPU);
     const auto near = at::tensor({0, 10, 200}, at::kLong);
     const auto far = near.add(17);
-    const auto products = apply_rope(query, rope.table(far, at::kFloat))
-                              .mul(apply_rope(key, rope.table(near, at::kFloat)))
-                              .sum(2);
+    const auto products =
+        turned_by(query, rope.table(far)).mul(turned_by(key, rope.table(near))).sum(2);
     CHECK_THAT(products, AllClose(products.narrow(0, 0, 1).expand({3, 1}), 1e-3));
   }
 }
@@ -163,7 +178,7 @@ TEST_CASE("RoPE of half precision turns by angles of float32", "[rope]") {
   // In bfloat16 the position 1003 itself would be rounded to 1004.
   const auto position_ids = at::full({2}, 1003, at::kLong);
   const auto heads = random_tensor(random, {2, 3, 64}, at::kBFloat16);
-  const auto turned = apply_rope(heads, rope.table(position_ids, at::kBFloat16));
+  const auto turned = turned_by(heads, rope.table(position_ids));
   CHECK(turned.scalar_type() == at::kBFloat16);
   CHECK_THAT(turned, AllClose(naive_rope(heads, position_ids, expected_frequencies(kPlain, 64)),
                               tolerance(DType::kBFloat16).op));

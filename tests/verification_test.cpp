@@ -67,7 +67,6 @@ void require_one(const std::vector<Failure>& failures, int64_t prompt, const std
 DecodeState contaminated_state(const Model& model, const std::vector<TokenIds>& prompts) {
   const std::vector<std::vector<int64_t>> bins = {{0, 1}};
   const auto batch = make_packed_batch(prompts, bins, BatchLayout::kFlat);
-  const auto num_tokens = static_cast<int32_t>(batch.num_prompt_tokens());
   DecodeState state{KvCache(model.config(), 2, kCapacity, model.dtype(), at::kCPU), {}, {}};
   std::vector<int64_t> slots;
   std::vector<int64_t> last_tokens;
@@ -78,7 +77,7 @@ DecodeState contaminated_state(const Model& model, const std::vector<TokenIds>& 
   }
   const auto hidden = model.forward({.input_ids = batch.input_ids.flatten(),
                                      .position_ids = batch.position_ids.flatten(),
-                                     .attention = VarlenAttention{{0, num_tokens}, num_tokens},
+                                     .attention = CausalAttention{.num_rows = 1},
                                      .cache_slots = {{}, at::tensor(slots, at::kLong)}},
                                     state.cache);
   state.logits = model.compute_logits(hidden.index_select(0, at::tensor(last_tokens, at::kLong)));

@@ -19,13 +19,21 @@ struct CausalAttention {
   int64_t num_rows = 0;
 };
 
-/// The fast form: segments one after the other, each attending causally to itself alone. There is
-/// no mask, and nothing is computed between two segments.
+/// The fast form: the queries of the sequences one after the other, each sequence attending
+/// causally to its own keys alone, wherever those lie. There is no mask, and nothing is computed
+/// between two sequences. Query i of a sequence's n attends to its first num_keys - n + i + 1 keys:
+/// n is num_keys in a prefill, and 1 in a decode step.
 ///
-/// Example: three segments of lengths 2, 3 and 4 give cu_seqlens [0, 2, 5, 9], max_seqlen 4.
+/// Example: three prompts of lengths 2, 3 and 4, whose keys lie in cache rows of 10 slots, give
+/// cu_seqlens [0, 2, 5, 9], first_keys [0, 10, 20] and num_keys [2, 3, 4].
 struct VarlenAttention {
-  std::vector<int32_t> cu_seqlens;  // [num_segments + 1]: where each segment begins, and the end
-  int64_t max_seqlen = 0;
+  std::vector<int32_t> cu_seqlens;  // [num_sequences + 1]: where the queries of each begin, and the
+                                    // end
+  std::vector<int64_t> first_keys;  // [num_sequences] where the keys of each begin
+  std::vector<int64_t> num_keys;  // [num_sequences] the keys of its own queries included: its last
+
+  /// The same for the last query of each sequence alone.
+  VarlenAttention of_last_queries() const;
 };
 
 /// One decode step: the one new token of each cache row attends to all of its row.
@@ -48,6 +56,10 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
                   const MaskedAttention& spec);
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const CausalAttention& spec);
+
+/// @param queries       [num_tokens, num_heads, head_dim]
+/// @param keys, values  [num_slots, num_kv_heads, head_dim]
+/// @return              [num_tokens, num_heads, head_dim]
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const VarlenAttention& spec);
 

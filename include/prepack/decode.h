@@ -43,8 +43,9 @@ using TokenObserver = std::function<bool(int64_t sequence, TokenId token)>;
 /// Ref: Prepacking (arXiv:2404.09529), section 3
 void decode_final_tokens(const Model& model, DecodeState& state);
 
-/// The standard padded decode loop: one token per sequence and step, each attending to its own
-/// cache row. A finished sequence leaves the batch, and its row is given to the last one.
+/// The standard decode loop: one token per sequence and step, each attending to its own cache row;
+/// padded to the longest where the cache is. A finished sequence leaves the batch, and its row is
+/// given to the last one.
 /// @param state     from any prefill; each row needs slots for the prompt and max_new_tokens - 1
 /// @param requests  one per row of `state`
 /// @param stats     if given, decode_s and the counts are added to it, and to ttft_s the time until

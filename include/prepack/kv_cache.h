@@ -17,10 +17,11 @@ struct CacheSlots {
   at::Tensor slots;   // [num_stored] int64
 };
 
-/// Which slots of a cache take memory on the CPU; on a GPU all of them do.
+/// Whether rows are padded to the longest, as in ordinary batching.
 enum class CacheMemory {
-  kExact,   // those that are written
-  kPadded,  // all: as in ordinary batching, where rows are padded to the longest
+  kExact,   // only slots that are written take memory (on a GPU all of them do), and a decode step
+            // reads each row to its own end
+  kPadded,  // every slot takes memory, and a decode step reads every row to the longest's end
 };
 
 /// Keys and values of a batch of sequences, one row each: slot j of a row holds position j of its
@@ -34,7 +35,7 @@ class KvCache {
 
   /// Scatters the keys and values of one forward to their sequences' rows: this is the unpacking
   /// of a packed batch. Padding is left out by not being listed in `where`.
-  /// @param keys, values  [num_tokens, num_kv_heads, head_dim]
+  /// @param keys, values  [num_tokens, num_kv_heads, head_dim]; the heads of one token lie together
   /// Ref: Prepacking (arXiv:2404.09529), section 3.2
   void write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
              const CacheSlots& where);
@@ -43,6 +44,11 @@ class KvCache {
   /// @return a view [num_rows, num_slots, num_kv_heads, head_dim]
   at::Tensor keys(int64_t layer, int64_t num_rows, int64_t num_slots) const;
   at::Tensor values(int64_t layer, int64_t num_rows, int64_t num_slots) const;
+
+  /// All slots of all rows, one row behind the other.
+  /// @return [num_rows * capacity, num_kv_heads, head_dim]
+  const at::Tensor& keys(int64_t layer) const { return keys_[layer]; }
+  const at::Tensor& values(int64_t layer) const { return values_[layer]; }
 
   /// Copies the first `num_slots` slots of row `from` over row `to`, in every layer.
   void copy_row(int64_t from, int64_t to, int64_t num_slots);
@@ -53,6 +59,7 @@ class KvCache {
   int64_t num_layers() const { return static_cast<int64_t>(keys_.size()); }
   int64_t num_rows() const { return num_rows_; }
   int64_t capacity() const { return capacity_; }
+  CacheMemory memory() const { return memory_; }
 
   /// Bytes of one slot in all layers.
   static int64_t bytes_per_slot(const ModelConfig& config, DType dtype);
@@ -60,6 +67,7 @@ class KvCache {
  private:
   int64_t num_rows_;
   int64_t capacity_;
+  CacheMemory memory_;
   std::vector<at::Tensor> keys_;    // per layer [num_rows * capacity, num_kv_heads, head_dim]
   std::vector<at::Tensor> values_;  // per layer [num_rows * capacity, num_kv_heads, head_dim]
 };

@@ -19,6 +19,10 @@ struct ForwardInput {
   at::Tensor position_ids;  // [num_tokens] int64, each token's position in its own sequence
   AttentionSpec attention;
   CacheSlots cache_slots;  // where the keys and values of these tokens go
+
+  /// The tokens whose hidden states are read: each sequence's last, in their order, or none at all.
+  /// Of the others the last layer computes what a cache keeps. Absent: all tokens.
+  std::optional<at::Tensor> output_tokens = {};  // [num_outputs] int64
 };
 
 struct LoadOptions {
@@ -44,7 +48,8 @@ class Model {
 
   /// Runs all layers and the final norm. Writes keys and values to `cache`; a CacheAttention also
   /// reads what earlier forwards wrote.
-  /// @return hidden states [num_tokens, hidden_size] in the model's dtype
+  /// @return hidden states [num_tokens, hidden_size], or of the output tokens alone, in the model's
+  ///         dtype
   at::Tensor forward(const ForwardInput& input, KvCache& cache) const;
 
   /// Projects hidden states to the vocabulary. Apart from `forward`, so that prefill never does

@@ -50,8 +50,7 @@ struct PrefillOptions {
   int64_t capacity = 0;         // tokens of a bin; 0: for packed the token budget, for packed-rows
                                 // the longest prompt, as in the paper
   FinalToken final_token = FinalToken::kPrefill;
-  bool padded_cache = false;  // every slot of the cache takes memory, as in ordinary batching, and
-                              // not only those that are written
+  bool padded_cache = false;  // CacheMemory::kPadded, as in ordinary batching
 };
 
 /// The forwards of one prefill. Made from lengths alone: neither a model nor tensors are needed.

@@ -2,6 +2,9 @@
 
 #include <ATen/ops/zeros.h>
 
+#include <cstring>
+
+#include "base/parallel_rows.h"
 #include "base/scalar_type.h"
 #include "cache/lazy_zeros.h"
 
@@ -9,7 +12,7 @@ namespace prepack {
 
 KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
                  at::Device device, CacheMemory memory)
-    : num_rows_(num_rows), capacity_(capacity) {
+    : num_rows_(num_rows), capacity_(capacity), memory_(memory) {
   // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is
   // still NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a
   // batch of uneven prompts.
@@ -25,16 +28,24 @@ KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, 
   }
 }
 
-void KvCache::write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
-                    const CacheSlots& where) {
-  const auto stored = [&](const at::Tensor& all) {
-    return where.tokens.defined() ? all.index_select(0, where.tokens) : all;
-  };
-  keys_[layer].index_copy_(0, where.slots, stored(keys));
-  values_[layer].index_copy_(0, where.slots, stored(values));
-}
-
 namespace {
+
+void scatter(const at::Tensor& from, const CacheSlots& where, at::Tensor& to) {
+  if (!to.is_cpu()) {
+    to.index_copy_(0, where.slots,
+                   where.tokens.defined() ? from.index_select(0, where.tokens) : from);
+    return;
+  }
+  const auto* slots = where.slots.const_data_ptr<int64_t>();
+  const auto* tokens = where.tokens.defined() ? where.tokens.const_data_ptr<int64_t>() : nullptr;
+  const int64_t row_size = to.stride(0);
+  const auto num_bytes = static_cast<size_t>(row_size * to.element_size());
+  parallel_rows(where.slots.numel(), 2 * row_size, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(row_address(to, slots[i]), row_address(from, tokens ? tokens[i] : i), num_bytes);
+    }
+  });
+}
 
 at::Tensor leading_part(const at::Tensor& side, int64_t capacity, int64_t num_rows,
                         int64_t num_slots) {
@@ -44,6 +55,12 @@ at::Tensor leading_part(const at::Tensor& side, int64_t capacity, int64_t num_ro
 }
 
 }  // namespace
+
+void KvCache::write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
+                    const CacheSlots& where) {
+  scatter(keys, where, keys_[layer]);
+  scatter(values, where, values_[layer]);
+}
 
 at::Tensor KvCache::keys(int64_t layer, int64_t num_rows, int64_t num_slots) const {
   return leading_part(keys_[layer], capacity_, num_rows, num_slots);

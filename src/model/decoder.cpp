@@ -1,55 +1,83 @@
 #include "model/decoder.h"
 
-#include <ATen/ops/silu.h>
-
 #include <variant>
+
+#include "model/swiglu.h"
 
 namespace prepack {
 namespace {
 
-/// Keys and values of these tokens go to the cache in every case. A prefill attends to the keys
-/// at hand; a decode step attends to the whole of each cache row.
-at::Tensor attend_through_cache(const at::Tensor& queries, const at::Tensor& keys,
-                                const at::Tensor& values, const ForwardInput& input, int64_t layer,
-                                KvCache& cache) {
-  cache.write(layer, keys, values, input.cache_slots);
-  if (const auto* spec = std::get_if<CacheAttention>(&input.attention)) {
+/// [num_tokens, num_heads * head_dim] -> view [num_tokens, num_heads, head_dim].
+at::Tensor as_heads(const at::Tensor& projected, int64_t head_dim) {
+  return projected.unflatten(1, {-1, head_dim});
+}
+
+/// A prefill by one of the dense forms attends to the keys at hand, everything else to the cache.
+at::Tensor attend_with_spec(const at::Tensor& queries, const at::Tensor& keys,
+                            const at::Tensor& values, const AttentionSpec& attention, int64_t layer,
+                            const KvCache& cache) {
+  if (const auto* spec = std::get_if<VarlenAttention>(&attention)) {
+    return attend(queries, cache.keys(layer), cache.values(layer), *spec);
+  }
+  if (const auto* spec = std::get_if<CacheAttention>(&attention)) {
     return attend(queries, cache.keys(layer, spec->num_rows, spec->num_slots),
                   cache.values(layer, spec->num_rows, spec->num_slots), *spec);
   }
-  if (const auto* spec = std::get_if<VarlenAttention>(&input.attention)) {
+  if (const auto* spec = std::get_if<CausalAttention>(&attention)) {
     return attend(queries, keys, values, *spec);
   }
-  if (const auto* spec = std::get_if<CausalAttention>(&input.attention)) {
-    return attend(queries, keys, values, *spec);
-  }
-  return attend(queries, keys, values, std::get<MaskedAttention>(input.attention));
+  return attend(queries, keys, values, std::get<MaskedAttention>(attention));
+}
+
+void finish_layer(const DecoderLayer& layer, const at::Tensor& attended, at::Tensor& hidden) {
+  layer.self_attn.o_proj.add_to(attended.flatten(1), hidden);
+  layer.mlp.add_to(layer.post_attention_layernorm(hidden), hidden);
 }
 
 }  // namespace
 
-at::Tensor Mlp::operator()(const at::Tensor& hidden) const {
-  auto gate = gate_proj(hidden);
-  return down_proj(at::silu_(gate).mul_(up_proj(hidden)));
+void Mlp::add_to(const at::Tensor& input, at::Tensor& sum) const {
+  down_proj.add_to(swiglu(gate_up_proj(input)), sum);
 }
 
 void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                const ForwardInput& input, const RopeTable& rope, KvCache& cache,
                at::Tensor& hidden) {
-  const int64_t num_tokens = hidden.size(0);
+  const auto heads =
+      as_heads(layer.self_attn.qkv_proj(layer.input_layernorm(hidden)), config.head_dim);
+  const auto turned = heads.narrow(1, 0, config.num_heads + config.num_kv_heads);
+  const auto queries = heads.narrow(1, 0, config.num_heads);
+  const auto keys = heads.narrow(1, config.num_heads, config.num_kv_heads);
+  const auto values = heads.narrow(1, config.num_heads + config.num_kv_heads, config.num_kv_heads);
+  apply_rope(turned, rope);
+  cache.write(layer_index, keys, values, input.cache_slots);
+  finish_layer(layer, attend_with_spec(queries, keys, values, input.attention, layer_index, cache),
+               hidden);
+}
+
+void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
+                    const ForwardInput& input, const RopeTable& rope, KvCache& cache,
+                    at::Tensor& hidden) {
+  const auto& outputs = *input.output_tokens;
+  const auto& qkv_proj = layer.self_attn.qkv_proj;
+  const int64_t query_size = config.num_heads * config.head_dim;
+  const int64_t key_size = config.num_kv_heads * config.head_dim;
+  const auto normed = layer.input_layernorm(hidden);
   {
-    const auto& attention = layer.self_attn;
-    const auto normed = layer.input_layernorm(hidden);
-    const auto heads = [&](const Linear& projection, int64_t num_heads) {
-      return projection(normed).view({num_tokens, num_heads, config.head_dim});
-    };
-    const auto queries = apply_rope(heads(attention.q_proj, config.num_heads), rope);
-    const auto keys = apply_rope(heads(attention.k_proj, config.num_kv_heads), rope);
-    const auto values = heads(attention.v_proj, config.num_kv_heads);
-    const auto attended = attend_through_cache(queries, keys, values, input, layer_index, cache);
-    hidden.add_(attention.o_proj(attended.view({num_tokens, -1})));
+    const auto heads = as_heads(qkv_proj.rows(query_size, 2 * key_size)(normed), config.head_dim);
+    const auto keys = heads.narrow(1, 0, config.num_kv_heads);
+    apply_rope(keys, rope);
+    cache.write(layer_index, keys, heads.narrow(1, config.num_kv_heads, config.num_kv_heads),
+                input.cache_slots);
   }
-  hidden.add_(layer.mlp(layer.post_attention_layernorm(hidden)));
+  hidden = hidden.index_select(0, outputs);
+  if (outputs.numel() == 0) return;
+  const auto queries =
+      as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
+  apply_rope(queries, rope.of_tokens(outputs));
+  const auto attended = attend(queries, cache.keys(layer_index), cache.values(layer_index),
+                               std::get<VarlenAttention>(input.attention).of_last_queries());
+  finish_layer(layer, attended, hidden);
 }
 
 }  // namespace prepack

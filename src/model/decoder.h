@@ -12,23 +12,21 @@
 
 namespace prepack {
 
-// Members are named as the tensors of a Hugging Face checkpoint are.
+// Members are named as the tensors of a Hugging Face checkpoint are. Products of the same input are
+// one: their weights are stacked, in the order in which the comments name them.
 
 struct SelfAttention {
-  Linear q_proj;  // [num_heads * head_dim, hidden_size]
-  Linear k_proj;  // [num_kv_heads * head_dim, hidden_size]
-  Linear v_proj;  // [num_kv_heads * head_dim, hidden_size]
-  Linear o_proj;  // [hidden_size, num_heads * head_dim]
+  Linear qkv_proj;  // q_proj, k_proj, v_proj: [(num_heads + 2 num_kv_heads) head_dim, hidden_size]
+  Linear o_proj;    // [hidden_size, num_heads * head_dim]
 };
 
 struct Mlp {
-  Linear gate_proj;  // [intermediate_size, hidden_size]
-  Linear up_proj;    // [intermediate_size, hidden_size]
-  Linear down_proj;  // [hidden_size, intermediate_size]
+  Linear gate_up_proj;  // gate_proj, up_proj: [2 * intermediate_size, hidden_size]
+  Linear down_proj;     // [hidden_size, intermediate_size]
 
-  /// down(silu(gate(x)) * up(x)). Ref: Shazeer (arXiv:2002.05202), SwiGLU.
-  /// @param hidden  [num_tokens, hidden_size]
-  at::Tensor operator()(const at::Tensor& hidden) const;
+  /// sum += down(silu(gate(x)) * up(x)). Ref: Shazeer (arXiv:2002.05202), SwiGLU.
+  /// @param input, sum  [num_tokens, hidden_size]
+  void add_to(const at::Tensor& input, at::Tensor& sum) const;
 };
 
 struct DecoderLayer {
@@ -53,5 +51,12 @@ struct Model::Decoder {
 void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                const ForwardInput& input, const RopeTable& rope, KvCache& cache,
                at::Tensor& hidden);
+
+/// The last layer of a forward whose attention is ragged and of which only `input.output_tokens`
+/// are read: keys and values of all tokens, everything else of these alone.
+/// @param hidden  [num_tokens, hidden_size]; becomes [num_outputs, hidden_size]
+void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
+                    const ForwardInput& input, const RopeTable& rope, KvCache& cache,
+                    at::Tensor& hidden);
 
 }  // namespace prepack

@@ -16,8 +16,8 @@ class DecoderBinder {
       : config_(config), loader_(loader) {}
 
   void bind(Model::Decoder& decoder) {
-    loader_.bind(decoder.embed_tokens, "model.embed_tokens.weight",
-                 {config_.vocab_size, config_.hidden_size});
+    loader_.bind_rows(decoder.embed_tokens, {{"model.embed_tokens.weight", config_.vocab_size}},
+                      config_.hidden_size);
     for (size_t i = 0; i < decoder.layers.size(); ++i) {
       bind_layer(decoder.layers[i], fmt::format("model.layers.{}", i));
     }
@@ -26,7 +26,7 @@ class DecoderBinder {
       // Some checkpoints store the shared tensor under both names.
       loader_.tolerate("lm_head.weight", {config_.vocab_size, config_.hidden_size});
     } else {
-      bind_linear(decoder.lm_head, "lm_head", config_.vocab_size, config_.hidden_size, false);
+      bind_linear(decoder.lm_head, {{"lm_head", config_.vocab_size}}, config_.hidden_size, false);
     }
   }
 
@@ -37,20 +37,19 @@ class DecoderBinder {
     const int64_t key_size = config_.num_kv_heads * config_.head_dim;
     auto& attention = layer.self_attn;
     bind_norm(layer.input_layernorm, name + ".input_layernorm");
-    bind_linear(attention.q_proj, name + ".self_attn.q_proj", query_size, hidden_size,
-                config_.qkv_bias);
-    bind_linear(attention.k_proj, name + ".self_attn.k_proj", key_size, hidden_size,
-                config_.qkv_bias);
-    bind_linear(attention.v_proj, name + ".self_attn.v_proj", key_size, hidden_size,
-                config_.qkv_bias);
-    bind_linear(attention.o_proj, name + ".self_attn.o_proj", hidden_size, query_size,
+    bind_linear(attention.qkv_proj,
+                {{name + ".self_attn.q_proj", query_size},
+                 {name + ".self_attn.k_proj", key_size},
+                 {name + ".self_attn.v_proj", key_size}},
+                hidden_size, config_.qkv_bias);
+    bind_linear(attention.o_proj, {{name + ".self_attn.o_proj", hidden_size}}, query_size,
                 config_.attention_output_bias);
     bind_norm(layer.post_attention_layernorm, name + ".post_attention_layernorm");
-    bind_linear(layer.mlp.gate_proj, name + ".mlp.gate_proj", config_.intermediate_size,
+    bind_linear(layer.mlp.gate_up_proj,
+                {{name + ".mlp.gate_proj", config_.intermediate_size},
+                 {name + ".mlp.up_proj", config_.intermediate_size}},
                 hidden_size, config_.mlp_bias);
-    bind_linear(layer.mlp.up_proj, name + ".mlp.up_proj", config_.intermediate_size, hidden_size,
-                config_.mlp_bias);
-    bind_linear(layer.mlp.down_proj, name + ".mlp.down_proj", hidden_size,
+    bind_linear(layer.mlp.down_proj, {{name + ".mlp.down_proj", hidden_size}},
                 config_.intermediate_size, config_.mlp_bias);
   }
 
@@ -59,10 +58,16 @@ class DecoderBinder {
     loader_.bind(norm.weight, name + ".weight", {config_.hidden_size});
   }
 
-  void bind_linear(Linear& linear, const std::string& name, int64_t out_features,
-                   int64_t in_features, bool has_bias) {
-    loader_.bind(linear.weight, name + ".weight", {out_features, in_features});
-    if (has_bias) loader_.bind(linear.bias.emplace(), name + ".bias", {out_features});
+  /// @param parts  projections of the same input, by name and output features
+  void bind_linear(Linear& linear, const std::vector<StackedRows>& parts, int64_t in_features,
+                   bool has_bias) {
+    const auto with_suffix = [&](const char* suffix) {
+      auto named = parts;
+      for (auto& part : named) part.name += suffix;
+      return named;
+    };
+    loader_.bind_rows(linear.weight, with_suffix(".weight"), in_features);
+    if (has_bias) loader_.bind_rows(linear.bias.emplace(), with_suffix(".bias"));
   }
 
   const ModelConfig& config_;

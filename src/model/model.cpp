@@ -5,6 +5,7 @@
 #include <ATen/ops/embedding.h>
 
 #include <utility>
+#include <variant>
 
 #include "base/scalar_type.h"
 #include "model/decoder.h"
@@ -25,11 +26,17 @@ Model::Model(ModelConfig config, DType dtype, at::Device device,
 
 at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const at::NoGradGuard no_grad;
-  auto hidden = at::embedding(decoder_->embed_tokens, input.input_ids);
-  const auto rope = decoder_->rope.table(input.position_ids, to_scalar_type(dtype_));
-  for (size_t i = 0; i < decoder_->layers.size(); ++i) {
-    run_layer(decoder_->layers[i], static_cast<int64_t>(i), config_, input, rope, cache, hidden);
+  auto hidden = at::embedding(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
+  const auto rope = decoder_->rope.table(input.position_ids);
+  // The dense forms are there to be compared with, and compute what ordinary batching does.
+  const bool is_pruned =
+      input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);
+  const auto num_layers = static_cast<int64_t>(decoder_->layers.size());
+  for (int64_t i = 0; i < num_layers; ++i) {
+    const auto run = is_pruned && i == num_layers - 1 ? run_last_layer : run_layer;
+    run(decoder_->layers[i], i, config_, input, rope, cache, hidden);
   }
+  if (input.output_tokens && !is_pruned) hidden = hidden.index_select(0, *input.output_tokens);
   return decoder_->norm(hidden);
 }
 

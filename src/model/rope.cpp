@@ -1,13 +1,16 @@
 #include "model/rope.h"
 
 #include <ATen/ops/cos.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/sin.h>
 #include <ATen/ops/tensor.h>
 
 #include <cmath>
 #include <numbers>
+
+#include "base/parallel_rows.h"
+#include "base/scalar_type.h"
+#include "kernels/rope.h"
 
 namespace prepack {
 namespace {
@@ -46,21 +49,45 @@ std::vector<float> rope_frequencies(const RopeConfig& config, int64_t head_dim) 
 Rope::Rope(const RopeConfig& config, int64_t head_dim, at::Device device)
     : frequencies_(at::tensor(rope_frequencies(config, head_dim), at::kFloat).to(device)) {}
 
-RopeTable Rope::table(const at::Tensor& position_ids, at::ScalarType dtype) const {
-  const auto angles = position_ids.to(at::kFloat).unsqueeze(1).mul(frequencies_).unsqueeze(1);
-  return {angles.cos().to(dtype), angles.sin().to(dtype)};
+RopeTable Rope::table(const at::Tensor& position_ids) const {
+  const auto angles = position_ids.to(at::kFloat).unsqueeze(1).mul(frequencies_);
+  return {angles.cos(), angles.sin()};
 }
 
-at::Tensor apply_rope(const at::Tensor& heads, const RopeTable& table) {
+RopeTable RopeTable::of_tokens(const at::Tensor& tokens) const {
+  return {cos.index_select(0, tokens), sin.index_select(0, tokens)};
+}
+
+namespace {
+
+void apply_rope_with_libtorch(const at::Tensor& heads, const RopeTable& table) {
   const int64_t half = heads.size(2) / 2;
+  const auto cos = table.cos.unsqueeze(1);
+  const auto sin = table.sin.unsqueeze(1);
   const auto first = heads.narrow(2, 0, half);
   const auto second = heads.narrow(2, half, half);
-  auto turned = at::empty_like(heads, at::MemoryFormat::Contiguous);
-  auto turned_first = turned.narrow(2, 0, half);
-  auto turned_second = turned.narrow(2, half, half);
-  at::mul_out(turned_first, first, table.cos).sub_(second.mul(table.sin));
-  at::mul_out(turned_second, second, table.cos).add_(first.mul(table.sin));
-  return turned;
+  const auto turned_first = first.mul(cos).sub_(second.mul(sin));
+  second.copy_(second.mul(cos).add_(first.mul(sin)));
+  first.copy_(turned_first);
+}
+
+}  // namespace
+
+void apply_rope(const at::Tensor& heads, const RopeTable& table) {
+  if (!heads.is_cpu()) return apply_rope_with_libtorch(heads, table);
+  const auto dtype = from_scalar_type(heads.scalar_type());
+  const int64_t num_heads = heads.size(1);
+  const int64_t head_dim = heads.size(2);
+  const int64_t half = head_dim / 2;
+  const auto* cos = table.cos.const_data_ptr<float>();
+  const auto* sin = table.sin.const_data_ptr<float>();
+  parallel_rows(heads.size(0), num_heads * head_dim, [&](int64_t begin, int64_t end) {
+    for (int64_t token = begin; token < end; ++token) {
+      auto* of_token = row_address(heads, token);
+      turn_heads(dtype, of_token, cos + token * half, sin + token * half, of_token, num_heads,
+                 head_dim);
+    }
+  });
 }
 
 }  // namespace prepack

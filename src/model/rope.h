@@ -14,8 +14,11 @@ std::vector<float> rope_frequencies(const RopeConfig& config, int64_t head_dim);
 
 /// Cosines and sines of one forward's positions, shared by all layers.
 struct RopeTable {
-  at::Tensor cos;  // [num_tokens, 1, head_dim / 2]
-  at::Tensor sin;  // [num_tokens, 1, head_dim / 2]
+  at::Tensor cos;  // [num_tokens, head_dim / 2] float32
+  at::Tensor sin;  // [num_tokens, head_dim / 2] float32
+
+  /// Of some of the tokens. @param tokens  [num_chosen] int64
+  RopeTable of_tokens(const at::Tensor& tokens) const;
 };
 
 /// Rotary position embedding, with dimension i of a head paired with i + head_dim / 2.
@@ -25,14 +28,14 @@ class Rope {
   Rope(const RopeConfig& config, int64_t head_dim, at::Device device);
 
   /// @param position_ids  [num_tokens]
-  RopeTable table(const at::Tensor& position_ids, at::ScalarType dtype) const;
+  RopeTable table(const at::Tensor& position_ids) const;
 
  private:
   at::Tensor frequencies_;  // [head_dim / 2] float32
 };
 
-/// Turns every head of every token by its position.
-/// @param heads  [num_tokens, num_heads, head_dim]
-at::Tensor apply_rope(const at::Tensor& heads, const RopeTable& table);
+/// Turns every head of every token by its position, in place; computed in float32.
+/// @param heads  [num_tokens, num_heads, head_dim]; the heads of one token must lie together
+void apply_rope(const at::Tensor& heads, const RopeTable& table);
 
 }  // namespace prepack

@@ -36,20 +36,42 @@ struct ActiveRows {
   }
 };
 
-/// The forward that feeds one new token to each active row, at the slot behind its last token.
-ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vector<int64_t>& lengths,
-                        int64_t capacity, at::Device device) {
-  const auto num_rows = static_cast<int64_t>(lengths.size());
+/// Each new token attends to its own row, whose length is its position.
+VarlenAttention attend_to_own_rows(const std::vector<int64_t>& lengths, int64_t capacity) {
+  VarlenAttention spec{.cu_seqlens = {0}, .first_keys = {}, .num_keys = {}};
+  for (int64_t length : lengths) {
+    spec.first_keys.push_back(std::ssize(spec.first_keys) * capacity);
+    spec.num_keys.push_back(length + 1);
+    spec.cu_seqlens.push_back(static_cast<int32_t>(spec.num_keys.size()));
+  }
+  return spec;
+}
+
+/// As in ordinary batching: all rows as far as the longest, under a mask.
+CacheAttention attend_to_padded_rows(const std::vector<int64_t>& lengths,
+                                     const at::Tensor& positions) {
   const int64_t num_slots = *std::ranges::max_element(lengths) + 1;
-  std::vector<int64_t> slots(num_rows);
-  for (int64_t row = 0; row < num_rows; ++row) slots[row] = row * capacity + lengths[row];
-  const auto positions = at::tensor(lengths, at::kLong).to(device);
   const auto slot_index = at::arange(num_slots, positions.options());
   const auto mask = slot_index.unsqueeze(0).le(positions.unsqueeze(1));
+  return {std::ssize(lengths), num_slots, mask.unsqueeze(1).unsqueeze(1)};
+}
+
+/// The forward that feeds one new token to each active row, at the slot behind its last token.
+ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vector<int64_t>& lengths,
+                        const KvCache& cache, at::Device device) {
+  std::vector<int64_t> slots(lengths.size());
+  for (size_t row = 0; row < slots.size(); ++row) {
+    slots[row] = static_cast<int64_t>(row) * cache.capacity() + lengths[row];
+  }
+  const auto positions = at::tensor(lengths, at::kLong).to(device);
+  const auto attention = [&]() -> AttentionSpec {
+    if (cache.memory() == CacheMemory::kPadded) return attend_to_padded_rows(lengths, positions);
+    return attend_to_own_rows(lengths, cache.capacity());
+  };
   return {
       .input_ids = at::tensor(new_tokens, at::kLong).to(device),
       .position_ids = positions,
-      .attention = CacheAttention{num_rows, num_slots, mask.unsqueeze(1).unsqueeze(1)},
+      .attention = attention(),
       .cache_slots = {.tokens = {}, .slots = at::tensor(slots, at::kLong).to(device)},
   };
 }
@@ -114,7 +136,7 @@ TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
 void decode_final_tokens(const Model& model, DecodeState& state) {
   if (state.final_tokens.empty()) return;
   const auto input = step_input({state.final_tokens.begin(), state.final_tokens.end()},
-                                state.lengths, state.cache.capacity(), model.device());
+                                state.lengths, state.cache, model.device());
   state.logits = model.compute_logits(model.forward(input, state.cache));
   for (auto& length : state.lengths) ++length;
   state.final_tokens.clear();
@@ -151,8 +173,7 @@ std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
     ++run.decode_steps;
     if (active.size() == 0) break;
 
-    const auto input =
-        step_input(new_tokens, active.lengths, state.cache.capacity(), model.device());
+    const auto input = step_input(new_tokens, active.lengths, state.cache, model.device());
     state.logits = model.compute_logits(model.forward(input, state.cache));
     for (auto& length : active.lengths) ++length;
   }

@@ -1,6 +1,7 @@
 #include "prepack/prefill.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include <numeric>
@@ -25,8 +26,19 @@ BatchLayout layout_for(PrefillMethod method) {
   return BatchLayout::kLeftPaddedRows;
 }
 
-AttentionSpec attention_for(PrefillMethod method, const PackedBatch& batch, at::Device device) {
-  if (method == PrefillMethod::kPacked) return VarlenAttention{batch.cu_seqlens, batch.max_seqlen};
+/// Every segment attends to its row of the cache, where its own keys have just been written.
+VarlenAttention varlen_attention(const PackedBatch& batch, int64_t capacity) {
+  VarlenAttention spec{.cu_seqlens = batch.cu_seqlens, .first_keys = {}, .num_keys = {}};
+  for (const auto& segment : batch.segments) {
+    spec.first_keys.push_back(segment.sequence * capacity);
+    spec.num_keys.push_back(segment.length);
+  }
+  return spec;
+}
+
+AttentionSpec attention_for(PrefillMethod method, const PackedBatch& batch, int64_t capacity,
+                            at::Device device) {
+  if (method == PrefillMethod::kPacked) return varlen_attention(batch, capacity);
   if (batch.has_whole_rows()) return CausalAttention{batch.num_rows()};
   return MaskedAttention{independent_mask(batch.segment_ids.to(device))};
 }
@@ -48,29 +60,35 @@ CacheSlots unpack_slots(const PackedBatch& batch, int64_t capacity, at::Device d
   return {has_padding ? tokens.to(device) : at::Tensor(), slots.to(device)};
 }
 
+/// The place of each segment's last token in the batch; none where nobody reads their logits.
+at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
+  std::vector<int64_t> tokens;
+  if (reads_logits) {
+    for (const auto& segment : batch.segments) {
+      tokens.push_back(batch.first_token(segment) + segment.length - 1);
+    }
+  }
+  return at::tensor(tokens, at::kLong);
+}
+
 /// One packed forward: fills the prompts' cache rows and their next-token logits.
 void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod method,
                  DecodeState& state) {
   const auto device = model.device();
+  const bool reads_logits = state.final_tokens.empty();
   const ForwardInput input{
       .input_ids = batch.input_ids.flatten().to(device),
       .position_ids = batch.position_ids.flatten().to(device),
-      .attention = attention_for(method, batch, device),
+      .attention = attention_for(method, batch, state.cache.capacity(), device),
       .cache_slots = unpack_slots(batch, state.cache.capacity(), device),
+      .output_tokens = last_tokens(batch, reads_logits).to(device),
   };
   const auto hidden = model.forward(input, state.cache);
-  if (!state.final_tokens.empty()) return;  // nobody reads the logits of the tokens before
-
-  const auto num_segments = static_cast<int64_t>(batch.segments.size());
-  auto last_tokens = at::empty({num_segments}, at::kLong);
-  auto sequences = at::empty({num_segments}, at::kLong);
-  for (int64_t s = 0; s < num_segments; ++s) {
-    const auto& segment = batch.segments[s];
-    last_tokens.data_ptr<int64_t>()[s] = batch.first_token(segment) + segment.length - 1;
-    sequences.data_ptr<int64_t>()[s] = segment.sequence;
-  }
-  const auto logits = model.compute_logits(hidden.index_select(0, last_tokens.to(device)));
-  state.logits.index_copy_(0, sequences.to(device), logits);
+  if (!reads_logits) return;
+  std::vector<int64_t> sequences;
+  for (const auto& segment : batch.segments) sequences.push_back(segment.sequence);
+  state.logits.index_copy_(0, at::tensor(sequences, at::kLong).to(device),
+                           model.compute_logits(hidden));
 }
 
 std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {

@@ -1,5 +1,6 @@
 #include "weights/weight_loader.h"
 
+#include <ATen/ops/empty.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
@@ -40,17 +41,44 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, at::ScalarType dtype, a
     : checkpoint_(&checkpoint), dtype_(dtype), device_(device) {}
 
 void WeightLoader::bind(at::Tensor& target, std::string name, std::vector<int64_t> shape) {
-  add_request(&target, std::move(name), std::move(shape));
+  add_target(target, /*keeps_narrow_dtype=*/false, {{std::move(name), shape.at(0)}},
+             {shape.begin() + 1, shape.end()});
+}
+
+void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts,
+                             int64_t num_columns) {
+  add_target(target, /*keeps_narrow_dtype=*/device_.is_cpu(), parts, {num_columns});
+}
+
+void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts) {
+  add_target(target, /*keeps_narrow_dtype=*/false, parts, {});
 }
 
 void WeightLoader::tolerate(std::string name, std::vector<int64_t> shape) {
-  add_request(nullptr, std::move(name), std::move(shape));
+  add_request(std::nullopt, 0, std::move(name), std::move(shape));
 }
 
-void WeightLoader::add_request(at::Tensor* target, std::string name, std::vector<int64_t> shape) {
+void WeightLoader::add_target(at::Tensor& tensor, bool keeps_narrow_dtype,
+                              const std::vector<StackedRows>& parts,
+                              const std::vector<int64_t>& row_shape) {
+  const auto with_rows = [&](int64_t num_rows) {
+    std::vector<int64_t> shape = {num_rows};
+    shape.insert(shape.end(), row_shape.begin(), row_shape.end());
+    return shape;
+  };
+  int64_t num_rows = 0;
+  for (const auto& part : parts) {
+    add_request(targets_.size(), num_rows, part.name, with_rows(part.num_rows));
+    num_rows += part.num_rows;
+  }
+  targets_.push_back({&tensor, keeps_narrow_dtype, with_rows(num_rows)});
+}
+
+void WeightLoader::add_request(std::optional<size_t> target, int64_t first_row, std::string name,
+                               std::vector<int64_t> shape) {
   const auto* stored = find_with_or_without_prefix(*checkpoint_, name);
   if (stored != nullptr) known_names_.insert(stored->info.name);
-  requests_.push_back({target, std::move(name), std::move(shape), stored});
+  requests_.push_back({target, first_row, std::move(name), std::move(shape), stored});
 }
 
 void WeightLoader::check() const {
@@ -61,7 +89,7 @@ void WeightLoader::check() const {
   };
   for (const auto& request : requests_) {
     if (request.stored == nullptr) {
-      if (request.target == nullptr) continue;
+      if (!request.target) continue;
       report(request.name, fmt::format("expected {}, got none", shape_to_string(request.shape)),
              checkpoint_->source());
       continue;
@@ -73,7 +101,7 @@ void WeightLoader::check() const {
                          shape_to_string(info.shape)),
              request.stored->file->path());
     }
-    if (request.target != nullptr && !loads_as_weight(info.dtype)) {
+    if (request.target && !loads_as_weight(info.dtype)) {
       report(info.name, fmt::format("expected F32, BF16 or F16, got {}", to_string(info.dtype)),
              request.stored->file->path());
     }
@@ -98,20 +126,44 @@ void WeightLoader::load() {
     return std::forward_as_tuple(a.stored->file->path(), a.stored->info.begin) <
            std::forward_as_tuple(b.stored->file->path(), b.stored->info.begin);
   });
+  std::vector<at::ScalarType> dtypes;
+  for (size_t target = 0; target < targets_.size(); ++target) {
+    dtypes.push_back(loaded_dtype(target));
+  }
   for (const auto& request : requests_) {
-    if (request.target != nullptr) *request.target = load_tensor(*request.stored);
+    if (request.target) load_part(request, dtypes[*request.target]);
   }
 }
 
-at::Tensor WeightLoader::load_tensor(const StoredTensor& stored) const {
-  const auto& info = stored.info;
-  stored.file->prefetch(info.begin, info.end);
-  const auto view = view_tensor(stored);
-  if (device_.is_cpu() && view.scalar_type() == dtype_) return view;
+/// The stored one, where it may be kept, is narrower, and is that of all parts.
+at::ScalarType WeightLoader::loaded_dtype(size_t target) const {
+  if (!targets_[target].keeps_narrow_dtype) return dtype_;
+  std::optional<at::ScalarType> common;
+  for (const auto& request : requests_) {
+    if (request.target != target) continue;
+    const auto stored = view_tensor(*request.stored).scalar_type();
+    if (common.value_or(stored) != stored) return dtype_;
+    common = stored;
+  }
+  return c10::elementSize(*common) < c10::elementSize(dtype_) ? *common : dtype_;
+}
+
+void WeightLoader::load_part(const Request& request, at::ScalarType dtype) {
+  const auto& target = targets_[*request.target];
+  const auto& info = request.stored->info;
+  request.stored->file->prefetch(info.begin, info.end);
+  const auto view = view_tensor(*request.stored);
+  const bool is_whole = request.shape == target.shape;
+  if (is_whole && device_.is_cpu() && view.scalar_type() == dtype) {
+    *target.tensor = view;
+    return;
+  }
+  if (!target.tensor->defined()) {
+    *target.tensor = at::empty(target.shape, at::TensorOptions().dtype(dtype).device(device_));
+  }
   // To the device first: it converts faster, and the narrower type crosses the bus.
-  auto loaded = view.to(device_).to(dtype_);
-  stored.file->release(info.begin, info.end);
-  return loaded;
+  target.tensor->narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
+  request.stored->file->release(info.begin, info.end);
 }
 
 }  // namespace prepack

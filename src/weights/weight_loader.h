@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -11,6 +12,12 @@
 #include "weights/checkpoint.h"
 
 namespace prepack {
+
+/// Rows of a stacked weight: one tensor of the checkpoint.
+struct StackedRows {
+  std::string name;
+  int64_t num_rows;
+};
 
 /// Fills a model's tensors from a checkpoint, in two steps: the model first says what it wants and
 /// where it goes, then `load` compares all of that with the checkpoint before it reads any data.
@@ -28,32 +35,53 @@ class WeightLoader {
   /// `load` will fill `target`, which must not move until then.
   void bind(at::Tensor& target, std::string name, std::vector<int64_t> shape);
 
+  /// The same for a weight of products: tensors that all have `num_columns`, one below the other.
+  /// On a CPU it may keep the dtype that it is stored in, if that takes fewer bytes: products widen
+  /// it as they read it.
+  void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts, int64_t num_columns);
+
+  /// The same for a bias, which has no columns and is converted.
+  void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts);
+
   /// The checkpoint may hold this tensor too, if it has this shape; it is not loaded. An example is
   /// lm_head.weight beside a tied embedding.
   void tolerate(std::string name, std::vector<int64_t> shape);
 
-  /// Fills every bound tensor. One whose stored dtype is the wanted one is a view of the mapped
-  /// file that must not be written to. Others are converted one after the other, and the pages they
-  /// were converted from are released, so that memory never holds the model twice.
+  /// Fills every bound tensor. One that is neither converted nor stacked is a view of the mapped
+  /// file that must not be written to. Others are copied one after the other, and the pages they
+  /// came from are released, so that memory never holds the model twice.
   /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
   ///         is not supported
   void load();
 
  private:
+  /// A tensor to fill, from one tensor of the checkpoint or several.
+  struct Target {
+    at::Tensor* tensor;
+    bool keeps_narrow_dtype;
+    std::vector<int64_t> shape;
+  };
+
   struct Request {
-    at::Tensor* target;  // nullptr if the tensor is only tolerated
+    std::optional<size_t> target;  // index into targets_; nullopt if the tensor is only tolerated
+    int64_t first_row;             // where it begins in the target
     std::string name;
     std::vector<int64_t> shape;
     const StoredTensor* stored;  // nullptr if the checkpoint has none of that name
   };
 
-  void add_request(at::Tensor* target, std::string name, std::vector<int64_t> shape);
+  void add_target(at::Tensor& tensor, bool keeps_narrow_dtype,
+                  const std::vector<StackedRows>& parts, const std::vector<int64_t>& row_shape);
+  void add_request(std::optional<size_t> target, int64_t first_row, std::string name,
+                   std::vector<int64_t> shape);
   void check() const;
-  at::Tensor load_tensor(const StoredTensor& stored) const;
+  at::ScalarType loaded_dtype(size_t target) const;
+  void load_part(const Request& request, at::ScalarType dtype);
 
   const Checkpoint* checkpoint_;
   at::ScalarType dtype_;
   at::Device device_;
+  std::vector<Target> targets_;
   std::vector<Request> requests_;
   std::set<std::string_view> known_names_;  // as the checkpoint spells them
 };

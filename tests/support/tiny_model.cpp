@@ -46,15 +46,13 @@ DecoderLayer random_layer(WeightSource& weights, const ModelConfig& config) {
   const int64_t key_size = config.num_kv_heads * config.head_dim;
   DecoderLayer layer;
   layer.input_layernorm = weights.norm(config.hidden_size, config.rms_norm_eps);
-  layer.self_attn.q_proj = weights.linear(query_size, config.hidden_size, config.qkv_bias);
-  layer.self_attn.k_proj = weights.linear(key_size, config.hidden_size, config.qkv_bias);
-  layer.self_attn.v_proj = weights.linear(key_size, config.hidden_size, config.qkv_bias);
+  layer.self_attn.qkv_proj =
+      weights.linear(query_size + 2 * key_size, config.hidden_size, config.qkv_bias);
   layer.self_attn.o_proj =
       weights.linear(config.hidden_size, query_size, config.attention_output_bias);
   layer.post_attention_layernorm = weights.norm(config.hidden_size, config.rms_norm_eps);
-  layer.mlp.gate_proj =
-      weights.linear(config.intermediate_size, config.hidden_size, config.mlp_bias);
-  layer.mlp.up_proj = weights.linear(config.intermediate_size, config.hidden_size, config.mlp_bias);
+  layer.mlp.gate_up_proj =
+      weights.linear(2 * config.intermediate_size, config.hidden_size, config.mlp_bias);
   layer.mlp.down_proj =
       weights.linear(config.hidden_size, config.intermediate_size, config.mlp_bias);
   return layer;
