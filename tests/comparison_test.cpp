@@ -108,7 +108,7 @@ TEST_CASE("a method that memory does not suffice for says so, and the rest go on
     const PrefillOptions prefill{.method = prefill_method(method),
                                  .token_budget = 1 << 20,
                                  .padded_cache = method == ComparedMethod::kPadded};
-    return estimate_memory(model.config(), model.dtype(),
+    return estimate_memory(model.config(), model.dtype(), at::kCPU,
                            batch_shape(lengths, plan_prefill(lengths, prefill), prefill,
                                        Metric::kTtft, 1, at::kCPU))
         .total();

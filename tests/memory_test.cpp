@@ -15,7 +15,7 @@ constexpr BatchShape kShape{
     .num_prompts = 5, .cache_slots = 350, .max_forward_tokens = 300, .max_mask_elements = 20'000};
 
 TEST_CASE("the total is the sum of the estimate's parts", "[memory]") {
-  const auto estimate = estimate_memory(config(), DType::kFloat32, kShape);
+  const auto estimate = estimate_memory(config(), DType::kFloat32, at::kCPU, kShape);
   CHECK(estimate.total() == estimate.weights + estimate.cache + estimate.activations +
                                 estimate.logits + estimate.libraries);
   for (auto part : {estimate.weights, estimate.cache, estimate.activations, estimate.logits,
@@ -26,16 +26,28 @@ TEST_CASE("the total is the sum of the estimate's parts", "[memory]") {
 
 TEST_CASE("weights and cache take the bytes of their elements", "[memory]") {
   for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
-    const auto estimate = estimate_memory(config(), dtype, kShape);
+    const auto estimate = estimate_memory(config(), dtype, at::kCPU, kShape);
     CHECK(estimate.weights == config().num_parameters() * element_size(dtype));
     // 3 layers of keys and values in 2 heads of 10.
     CHECK(estimate.cache == 350 * (3 * 2 * 2 * 10) * element_size(dtype));
   }
 }
 
+TEST_CASE("weights stored in fewer bytes than they are computed in take those, on a CPU",
+          "[memory]") {
+  auto stored_half = config();
+  stored_half.dtype = DType::kBFloat16;
+  const auto weights = [&](DType dtype, at::Device device) {
+    return estimate_memory(stored_half, dtype, device, kShape).weights;
+  };
+  CHECK(weights(DType::kFloat32, at::kCPU) == 2 * stored_half.num_parameters());
+  CHECK(weights(DType::kFloat16, at::kCPU) == 2 * stored_half.num_parameters());
+  CHECK(weights(DType::kFloat32, at::kCUDA) == 4 * stored_half.num_parameters());
+}
+
 TEST_CASE("the cache grows with the slots that take memory, and with nothing else", "[memory]") {
   const auto cache = [](BatchShape shape) {
-    return estimate_memory(config(), DType::kFloat32, shape).cache;
+    return estimate_memory(config(), DType::kFloat32, at::kCPU, shape).cache;
   };
   auto larger = kShape;
   larger.cache_slots *= 2;
@@ -51,7 +63,7 @@ TEST_CASE("activations grow with the tokens of a forward and with its mask", "[m
     auto shape = kShape;
     shape.max_forward_tokens = tokens;
     shape.max_mask_elements = mask_elements;
-    return estimate_memory(config(), DType::kFloat32, shape).activations;
+    return estimate_memory(config(), DType::kFloat32, at::kCPU, shape).activations;
   };
   CHECK(activations(0, 0) == 0);
   CHECK(activations(600, 0) == 2 * activations(300, 0));
@@ -67,7 +79,7 @@ TEST_CASE("a token's row of the mask counts among its activations", "[memory]") 
   shape.max_forward_tokens = row_len;
   shape.max_mask_elements = row_len * row_len;
   CHECK(row_len * activation_bytes_per_token(config(), DType::kFloat32, row_len) ==
-        estimate_memory(config(), DType::kFloat32, shape).activations);
+        estimate_memory(config(), DType::kFloat32, at::kCPU, shape).activations);
   CHECK(activation_bytes_per_token(config(), DType::kFloat32, row_len) > without);
 }
 
@@ -75,8 +87,8 @@ TEST_CASE("half precision takes half the weights, cache and activations, and the
           "[memory]") {
   auto shape = kShape;
   shape.max_mask_elements = 0;
-  const auto full = estimate_memory(config(), DType::kFloat32, shape);
-  const auto half = estimate_memory(config(), DType::kBFloat16, shape);
+  const auto full = estimate_memory(config(), DType::kFloat32, at::kCPU, shape);
+  const auto half = estimate_memory(config(), DType::kBFloat16, at::kCPU, shape);
   CHECK(full.weights == 2 * half.weights);
   CHECK(full.cache == 2 * half.cache);
   CHECK(full.activations == 2 * half.activations);
@@ -84,7 +96,7 @@ TEST_CASE("half precision takes half the weights, cache and activations, and the
 }
 
 TEST_CASE("logits are counted in float32 for every prompt", "[memory]") {
-  CHECK(estimate_memory(config(), DType::kBFloat16, kShape).logits >=
+  CHECK(estimate_memory(config(), DType::kBFloat16, at::kCPU, kShape).logits >=
         5 * config().vocab_size * static_cast<int64_t>(sizeof(float)));
 }
 

@@ -1,3 +1,4 @@
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -114,6 +115,69 @@ TEST_CASE("misaligned data is copied", "[weights]") {
     CHECK_FALSE(lies_in(loaded, *checkpoint.find("w")->file));
     CHECK(at::equal(loaded, values().to(wanted)));
   }
+}
+
+TEST_CASE("stacked rows come in the order in which they are named", "[weights]") {
+  for (const auto stored : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const auto wanted : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      INFO(c10::toString(stored) << " to " << c10::toString(wanted));
+      const TempDir folder;
+      const auto first = at::tensor({7.0, 8.0, -9.0}, at::kFloat);
+      const auto checkpoint =
+          write_checkpoint(folder, {{"a.weight", to_write(values().to(stored))},
+                                    {"b.weight", to_write(first.view({1, 3}).to(stored))},
+                                    {"a.bias", to_write(values().flatten().to(stored))},
+                                    {"b.bias", to_write(first.to(stored))}});
+      at::Tensor weight;
+      at::Tensor bias;
+      WeightLoader loader(checkpoint, wanted);
+      loader.bind_rows(weight, {{"b.weight", 1}, {"a.weight", 2}}, 3);
+      loader.bind_rows(bias, {{"b.bias", 3}, {"a.bias", 6}});
+      loader.load();
+      CHECK(at::equal(weight.to(at::kFloat), at::cat({first.view({1, 3}), values()})));
+      CHECK(bias.scalar_type() == wanted);
+      CHECK(at::equal(bias.to(at::kFloat), at::cat({first, values().flatten()})));
+    }
+  }
+}
+
+TEST_CASE("a weight of products keeps a stored dtype that is narrower, if all its rows have it",
+          "[weights]") {
+  const TempDir folder;
+  const auto checkpoint =
+      write_checkpoint(folder, {{"half", to_write(values().to(at::kBFloat16))},
+                                {"half too", to_write(values().to(at::kBFloat16))},
+                                {"other half", to_write(values().to(at::kHalf))},
+                                {"full", to_write(values())}});
+  const auto load = [&](at::ScalarType wanted, const std::vector<StackedRows>& parts) {
+    at::Tensor loaded;
+    WeightLoader loader(checkpoint, wanted);
+    loader.bind_rows(loaded, parts, 3);
+    for (const auto* name : {"half", "half too", "other half", "full"}) {
+      loader.tolerate(name, {2, 3});
+    }
+    loader.load();
+    return loaded;
+  };
+  CHECK(load(at::kFloat, {{"half", 2}}).scalar_type() == at::kBFloat16);
+  CHECK(lies_in(load(at::kFloat, {{"half", 2}}), *checkpoint.find("half")->file));
+  CHECK(load(at::kFloat, {{"half", 2}, {"half too", 2}}).scalar_type() == at::kBFloat16);
+  CHECK(load(at::kFloat, {{"half", 2}, {"other half", 2}}).scalar_type() == at::kFloat);
+  CHECK(load(at::kFloat, {{"half", 2}, {"full", 2}}).scalar_type() == at::kFloat);
+  CHECK(load(at::kBFloat16, {{"full", 2}}).scalar_type() == at::kBFloat16);
+  CHECK(load(at::kBFloat16, {{"other half", 2}}).scalar_type() == at::kBFloat16);
+}
+
+TEST_CASE("each misshapen part of a stacked weight is named", "[weights]") {
+  const TempDir folder;
+  const auto checkpoint = write_checkpoint(
+      folder, {{"q", to_write(values())}, {"k", to_write(values())}, {"v", to_write(values())}});
+  at::Tensor loaded;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind_rows(loaded, {{"q", 2}, {"k", 1}, {"w", 2}}, 3);
+  CHECK_THROWS_WITH(loader.load(), ContainsSubstring("k: expected [1, 3], got [2, 3]") &&
+                                       ContainsSubstring("w: expected [2, 3], got none") &&
+                                       ContainsSubstring("v: expected none, got [2, 3]"));
 }
 
 /// Bytes of mapped files that this process holds in memory.

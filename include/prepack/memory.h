@@ -28,7 +28,9 @@ struct MemoryEstimate {
   int64_t total() const { return weights + cache + activations + logits + libraries; }
 };
 
-MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, const BatchShape& shape);
+/// @param dtype  to compute in; weights keep the stored one on a CPU, if that is narrower
+MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
+                               const BatchShape& shape);
 
 /// Bytes of activations that one token of a forward takes at the peak of a layer.
 /// @param row_len  of the dense mask; 0 where there is none

@@ -137,7 +137,7 @@ class Comparison {
                    .num_rows = plan.num_rows,
                    .token_budget = options.token_budget,
                    .samples_s = {}},
-        .needed_bytes = estimate_memory(model_.config(), model_.dtype(),
+        .needed_bytes = estimate_memory(model_.config(), model_.dtype(), model_.device(),
                                         batch_shape(lengths, plan, options, result.metric,
                                                     options_.max_new_tokens, model_.device()))
                             .total(),
@@ -164,8 +164,9 @@ class Comparison {
                             .cache_slots = std::reduce(lengths.begin(), lengths.end())};
     const int64_t limit =
         options_.memory_limit > 0 ? options_.memory_limit : std::numeric_limits<int64_t>::max();
-    return default_token_budget(config, model_.dtype(), PrefillMethod::kPacked, longest,
-                                limit - estimate_memory(config, model_.dtype(), caches).total());
+    return default_token_budget(
+        config, model_.dtype(), PrefillMethod::kPacked, longest,
+        limit - estimate_memory(config, model_.dtype(), model_.device(), caches).total());
   }
 
   /// Weights that are read from their file when they are first used must not count as a method's

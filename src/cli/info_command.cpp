@@ -60,7 +60,7 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
   }
   const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
   const auto plan = plan_prefill(lengths, prefill);
-  info.memory = estimate_memory(info.config, info.dtype,
+  info.memory = estimate_memory(info.config, info.dtype, device,
                                 {
                                     .num_prompts = options.batch.batch_size,
                                     .cache_slots = options.batch.batch_size *

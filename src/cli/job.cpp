@@ -189,7 +189,8 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
   const auto caches = largest_caches(job);
   if (batch.token_budget == 0) {
     // Activations may be chosen from what weights and caches leave.
-    const int64_t free = job.memory_limit - estimate_memory(job.config, job.dtype, caches).total();
+    const int64_t free =
+        job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches).total();
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.prefill.method,
                              std::max(longest_prompt(job), job.prefill.capacity), free);
@@ -199,7 +200,8 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 }
 
 MemoryEstimate predict_memory(const Job& job) {
-  return estimate_memory(job.config, job.dtype, largest_batch(job, largest_caches(job)));
+  return estimate_memory(job.config, job.dtype, job.device,
+                         largest_batch(job, largest_caches(job)));
 }
 
 void require_memory(const Job& job) {

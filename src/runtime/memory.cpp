@@ -22,18 +22,22 @@ constexpr int64_t kBytesPerMaskElement = 5;
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, int64_t row_len) {
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
-  // Residual stream and normed input; projections, their rotated copies and the half that a
-  // rotation multiplies; the attention's output, and its kernel's own.
-  const int64_t attention = 2 * config.hidden_size + 4 * query_size + query_size / 2 + 3 * key_size;
-  // Residual stream, normed input and output; gate and up.
-  const int64_t mlp = 3 * config.hidden_size + 2 * config.intermediate_size;
+  // Residual stream and normed input; queries, keys and values; the attention's output, and for a
+  // dense form its kernel's own.
+  const int64_t attention = 2 * config.hidden_size + 3 * query_size + 2 * key_size;
+  // Residual stream and normed input; gate, up, and what becomes of them.
+  const int64_t mlp = 2 * config.hidden_size + 3 * config.intermediate_size;
   return std::max(attention, mlp) * element_size(dtype) + row_len * kBytesPerMaskElement;
 }
 
-MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, const BatchShape& shape) {
+MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
+                               const BatchShape& shape) {
+  const int64_t weight_size = device.is_cpu()
+                                  ? std::min(element_size(dtype), element_size(config.dtype))
+                                  : element_size(dtype);
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   return {
-      .weights = config.num_parameters() * element_size(dtype),
+      .weights = config.num_parameters() * weight_size,
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations = shape.max_forward_tokens * activation_bytes_per_token(config, dtype, 0) +
                      shape.max_mask_elements * kBytesPerMaskElement,

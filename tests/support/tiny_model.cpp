@@ -132,6 +132,8 @@ std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts) {
       }
     }
   }
+  variants.push_back(
+      {"padded, padded cache", {.method = PrefillMethod::kPadded, .padded_cache = true}});
   return variants;
 }
 
