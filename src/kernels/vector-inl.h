@@ -15,6 +15,11 @@
 
 #include "prepack/dtype.h"
 
+// Where there are no instructions for it, Highway 1.0.3 cuts float16 off instead of rounding it,
+// and takes its infinities and NaNs for numbers.
+#undef PREPACK_CONVERTS_FLOAT16
+#define PREPACK_CONVERTS_FLOAT16 (HWY_ARCH_X86 ? HWY_TARGET >= HWY_SSE4 : HWY_TARGET >= HWY_EMU128)
+
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
@@ -36,10 +41,30 @@ HWY_INLINE FloatVec load_floats(const hwy::bfloat16_t* from) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
 }
 
+#if PREPACK_CONVERTS_FLOAT16
+
+HWY_INLINE FloatVec load_floats(const hwy::float16_t* from) {
+  const hn::Rebind<uint16_t, Floats> halves;
+  const hn::Rebind<int32_t, Floats> words;
+  const auto bits =
+      hn::PromoteTo(words, hn::LoadU(halves, reinterpret_cast<const uint16_t*>(from)));
+  // A float32's exponent is 112 more, also of a number that is subnormal in float16.
+  const auto size = hn::ShiftLeft<13>(hn::And(bits, hn::Set(words, 0x7FFF)));
+  const auto scaled = hn::Mul(hn::BitCast(Floats(), size), hn::Set(Floats(), 0x1.0p112F));
+  const auto is_finite = hn::Lt(size, hn::Set(words, 0x7C00 << 13));
+  const auto exponent = hn::IfThenZeroElse(is_finite, hn::Set(words, 0x7F800000));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(words, 0x8000)));
+  return hn::Or(scaled, hn::BitCast(Floats(), hn::Or(exponent, sign)));
+}
+
+#else
+
 HWY_INLINE FloatVec load_floats(const hwy::float16_t* from) {
   const hn::Rebind<hwy::float16_t, Floats> halves;
   return hn::PromoteTo(Floats(), hn::LoadU(halves, from));
 }
+
+#endif
 
 /// Rounded to the nearest, ties to even, as LibTorch rounds.
 HWY_INLINE void store_floats(FloatVec values, float* to) { hn::StoreU(values, Floats(), to); }
@@ -58,10 +83,37 @@ HWY_INLINE void store_floats(FloatVec values, hwy::bfloat16_t* to) {
              reinterpret_cast<uint16_t*>(to));
 }
 
+#if PREPACK_CONVERTS_FLOAT16
+
+HWY_INLINE void store_floats(FloatVec values, hwy::float16_t* to) {
+  const hn::Rebind<uint16_t, Floats> halves;
+  const hn::Rebind<int32_t, Floats> words;
+  const auto size = hn::BitCast(words, hn::Abs(values));
+  const auto is_odd = hn::And(hn::ShiftRight<13>(size), hn::Set(words, 1));
+  // From 65520 on, halfway between the largest number and 65536, the exponent comes to infinity's.
+  const auto rounded =
+      hn::Min(hn::Add(size, hn::Add(is_odd, hn::Set(words, 0xFFF))), hn::Set(words, 0x47800000));
+  const auto normal = hn::ShiftRight<13>(hn::Sub(rounded, hn::Set(words, 112 << 23)));
+  // The last bit of numbers just above a half is worth float16's smallest number.
+  const auto half = hn::Set(Floats(), 0.5F);
+  const auto subnormal =
+      hn::Sub(hn::BitCast(words, hn::Add(hn::Abs(values), half)), hn::BitCast(words, half));
+  const auto is_subnormal = hn::Lt(size, hn::Set(words, 0x38800000));
+  const auto is_nan = hn::Gt(size, hn::Set(words, 0x7F800000));
+  const auto finite = hn::IfThenElse(is_subnormal, subnormal, normal);
+  const auto upper = hn::IfThenElse(is_nan, hn::Set(words, 0x7E00), finite);
+  const auto sign = hn::And(hn::ShiftRight<16>(hn::BitCast(words, values)), hn::Set(words, 0x8000));
+  hn::StoreU(hn::DemoteTo(halves, hn::Or(upper, sign)), halves, reinterpret_cast<uint16_t*>(to));
+}
+
+#else
+
 HWY_INLINE void store_floats(FloatVec values, hwy::float16_t* to) {
   const hn::Rebind<hwy::float16_t, Floats> halves;
   hn::StoreU(hn::DemoteTo(halves, values), halves, to);
 }
+
+#endif
 
 /// The first `count` numbers of a vector, fewer than num_lanes(); the others are 0. Nothing behind
 /// them is read.

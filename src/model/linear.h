@@ -1,26 +1,32 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/linear.h>
 
+#include <cstdint>
 #include <optional>
 
 namespace prepack {
 
-/// y = x * weight^T + bias.
+/// y = x * weight^T + bias, in the dtype of x.
+///
+/// On the CPU the weight may be of another dtype than x: it stays as the checkpoint stores it,
+/// often mapped from the file, and is widened to float32 on the way to each product. bfloat16 and
+/// float16 are subsets of float32, so that the results are those of a weight converted beforehand.
 struct Linear {
   at::Tensor weight;               // [out_features, in_features]
   std::optional<at::Tensor> bias;  // [out_features]
 
-  at::Tensor operator()(const at::Tensor& input) const {
-    return at::linear(input, weight.to(input.scalar_type()), bias);
-  }
-  void add_to(const at::Tensor& input, at::Tensor& sum) const { sum.add_((*this)(input)); }
-  Linear rows(int64_t first, int64_t count) const {
-    Linear part{weight.narrow(0, first, count), {}};
-    if (bias) part.bias = bias->narrow(0, first, count);
-    return part;
-  }
+  /// @param input  [num_tokens, in_features]
+  /// @return       [num_tokens, out_features]
+  at::Tensor operator()(const at::Tensor& input) const;
+
+  /// sum += x * weight^T + bias, as residual connections need it.
+  /// @param input  [num_tokens, in_features]
+  /// @param sum    [num_tokens, out_features] in the dtype of `input`
+  void add_to(const at::Tensor& input, at::Tensor& sum) const;
+
+  /// The part that computes these output features; shares the memory of this one.
+  Linear rows(int64_t first, int64_t count) const;
 };
 
 }  // namespace prepack

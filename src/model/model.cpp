@@ -1,7 +1,6 @@
 #include "prepack/model.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/cpu/Utils.h>
 #include <ATen/ops/embedding.h>
 
 #include <utility>
@@ -9,15 +8,13 @@
 
 #include "base/scalar_type.h"
 #include "model/decoder.h"
+#include "model/native_products.h"
 
 namespace prepack {
 
 DType default_dtype(const ModelConfig& config, at::Device device) {
-  if (!device.is_cpu() || config.dtype == DType::kFloat32) return config.dtype;
-  const auto* needed = config.dtype == DType::kBFloat16 ? "avx512_bf16" : "avx512_fp16";
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  const auto found = capabilities.find(needed);
-  return found != capabilities.end() && found->second.toBool() ? config.dtype : DType::kFloat32;
+  const bool is_fast = !device.is_cpu() || has_native_products(to_scalar_type(config.dtype));
+  return is_fast ? config.dtype : DType::kFloat32;
 }
 
 Model::Model(ModelConfig config, DType dtype, at::Device device,

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "prepack/dtype.h"
+
+namespace prepack {
+
+/// To float32, which holds every number of the other types.
+void widen(DType dtype, const void* from, float* to, int64_t count);
+
+/// From float32, rounded to the nearest, ties to even.
+void narrow(const float* from, DType dtype, void* to, int64_t count);
+
+/// x * weight^T + bias for a few rows x, in float32, with the weight as a checkpoint stores it.
+struct FewRowsProduct {
+  const float* x;  // [num_rows, in_features]
+  DType weight_dtype;
+  const void* weight;  // [out_features, in_features], at any address
+  const float* bias;   // [out_features]; null for none
+  float* out;          // [num_rows, out_features], with rows `out_stride` apart
+  int64_t num_rows;
+  int64_t in_features;
+  int64_t out_stride;
+  bool adds_to_out;  // or overwrites it
+};
+
+/// Computes the output features [first, last), each from the whole of its weight row, which is read
+/// from memory once. A result is the same however the features are shared among calls.
+void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last);
+
+}  // namespace prepack

@@ -1,0 +1,127 @@
+#include "model/wide_product.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+
+#include <algorithm>
+
+#include "base/scalar_type.h"
+#include "kernels/linear.h"
+
+namespace prepack {
+namespace {
+
+/// Rows up to which our kernel beats LibTorch's product: measured on two Zen 3 cores by
+/// prepack_linear_bench.
+int64_t max_few_rows(DType weight_dtype) { return weight_dtype == DType::kFloat32 ? 96 : 192; }
+
+/// A block of weights, widened, is to be in the caches when the product reads it.
+constexpr int64_t kBlockBytes = int64_t{2} << 20;
+
+/// Work below which another thread is not worth its start.
+constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
+constexpr int64_t kMinWidened = int64_t{1} << 15;
+
+/// Features are shared among threads by so many, which the kernel computes together.
+constexpr int64_t kFeatures = 4;
+
+using Bias = std::optional<at::Tensor>;
+
+void product_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+                         at::Tensor& out, bool adds) {
+  const auto rows = x.contiguous();
+  const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+  const FewRowsProduct product{
+      .x = rows.const_data_ptr<float>(),
+      .weight_dtype = from_scalar_type(weight.scalar_type()),
+      .weight = weight.const_data_ptr(),
+      .bias = bias ? wide_bias.const_data_ptr<float>() : nullptr,
+      .out = out.data_ptr<float>(),
+      .num_rows = x.size(0),
+      .in_features = x.size(1),
+      .out_stride = out.stride(0),
+      .adds_to_out = adds,
+  };
+  const int64_t num_features = weight.size(0);
+  const int64_t num_tiles = (num_features + kFeatures - 1) / kFeatures;
+  const int64_t work = kFeatures * std::max<int64_t>(x.numel(), 1);  // of a tile
+  at::parallel_for(0, num_tiles, std::max<int64_t>(kMinMultiplyAdds / work, 1),
+                   [&](int64_t first, int64_t last) {
+                     multiply_few_rows(product, first * kFeatures,
+                                       std::min(last * kFeatures, num_features));
+                   });
+}
+
+/// By LibTorch's product of float32.
+void product_of_many_rows(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+                          at::Tensor& out, bool adds) {
+  if (adds && bias) out.add_(*bias);
+  if (adds) {
+    at::addmm_out(out, out, x, weight.t());
+  } else if (bias) {
+    at::addmm_out(out, bias->to(at::kFloat), x, weight.t());
+  } else {
+    at::mm_out(out, x, weight.t());
+  }
+}
+
+/// @param buffer  float32, at least of the weight's size
+at::Tensor widen_to(at::Tensor& buffer, const at::Tensor& weight) {
+  auto wide = buffer.narrow(0, 0, weight.size(0));
+  const auto dtype = from_scalar_type(weight.scalar_type());
+  const auto* from = static_cast<const char*>(weight.const_data_ptr());
+  auto* to = wide.data_ptr<float>();
+  at::parallel_for(0, weight.numel(), kMinWidened, [&](int64_t first, int64_t last) {
+    widen(dtype, from + first * element_size(dtype), to + first, last - first);
+  });
+  return wide;
+}
+
+void product_by_blocks(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+                       at::Tensor& out, bool adds) {
+  const int64_t num_features = weight.size(0);
+  const int64_t row_bytes = std::max<int64_t>(weight.size(1), 1) * element_size(DType::kFloat32);
+  const int64_t block = std::min(std::max<int64_t>(kBlockBytes / row_bytes, 1), num_features);
+  auto buffer = at::empty({block, weight.size(1)}, x.options());
+  for (int64_t first = 0; first < num_features; first += block) {
+    const int64_t count = std::min(block, num_features - first);
+    auto part = out.narrow(1, first, count);
+    product_of_many_rows(x, widen_to(buffer, weight.narrow(0, first, count)),
+                         bias ? Bias(bias->narrow(0, first, count)) : Bias(), part, adds);
+  }
+}
+
+void multiply(const at::Tensor& x, const at::Tensor& any_weight, const Bias& bias, at::Tensor& out,
+              bool adds) {
+  if (out.numel() == 0) return;
+  if (out.stride(1) != 1) {
+    auto compact = out.contiguous();
+    multiply(x, any_weight, bias, compact, adds);
+    out.copy_(compact);
+    return;
+  }
+  const auto weight = any_weight.contiguous();
+  if (x.size(0) <= max_few_rows(from_scalar_type(weight.scalar_type()))) {
+    product_of_few_rows(x, weight, bias, out, adds);
+  } else if (weight.scalar_type() == at::kFloat) {
+    product_of_many_rows(x, weight, bias, out, adds);
+  } else {
+    product_by_blocks(x, weight, bias, out, adds);
+  }
+}
+
+}  // namespace
+
+void wide_product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+                  at::Tensor& out) {
+  multiply(x, weight, bias, out, false);
+}
+
+void add_wide_product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+                      at::Tensor& out) {
+  multiply(x, weight, bias, out, true);
+}
+
+}  // namespace prepack

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+namespace prepack {
+
+/// out = x * weight^T + bias in float32 on the CPU, whatever the weight is stored as.
+/// @param x       [num_rows, in_features] float32
+/// @param weight  [out_features, in_features]
+/// @param bias    [out_features]
+/// @param out     [num_rows, out_features] float32; may be a slice of columns
+void wide_product(const at::Tensor& x, const at::Tensor& weight,
+                  const std::optional<at::Tensor>& bias, at::Tensor& out);
+
+/// out += x * weight^T + bias, likewise.
+void add_wide_product(const at::Tensor& x, const at::Tensor& weight,
+                      const std::optional<at::Tensor>& bias, at::Tensor& out);
+
+}  // namespace prepack

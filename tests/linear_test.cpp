@@ -1,0 +1,285 @@
+#include "model/linear.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/scalar_type.h"
+#include "kernels/linear.h"
+#include "support/all_close.h"
+#include "support/catch.h"
+#include "support/random.h"
+#include "support/tensors.h"
+#include "support/tolerances.h"
+
+namespace prepack {
+namespace {
+
+using testing::AllClose;
+using testing::BitEqual;
+using testing::Random;
+using testing::random_tensor;
+using testing::tolerance;
+
+constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
+
+/// More rows than the kernel of few rows is given.
+constexpr int64_t kManyRows = 300;
+
+/// Of a size that gives outputs of size 1 for inputs of size 1.
+Linear random_linear(Random& random, int64_t out_features, int64_t in_features, DType dtype,
+                     bool has_bias = false) {
+  const auto type = to_scalar_type(dtype);
+  const double scale = 1 / std::sqrt(static_cast<double>(in_features));
+  Linear linear{random_tensor(random, {out_features, in_features}).mul(scale).to(type), {}};
+  if (has_bias) linear.bias = random_tensor(random, {out_features}, type);
+  return linear;
+}
+
+at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
+  const auto product = input.to(at::kDouble).matmul(linear.weight.to(at::kDouble).t());
+  return linear.bias ? product.add(linear.bias->to(at::kDouble)) : product;
+}
+
+/// Both ways to multiply are near the definition.
+void check_products(Random& random, const Linear& linear, const at::Tensor& input) {
+  const auto dtype = from_scalar_type(input.scalar_type());
+  const auto expected = product_in_float64(linear, input);
+  const double near = tolerance(dtype).op;
+  const auto output = linear(input);
+  CHECK(output.scalar_type() == input.scalar_type());
+  CHECK_THAT(output, AllClose(expected, near, near));
+  auto sum = random_tensor(random, expected.sizes(), input.scalar_type());
+  const auto expected_sum = sum.to(at::kDouble).add(expected);
+  linear.add_to(input, sum);
+  CHECK_THAT(sum, AllClose(expected_sum, near, near));
+}
+
+/// For the time of a test, kernels run as on a machine that has only this of Highway's targets.
+class OnlyTarget {
+ public:
+  explicit OnlyTarget(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
+  ~OnlyTarget() { hwy::SetSupportedTargetsForTest(0); }
+};
+
+std::vector<int64_t> targets() {
+  std::vector<int64_t> each;
+  const auto all = hwy::SupportedTargets();
+  for (int i = 0; i < 63; ++i) {
+    const auto target = int64_t{1} << i;
+    if ((all & target) != 0) each.push_back(target);
+  }
+  return each;
+}
+
+TEST_CASE("a product of any shape and dtypes equals its definition in float64", "[linear]") {
+  Random random(1);
+  for (const auto weight_dtype : kDTypes) {
+    for (const auto input_dtype : kDTypes) {
+      for (int i = 0; i < 400; ++i) {
+        const int64_t num_rows = i % 8 == 0 ? random.integer(90, kManyRows) : random.integer(1, 17);
+        const int64_t in_features = random.integer(1, i % 3 == 0 ? 400 : 40);
+        const int64_t out_features = random.integer(1, 70);
+        INFO(to_string(weight_dtype) << " * " << to_string(input_dtype));
+        CAPTURE(num_rows, in_features, out_features);
+        const auto linear =
+            random_linear(random, out_features, in_features, weight_dtype, i % 2 == 0);
+        check_products(random, linear,
+                       random_tensor(random, {num_rows, in_features}, to_scalar_type(input_dtype)));
+      }
+    }
+  }
+}
+
+TEST_CASE("a product of more than one block equals its definition in float64", "[linear]") {
+  Random random(2);
+  for (const auto weight_dtype : kDTypes) {
+    INFO(to_string(weight_dtype));
+    // Blocks along in_features for few rows, along out_features for many.
+    const auto linear = random_linear(random, 401, 4999, weight_dtype, true);
+    for (int64_t num_rows : {1, 3, 4, 11, 64, 300}) {
+      CAPTURE(num_rows);
+      check_products(random, linear, random_tensor(random, {num_rows, 4999}));
+    }
+  }
+}
+
+TEST_CASE("a product of no tokens is empty", "[linear]") {
+  Random random(3);
+  const auto linear = random_linear(random, 5, 7, DType::kBFloat16);
+  CHECK(linear(at::empty({0, 7})).sizes() == at::IntArrayRef{0, 5});
+}
+
+TEST_CASE("inputs and sums may be slices of wider tensors", "[linear]") {
+  Random random(4);
+  for (const auto weight_dtype : kDTypes) {
+    for (int64_t num_rows : {int64_t{1}, int64_t{5}, kManyRows}) {
+      INFO(to_string(weight_dtype));
+      CAPTURE(num_rows);
+      const auto linear = random_linear(random, 23, 37, weight_dtype, true);
+      const auto input = random_tensor(random, {num_rows, 50}).narrow(1, 6, 37);
+      const auto expected = product_in_float64(linear, input);
+      CHECK_THAT(linear(input), AllClose(expected, tolerance(DType::kFloat32).op));
+      const auto whole = random_tensor(random, {num_rows, 40});
+      for (auto sum : {whole.clone().narrow(1, 9, 23), whole.t().clone().t().narrow(1, 9, 23)}) {
+        linear.add_to(input, sum);
+        CHECK_THAT(sum,
+                   AllClose(whole.narrow(1, 9, 23).add(expected), tolerance(DType::kFloat32).op));
+      }
+      auto sliced = whole.clone();
+      auto part = sliced.narrow(1, 9, 23);
+      linear.add_to(input, part);
+      CHECK_THAT(sliced.narrow(1, 0, 9), BitEqual(whole.narrow(1, 0, 9)));
+      CHECK_THAT(sliced.narrow(1, 32, 8), BitEqual(whole.narrow(1, 32, 8)));
+    }
+  }
+}
+
+TEST_CASE("a half-precision weight gives what it gives converted to float32", "[linear]") {
+  Random random(5);
+  for (const auto weight_dtype : {DType::kBFloat16, DType::kFloat16}) {
+    for (int64_t num_rows : {int64_t{1}, int64_t{2}, int64_t{8}, int64_t{100}, kManyRows}) {
+      INFO(to_string(weight_dtype));
+      CAPTURE(num_rows);
+      const auto linear = random_linear(random, 130, 515, weight_dtype);
+      const auto input = random_tensor(random, {num_rows, 515});
+      const Linear converted{linear.weight.to(at::kFloat), {}};
+      CHECK_THAT(linear(input), AllClose(converted(input), tolerance(DType::kFloat32).op));
+    }
+  }
+}
+
+TEST_CASE("rows of a linear compute their part of its outputs", "[linear]") {
+  Random random(6);
+  for (const auto weight_dtype : kDTypes) {
+    const auto linear = random_linear(random, 40, 33, weight_dtype, true);
+    for (int64_t num_rows : {int64_t{1}, int64_t{6}, kManyRows}) {
+      const auto input = random_tensor(random, {num_rows, 33});
+      const auto part = linear.rows(7, 18);
+      CHECK(part.weight.is_alias_of(linear.weight));
+      CHECK_THAT(part(input),
+                 AllClose(linear(input).narrow(1, 7, 18), tolerance(DType::kFloat32).op));
+    }
+  }
+}
+
+TEST_CASE("few rows give the same bits on any number of threads", "[linear]") {
+  Random random(7);
+  const int num_threads = at::get_num_threads();
+  for (const auto weight_dtype : kDTypes) {
+    const auto linear = random_linear(random, 3001, 2100, weight_dtype, true);
+    for (int64_t num_rows : {1, 5, 64}) {
+      const auto input = random_tensor(random, {num_rows, 2100});
+      at::set_num_threads(1);
+      const auto alone = linear(input);
+      for (int threads : {2, 3, 7}) {
+        at::set_num_threads(threads);
+        CHECK_THAT(linear(input), BitEqual(alone));
+      }
+    }
+  }
+  at::set_num_threads(num_threads);
+}
+
+TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[linear]") {
+  Random random(8);
+  for (const auto weight_dtype : kDTypes) {
+    const auto linear = random_linear(random, 50, 1000, weight_dtype);
+    const auto input = random_tensor(random, {24, 1000});
+    const auto all = linear(input);
+    for (int64_t num_rows : {4, 5, 7, 12, 23}) {
+      CHECK_THAT(linear(input.narrow(0, 0, num_rows)), BitEqual(all.narrow(0, 0, num_rows)));
+    }
+  }
+}
+
+TEST_CASE("products are right on every set of instructions", "[linear]") {
+  Random random(9);
+  for (const auto target : targets()) {
+    const OnlyTarget only(target);
+    INFO(hwy::TargetName(target));
+    for (const auto weight_dtype : kDTypes) {
+      for (int i = 0; i < 50; ++i) {
+        const int64_t num_rows = random.integer(1, 12);
+        const int64_t in_features = random.integer(1, 200);
+        CAPTURE(num_rows, in_features);
+        const auto linear = random_linear(random, random.integer(1, 30), in_features, weight_dtype);
+        check_products(random, linear, random_tensor(random, {num_rows, in_features}));
+      }
+    }
+  }
+}
+
+TEST_CASE("weights may lie at any address", "[linear]") {
+  Random random(10);
+  for (const auto dtype : kDTypes) {
+    const auto linear = random_linear(random, 9, 61, dtype);
+    const auto input = random_tensor(random, {4, 61});
+    const auto size = static_cast<size_t>(linear.weight.nbytes());
+    for (size_t offset : {1, 2, 3, 30}) {
+      std::vector<char> bytes(size + offset);
+      std::memcpy(bytes.data() + offset, linear.weight.const_data_ptr(), size);
+      auto out = at::empty({4, 9});
+      multiply_few_rows({.x = input.const_data_ptr<float>(),
+                         .weight_dtype = dtype,
+                         .weight = bytes.data() + offset,
+                         .bias = nullptr,
+                         .out = out.data_ptr<float>(),
+                         .num_rows = 4,
+                         .in_features = 61,
+                         .out_stride = 9,
+                         .adds_to_out = false},
+                        0, 9);
+      CHECK_THAT(out, BitEqual(linear(input)));
+    }
+  }
+}
+
+TEST_CASE("every number of half precision widens as LibTorch widens it", "[linear]") {
+  const auto all = at::arange(0x10000, at::kInt).to(at::kShort);
+  for (const auto target : targets()) {
+    const OnlyTarget only(target);
+    for (const auto dtype : {DType::kBFloat16, DType::kFloat16}) {
+      INFO(to_string(dtype) << " on " << hwy::TargetName(target));
+      const auto halves = all.view(to_scalar_type(dtype));
+      auto floats = at::empty({0x10000});
+      widen(dtype, halves.const_data_ptr(), floats.data_ptr<float>(), halves.numel());
+      const auto expected = halves.to(at::kFloat);
+      CHECK_THAT(floats.nan_to_num(0.0), BitEqual(expected.nan_to_num(0.0)));
+      CHECK(floats.isnan().equal(expected.isnan()));
+    }
+  }
+}
+
+TEST_CASE("numbers narrow to the nearest, ties to even", "[linear]") {
+  Random random(11);
+  // Sizes from below the smallest to above the largest of float16; and halfway between two numbers.
+  const auto sizes = at::arange(-30, 20, at::kFloat).exp2();
+  const auto values = random_tensor(random, {200, 1}).mul(sizes).flatten();
+  const auto numbers =
+      at::arange(0, 0x7C00, at::kInt).to(at::kShort).view(at::kHalf).to(at::kFloat);
+  const auto halfway = numbers.narrow(0, 0, 0x7BFF).add(numbers.narrow(0, 1, 0x7BFF)).div(2);
+  const auto short_ties = values.view(at::kInt).bitwise_and(-0x10000).add(0x8000).view(at::kFloat);
+  const float inf = std::numeric_limits<float>::infinity();
+  const auto special = at::empty({4}).fill_(inf);
+  const auto all = at::cat({values, halfway, halfway.neg(), short_ties, special, special.neg()});
+  for (const auto target : targets()) {
+    const OnlyTarget only(target);
+    for (const auto dtype : {DType::kBFloat16, DType::kFloat16}) {
+      INFO(to_string(dtype) << " on " << hwy::TargetName(target));
+      auto halves = at::empty(all.sizes(), to_scalar_type(dtype));
+      narrow(all.const_data_ptr<float>(), dtype, halves.data_ptr(), all.numel());
+      CHECK_THAT(halves, BitEqual(all.to(to_scalar_type(dtype))));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace prepack
