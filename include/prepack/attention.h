@@ -43,6 +43,24 @@ struct CacheAttention {
   at::Tensor mask;        // [num_rows, 1, 1, num_slots] bool, true: the slot holds a token
 };
 
+/// Sequences of queries one after the other, each attending causally to its own run of keys,
+/// wherever those lie: query i of the n queries of a sequence attends to the first
+/// num_keys - n + i + 1 of the sequence's keys.
+///
+/// A whole prompt: n = num_keys. The rest of one whose start is in the cache: n < num_keys. A
+/// decode step, or a prompt of which only the last hidden state is wanted: n = 1. None at all: n =
+/// 0.
+///
+/// Example: a prompt of 3 tokens, whose keys lie in slots 10 to 12, and a decode step that attends
+/// to the 6 keys in slots 20 to 25, its own the last: cu_seqlens [0, 3, 4], first_keys [10, 20],
+/// num_keys [3, 6].
+struct RaggedAttention {
+  std::vector<int32_t>
+      cu_seqlens;  // [num_sequences + 1]: where each one's queries begin, and the end
+  std::vector<int64_t> first_keys;  // [num_sequences]: where each sequence's keys begin
+  std::vector<int64_t> num_keys;    // [num_sequences]: keys of each; its queries' own are the last
+};
+
 /// Which keys the queries of one forward attend to.
 using AttentionSpec =
     std::variant<MaskedAttention, CausalAttention, VarlenAttention, CacheAttention>;
@@ -68,5 +86,14 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
 /// @return              [num_rows, num_heads, head_dim]
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const CacheAttention& spec);
+
+/// On the CPU nothing is copied, and a sequence's result is bit for bit the same whatever else is
+/// in the batch, and however many threads there are.
+/// @param queries       [num_tokens, num_heads, head_dim], each token's heads contiguous
+/// @param keys, values  [num_slots, num_kv_heads, head_dim], each head contiguous; slots that are no
+///                      sequence's are not read
+/// @return              [num_tokens, num_heads, head_dim], contiguous
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const RaggedAttention& spec);
 
 }  // namespace prepack

@@ -1,0 +1,39 @@
+#include "attention/libtorch_attention.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+
+#include <optional>
+
+#include "attention/grouped_heads.h"
+
+namespace prepack {
+
+at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& keys,
+                                const at::Tensor& values, const RaggedAttention& spec) {
+  const int64_t num_kv_heads = keys.size(1);
+  const int64_t group = queries.size(1) / num_kv_heads;
+  auto attended = at::empty(queries.sizes(), queries.options());
+  for (size_t i = 0; i < spec.num_keys.size(); ++i) {
+    const int64_t start = spec.cu_seqlens[i];
+    const int64_t num_queries = spec.cu_seqlens[i + 1] - start;
+    const int64_t num_keys = spec.num_keys[i];
+    if (num_queries == 0) continue;
+    // LibTorch aligns queries and keys at their starts; here they end together.
+    std::optional<at::Tensor> mask;
+    if (num_queries > 1 && num_queries < num_keys) {
+      mask = at::ones({num_queries, num_keys}, queries.options().dtype(at::kBool))
+                 .tril_(num_keys - num_queries);
+    }
+    const auto result = at::scaled_dot_product_attention(
+        group_queries(queries.narrow(0, start, num_queries), num_kv_heads),
+        group_keys(keys.narrow(0, spec.first_keys[i], num_keys), group),
+        group_keys(values.narrow(0, spec.first_keys[i], num_keys), group), mask,
+        /*dropout_p=*/0.0, /*is_causal=*/num_queries == num_keys);
+    group_queries(attended.narrow(0, start, num_queries), num_kv_heads).copy_(result);
+  }
+  return attended;
+}
+
+}  // namespace prepack

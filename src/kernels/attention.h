@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "prepack/dtype.h"
+
+namespace prepack {
+
+/// Consecutive queries of one sequence, in the `group` heads that share one key head. Query i
+/// attends causally to the keys [0, num_keys - num_queries + i]. Strides are in elements.
+struct AttentionBlock {
+  DType dtype;          // of queries, keys, values and out
+  const void* queries;  // [num_queries, group, head_dim], query_stride from query to query
+  const void* keys;     // [num_keys, head_dim], key_stride from key to key
+  const void* values;   // [num_keys, head_dim], value_stride
+  void* out;            // [num_queries, group, head_dim], out_stride
+  int64_t query_stride;
+  int64_t key_stride;
+  int64_t value_stride;
+  int64_t out_stride;
+  int64_t num_queries;  // at most num_keys
+  int64_t num_keys;
+  int64_t group;
+  int64_t head_dim;
+};
+
+/// softmax(queries keys^T / sqrt(head_dim)) values, computed in float32. Allocates nothing once the
+/// thread has attended to a block as large. A query's result depends on nothing but its keys and
+/// whether the block has few rows (queries times group); those of a few are streamed.
+/// Ref: Milakov and Gimelshein (arXiv:1805.02867); FlashAttention (arXiv:2205.14135)
+void attend_block(const AttentionBlock& block);
+
+}  // namespace prepack

@@ -1,0 +1,77 @@
+// The rows of a block of queries: one for each query in each head of its group, the heads of a
+// query next to each other. Included once for each instruction set.
+#if defined(PREPACK_KERNELS_ATTENTION_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PREPACK_KERNELS_ATTENTION_ROWS_INL_H_
+#undef PREPACK_KERNELS_ATTENTION_ROWS_INL_H_
+#else
+#define PREPACK_KERNELS_ATTENTION_ROWS_INL_H_
+#endif
+
+#include <cmath>
+#include <numbers>
+#include <type_traits>
+
+#include "kernels/attention.h"
+#include "kernels/vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+
+inline int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Calls f(std::integral_constant<int, count>()) for a count in [1, kMost].
+template <int kMost, typename F>
+HWY_INLINE void with_count(int64_t count, const F& f) {
+  if constexpr (kMost == 1) {
+    f(std::integral_constant<int, 1>());
+  } else if (count == kMost) {
+    f(std::integral_constant<int, kMost>());
+  } else {
+    with_count<kMost - 1>(count, f);
+  }
+}
+
+/// The last key that a row attends to.
+inline int64_t last_key(const AttentionBlock& block, int64_t row) {
+  return block.num_keys - block.num_queries + row / block.group;
+}
+
+/// to[i] = from[i] * factor, and zeros up to a whole vector.
+template <typename T>
+HWY_INLINE void widen(const T* from, int64_t size, float factor, float* to) {
+  const int64_t lanes = num_lanes();
+  const auto factors = hn::Set(Floats(), factor);
+  int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) {
+    store_floats(hn::Mul(load_floats(from + i), factors), to + i);
+  }
+  if (i < size) store_floats(hn::Mul(load_first(from + i, size - i), factors), to + i);
+}
+
+/// A row's query, times the scale of the scores, and zeros up to a whole vector.
+template <typename T>
+HWY_INLINE void load_query(const AttentionBlock& block, int64_t row, float* to) {
+  const auto* query = static_cast<const T*>(block.queries) +
+                      row / block.group * block.query_stride + row % block.group * block.head_dim;
+  // In units of log 2, because the weights are computed as powers of two.
+  const double scale = std::numbers::log2e / std::sqrt(static_cast<double>(block.head_dim));
+  widen(query, block.head_dim, static_cast<float>(scale), to);
+}
+
+/// A row's output, times `factor`, to where the block says.
+template <typename T>
+HWY_INLINE void store_output(const AttentionBlock& block, int64_t row, const float* from,
+                             float factor) {
+  auto* out = static_cast<T*>(block.out) + row / block.group * block.out_stride +
+              row % block.group * block.head_dim;
+  const auto factors = hn::Set(Floats(), factor);
+  transform(
+      block.head_dim, [&](FloatVec x) { return hn::Mul(x, factors); }, out, from);
+}
+
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

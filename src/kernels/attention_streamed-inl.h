@@ -1,0 +1,240 @@
+// Attention of few queries, as in decoding: keys and values are read once, where they lie, because
+// reading them is what takes the time. Included once for each instruction set.
+#if defined(PREPACK_KERNELS_ATTENTION_STREAMED_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PREPACK_KERNELS_ATTENTION_STREAMED_INL_H_
+#undef PREPACK_KERNELS_ATTENTION_STREAMED_INL_H_
+#else
+#define PREPACK_KERNELS_ATTENTION_STREAMED_INL_H_
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/attention.h"
+#include "kernels/attention_rows-inl.h"
+#include "kernels/exp2-inl.h"
+#include "kernels/scratch.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+
+/// Rows that share each load of a key or value: more would leave no registers for their sums.
+constexpr int kStreamedRows = 3;
+
+/// Keys of a block: their scores and values stay in the first cache.
+constexpr int64_t kStreamedKeys = 64;
+
+#if HWY_TARGET == HWY_SCALAR
+
+HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
+  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(sums[i]);
+}
+
+#else
+
+template <typename D>
+HWY_INLINE void store_block_sum(D d, hn::Vec<D> sums, float* to) {
+  if constexpr (hn::MaxLanes(D()) == 4) {
+    hn::StoreU(sums, d, to);
+  } else {
+    const hn::Half<D> half;
+    store_block_sum(half, hn::Add(hn::LowerHalf(half, sums), hn::UpperHalf(half, sums)), to);
+  }
+}
+
+/// to[i] = the sum of the lanes of sums[i].
+HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
+  const Floats d;
+  const hn::Repartition<double, Floats> pairs;
+  const auto add_halves = [&](FloatVec a, FloatVec b) {
+    return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  };
+  const auto first = add_halves(sums[0], sums[1]);
+  const auto second = add_halves(sums[2], sums[3]);
+  store_block_sum(d,
+                  hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, first, second)),
+                          hn::BitCast(d, hn::InterleaveUpper(pairs, first, second))),
+                  to);
+}
+
+#endif
+
+/// Scores of four keys in kRows rows: scores[row][0..3].
+template <int kRows, typename T>
+HWY_INLINE void score_four_keys(const T* const (&keys)[4], int64_t head_dim, const float* queries,
+                                int64_t stride, float* scores) {
+  const int64_t lanes = num_lanes();
+  FloatVec sums[kRows][4];
+  for (auto& row : sums) {
+    for (auto& sum : row) sum = hn::Zero(Floats());
+  }
+  const auto add = [&](int64_t dim, const auto& load) {
+    FloatVec query[kRows];
+    HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+      query[row] = load_floats(queries + row * stride + dim);
+    }
+    HWY_UNROLL(4) for (int i = 0; i < 4; ++i) {
+      const auto key = load(keys[i] + dim);
+      HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+        sums[row][i] = hn::MulAdd(key, query[row], sums[row][i]);
+      }
+    }
+  };
+  int64_t dim = 0;
+  for (; dim + lanes <= head_dim; dim += lanes)
+    add(dim, [](const T* from) HWY_ATTR { return load_floats(from); });
+  if (dim < head_dim) add(dim, [&](const T* from) { return load_first(from, head_dim - dim); });
+  for (int row = 0; row < kRows; ++row) store_lane_sums(sums[row], scores + row * kStreamedKeys);
+}
+
+/// Adds the values, times their weights, to kVectors vectors of each row's output.
+template <int kRows, int kVectors, typename T, typename Load>
+HWY_INLINE void add_values(const T* values, int64_t value_stride, int64_t num_keys,
+                           const float* weights, const float* shrink, float* outputs,
+                           int64_t stride, const Load& load) {
+  const Floats d;
+  const int64_t lanes = num_lanes();
+  FloatVec sums[kRows][kVectors];
+  for (int row = 0; row < kRows; ++row) {
+    for (int v = 0; v < kVectors; ++v) {
+      sums[row][v] =
+          hn::Mul(hn::Set(d, shrink[row]), load_floats(outputs + row * stride + v * lanes));
+    }
+  }
+  for (int64_t key = 0; key < num_keys; ++key, values += value_stride) {
+    FloatVec weight[kRows];
+    HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+      weight[row] = hn::Set(d, weights[row * kStreamedKeys + key]);
+    }
+    HWY_UNROLL(8) for (int v = 0; v < kVectors; ++v) {
+      const auto value = load(values + v * lanes);
+      HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+        sums[row][v] = hn::MulAdd(value, weight[row], sums[row][v]);
+      }
+    }
+  }
+  for (int row = 0; row < kRows; ++row) {
+    for (int v = 0; v < kVectors; ++v) {
+      store_floats(sums[row][v], outputs + row * stride + v * lanes);
+    }
+  }
+}
+
+/// One row's scores of a block become weights.
+/// @param num_keys  that the row attends to, of the block; the weights of the others are 0
+struct StreamedSoftmax {
+  float maximum = -std::numeric_limits<float>::infinity();
+  float total = 0;
+
+  /// @return what the output of the blocks before is to be multiplied by
+  float add(float* scores, int64_t num_keys) {
+    const Floats d;
+    const int64_t lanes = num_lanes();
+    std::fill(scores + std::max<int64_t>(num_keys, 0), scores + kStreamedKeys,
+              -std::numeric_limits<float>::infinity());
+    auto maxima = hn::Set(d, maximum);
+    for (int64_t i = 0; i < kStreamedKeys; i += lanes) {
+      maxima = hn::Max(maxima, load_floats(scores + i));
+    }
+    const auto new_maximum = hn::MaxOfLanes(d, maxima);
+    const float shrink = hn::GetLane(exp2_of_negative(hn::Sub(hn::Set(d, maximum), new_maximum)));
+    auto totals = hn::Zero(d);
+    for (int64_t i = 0; i < kStreamedKeys; i += lanes) {
+      const auto weight = exp2_of_negative(hn::Sub(load_floats(scores + i), new_maximum));
+      store_floats(weight, scores + i);
+      totals = hn::Add(totals, weight);
+    }
+    maximum = hn::GetLane(new_maximum);
+    total = total * shrink + hn::GetLane(hn::SumOfLanes(d, totals));
+    return shrink;
+  }
+};
+
+template <int kRows, typename T>
+void score_keys(const AttentionBlock& block, int64_t first, int64_t num_keys, const float* queries,
+                int64_t stride, float* scores) {
+  const T* keys = static_cast<const T*>(block.keys) + first * block.key_stride;
+  for (int64_t key = 0; key < num_keys; key += 4) {
+    // Behind the last key stands the last one again; its scores are not used.
+    const auto at = [&](int64_t i) {
+      return keys + std::min(key + i, num_keys - 1) * block.key_stride;
+    };
+    const T* const four[4] = {at(0), at(1), at(2), at(3)};
+    score_four_keys<kRows>(four, block.head_dim, queries, stride, scores + key);
+  }
+}
+
+template <int kRows, typename T>
+void add_weighted_values(const AttentionBlock& block, int64_t first, int64_t num_keys,
+                         const float* weights, const float* shrink, float* outputs,
+                         int64_t stride) {
+  const int64_t lanes = num_lanes();
+  const T* values = static_cast<const T*>(block.values) + first * block.value_stride;
+  const auto load = [](const T* from) HWY_ATTR { return load_floats(from); };
+  const auto add = [&](int64_t dim, auto num_vectors, const auto& load_value) {
+    add_values<kRows, decltype(num_vectors)::value>(values + dim, block.value_stride, num_keys,
+                                                    weights, shrink, outputs + dim, stride,
+                                                    load_value);
+  };
+  constexpr int kVectors = kRows == 1 ? 8 : 4;
+  int64_t dim = 0;
+  for (; dim + kVectors * lanes <= block.head_dim; dim += kVectors * lanes) {
+    add(dim, std::integral_constant<int, kVectors>(), load);
+  }
+  for (; dim + lanes <= block.head_dim; dim += lanes) {
+    add(dim, std::integral_constant<int, 1>(), load);
+  }
+  if (dim < block.head_dim) {
+    add(dim, std::integral_constant<int, 1>(),
+        [&](const T* from) { return load_first(from, block.head_dim - dim); });
+  }
+}
+
+/// Rows that are cheaper to stream than to lay out as a panel.
+constexpr int64_t kMostStreamedRows = 6;
+
+inline bool is_streamed(const AttentionBlock& block) {
+  return block.num_queries * block.group <= kMostStreamedRows;
+}
+
+template <typename T>
+void attend_streamed(const AttentionBlock& block) {
+  const int64_t stride = round_up(block.head_dim, num_lanes());
+  const int64_t num_rows = block.num_queries * block.group;
+  Scratch scratch(num_rows * (2 * stride + kStreamedKeys), 3);
+  float* queries = scratch.take(num_rows * stride);
+  float* outputs = scratch.take(num_rows * stride);
+  float* scores = scratch.take(num_rows * kStreamedKeys);
+  for (int64_t row = 0; row < num_rows; ++row) {
+    load_query<T>(block, row, queries + row * stride);
+  }
+  std::fill(outputs, outputs + num_rows * stride, 0.0F);
+
+  StreamedSoftmax softmax[kMostStreamedRows];
+  float shrink[kMostStreamedRows];
+  for (int64_t first = 0; first < block.num_keys; first += kStreamedKeys) {
+    const int64_t num_keys = std::min(kStreamedKeys, block.num_keys - first);
+    for (int64_t row = 0; row < num_rows; row += kStreamedRows) {
+      with_count<kStreamedRows>(std::min<int64_t>(num_rows - row, kStreamedRows), [&](auto count) {
+        constexpr int kRows = decltype(count)::value;
+        float* row_scores = scores + row * kStreamedKeys;
+        score_keys<kRows, T>(block, first, num_keys, queries + row * stride, stride, row_scores);
+        for (int64_t r = row; r < row + kRows; ++r) {
+          const int64_t num_visible = last_key(block, r) + 1 - first;
+          shrink[r] = softmax[r].add(scores + r * kStreamedKeys, std::min(num_visible, num_keys));
+        }
+        add_weighted_values<kRows, T>(block, first, num_keys, row_scores, shrink + row,
+                                      outputs + row * stride, stride);
+      });
+    }
+  }
+  for (int64_t row = 0; row < num_rows; ++row) {
+    store_output<T>(block, row, outputs + row * stride, 1.0F / softmax[row].total);
+  }
+}
+
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

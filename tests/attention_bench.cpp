@@ -1,0 +1,162 @@
+// prepack_attention_bench [REPETITIONS]
+//
+// Times the attention of ragged batches against LibTorch's, one after the other in turns: of
+// prompts against a call per prompt, of decode steps against one call with a mask. Prints medians
+// in milliseconds, the speed of the former, and how many times longer the latter takes.
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/tensor.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/scalar_type.h"
+#include "prepack/attention.h"
+#include "support/random.h"
+#include "support/tensors.h"
+
+namespace {
+
+using prepack::DType;
+using prepack::testing::Random;
+using prepack::testing::random_tensor;
+
+struct HeadShape {
+  int64_t num_heads;
+  int64_t num_kv_heads;
+  int64_t head_dim;
+};
+
+constexpr HeadShape kShapes[] = {{9, 3, 64}, {12, 12, 64}, {16, 16, 128}};
+
+double milliseconds(const std::function<void()>& f) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  f();
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> times) {
+  std::nth_element(times.begin(), times.begin() + std::ssize(times) / 2, times.end());
+  return times[times.size() / 2];
+}
+
+struct Times {
+  double ours;
+  double libtorch;
+};
+
+Times compare(int repetitions, const std::function<void()>& ours,
+              const std::function<void()>& libtorch) {
+  ours();
+  libtorch();
+  std::vector<double> our_times;
+  std::vector<double> libtorch_times;
+  for (int i = 0; i < repetitions; ++i) {
+    our_times.push_back(milliseconds(ours));
+    libtorch_times.push_back(milliseconds(libtorch));
+  }
+  return {median(our_times), median(libtorch_times)};
+}
+
+void print(const std::string& name, const HeadShape& shape, DType dtype, const Times& times,
+           double speed, const char* unit) {
+  fmt::print("{:<26} {:>2}/{:<2} x {:<3} {:<8} {:>9.3f} ms {:>9.3f} ms {:>7.1f} {:<8} {:>5.2f}\n",
+             name, shape.num_heads, shape.num_kv_heads, shape.head_dim, to_string(dtype),
+             times.ours, times.libtorch, speed, unit, times.libtorch / times.ours);
+  std::fflush(stdout);
+}
+
+void time_prompts(const std::string& name, const std::vector<int64_t>& lengths, int repetitions) {
+  for (const auto& shape : kShapes) {
+    for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+      prepack::RaggedAttention ragged{{0}, {}, {}};
+      double num_pairs = 0;  // of a query and a key
+      for (int64_t length : lengths) {
+        ragged.first_keys.push_back(ragged.cu_seqlens.back());
+        ragged.num_keys.push_back(length);
+        ragged.cu_seqlens.push_back(ragged.cu_seqlens.back() + static_cast<int32_t>(length));
+        num_pairs += 0.5 * static_cast<double>(length * (length + 1));
+      }
+      const prepack::VarlenAttention varlen{ragged.cu_seqlens, *std::ranges::max_element(lengths)};
+      // Slices of one product, as the model makes them.
+      Random random(1);
+      const int64_t num_heads = shape.num_heads + 2 * shape.num_kv_heads;
+      const auto qkv = random_tensor(random, {ragged.cu_seqlens.back(), num_heads, shape.head_dim})
+                           .to(to_scalar_type(dtype));
+      const auto queries = qkv.narrow(1, 0, shape.num_heads);
+      const auto keys = qkv.narrow(1, shape.num_heads, shape.num_kv_heads);
+      const auto values = qkv.narrow(1, shape.num_heads + shape.num_kv_heads, shape.num_kv_heads);
+      const auto times = compare(
+          repetitions, [&] { attend(queries, keys, values, ragged); },
+          [&] { attend(queries, keys, values, varlen); });
+      const double flops = 4 * num_pairs * static_cast<double>(shape.num_heads * shape.head_dim);
+      print(name, shape, dtype, times, flops / times.ours * 1e-6, "GFLOP/s");
+    }
+  }
+}
+
+/// One query for each of some sequences of 100 to 1000 keys, in the rows of a cache.
+void time_decode(int64_t num_rows, int repetitions) {
+  constexpr int64_t kNumSlots = 1000;
+  for (const auto& shape : kShapes) {
+    for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+      Random random(2);
+      prepack::RaggedAttention ragged{{0}, {}, {}};
+      double num_keys = 0;
+      for (int64_t row = 0; row < num_rows; ++row) {
+        ragged.first_keys.push_back(row * kNumSlots);
+        ragged.num_keys.push_back(num_rows == 1 ? kNumSlots : random.integer(100, kNumSlots));
+        ragged.cu_seqlens.push_back(static_cast<int32_t>(row + 1));
+        num_keys += static_cast<double>(ragged.num_keys.back());
+      }
+      const auto type = to_scalar_type(dtype);
+      const auto lengths = at::tensor(ragged.num_keys).view({num_rows, 1, 1, 1});
+      const prepack::CacheAttention cached{num_rows, kNumSlots,
+                                           at::arange(kNumSlots).view({1, 1, 1, -1}).lt(lengths)};
+      const auto queries = random_tensor(random, {num_rows, shape.num_heads, shape.head_dim}, type);
+      const auto side = [&] {
+        return random_tensor(random, {num_rows, kNumSlots, shape.num_kv_heads, shape.head_dim},
+                             type);
+      };
+      const auto keys = side();
+      const auto values = side();
+      const auto flat_keys = keys.flatten(0, 1);
+      const auto flat_values = values.flatten(0, 1);
+      const auto times = compare(
+          repetitions, [&] { attend(queries, flat_keys, flat_values, ragged); },
+          [&] { attend(queries, keys, values, cached); });
+      const double bytes = 2 * num_keys * static_cast<double>(shape.num_kv_heads * shape.head_dim) *
+                           static_cast<double>(element_size(dtype));
+      print(fmt::format("decode, {} sequences", num_rows), shape, dtype, times,
+            bytes / times.ours * 1e-6, "GB/s");
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const at::NoGradGuard no_grad;
+  const int repetitions = argc > 1 ? std::atoi(argv[1]) : 15;
+  fmt::print("{} threads\n{:<26} {:<9} {:<8} {:>12} {:>12}\n", at::get_num_threads(), "", "heads",
+             "dtype", "ragged", "LibTorch");
+  Random random(3);
+  std::vector<int64_t> lengths;  // of questions with four answers: most of them short
+  for (int i = 0; i < 64; ++i) {
+    const double u = random.uniform();
+    lengths.push_back(20 + static_cast<int64_t>(230 * u * u));
+  }
+  time_prompts("64 prompts of 20 to 250", lengths, repetitions);
+  time_prompts("16 prompts of 512", std::vector<int64_t>(16, 512), repetitions);
+  time_prompts("1 prompt of 4096", {4096}, std::max(repetitions / 5, 1));
+  for (int64_t num_rows : {1, 16, 64}) time_decode(num_rows, 2 * repetitions);
+}

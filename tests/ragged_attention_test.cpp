@@ -1,0 +1,374 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <hwy/targets.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention/libtorch_attention.h"
+#include "base/scalar_type.h"
+#include "prepack/attention.h"
+#include "support/all_close.h"
+#include "support/catch.h"
+#include "support/random.h"
+#include "support/tensors.h"
+#include "support/tolerances.h"
+
+namespace prepack {
+namespace {
+
+using testing::AllClose;
+using testing::BitEqual;
+using testing::Random;
+using testing::random_tensor;
+using testing::tolerance;
+
+struct HeadShape {
+  int64_t num_kv_heads;
+  int64_t group;
+  int64_t head_dim;
+};
+
+struct Lengths {
+  int64_t num_queries;
+  int64_t num_keys;
+};
+
+struct Batch {
+  at::Tensor queries;  // [num_tokens, num_heads, head_dim]
+  at::Tensor keys;     // [num_slots, num_kv_heads, head_dim]
+  at::Tensor values;   // [num_slots, num_kv_heads, head_dim]
+  RaggedAttention spec;
+};
+
+at::Tensor attend(const Batch& batch) {
+  return attend(batch.queries, batch.keys, batch.values, batch.spec);
+}
+
+/// [num_rows, num_heads, head_dim], a slice of wider rows, all of it NaN.
+at::Tensor nan_slice(int64_t num_rows, int64_t num_heads, int64_t head_dim, at::ScalarType dtype) {
+  const int64_t size = num_heads * head_dim;
+  const auto rows = at::full({num_rows, size + 5}, NAN, at::TensorOptions(dtype));
+  return rows.narrow(1, 3, size).view({num_rows, num_heads, head_dim});
+}
+
+/// Sequences whose keys lie in any order, with gaps. What is not theirs is NaN.
+Batch make_batch(Random& random, const HeadShape& shape, const std::vector<Lengths>& lengths,
+                 at::ScalarType dtype = at::kFloat) {
+  Batch batch;
+  auto& spec = batch.spec;
+  spec.cu_seqlens = {0};
+  spec.first_keys.resize(lengths.size());
+  for (const auto& [num_queries, num_keys] : lengths) {
+    spec.cu_seqlens.push_back(spec.cu_seqlens.back() + static_cast<int32_t>(num_queries));
+    spec.num_keys.push_back(num_keys);
+  }
+  std::vector<size_t> order(lengths.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  random.shuffle(order);
+  int64_t num_slots = random.integer(0, 3);
+  for (size_t i : order) {
+    spec.first_keys[i] = num_slots;
+    num_slots += spec.num_keys[i] + random.integer(0, 3);
+  }
+  const auto [num_kv_heads, group, head_dim] = shape;
+  batch.queries = nan_slice(spec.cu_seqlens.back(), num_kv_heads * group, head_dim, dtype);
+  batch.queries.copy_(random_tensor(random, batch.queries.sizes(), dtype));
+  batch.keys = nan_slice(num_slots, num_kv_heads, head_dim, dtype);
+  batch.values = nan_slice(num_slots, num_kv_heads, head_dim, dtype);
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    for (const auto& side : {batch.keys, batch.values}) {
+      const auto run = side.narrow(0, spec.first_keys[i], spec.num_keys[i]);
+      run.copy_(random_tensor(random, run.sizes(), dtype));
+    }
+  }
+  return batch;
+}
+
+/// Attention by its definition, in float64, one query at a time.
+at::Tensor naive_attention(const Batch& batch) {
+  const auto queries = batch.queries.to(at::kDouble).contiguous();
+  const auto keys = batch.keys.to(at::kDouble).contiguous();
+  const auto values = batch.values.to(at::kDouble).contiguous();
+  const int64_t num_heads = queries.size(1);
+  const int64_t num_kv_heads = keys.size(1);
+  const int64_t head_dim = queries.size(2);
+  auto attended = at::zeros(queries.sizes(), at::kDouble);
+  for (size_t sequence = 0; sequence < batch.spec.num_keys.size(); ++sequence) {
+    const int64_t end = batch.spec.cu_seqlens[sequence + 1];
+    for (int64_t i = batch.spec.cu_seqlens[sequence]; i < end; ++i) {
+      // The last query is that of the last key.
+      const int64_t num_visible = batch.spec.num_keys[sequence] - (end - 1 - i);
+      for (int64_t head = 0; head < num_heads; ++head) {
+        const int64_t kv_head = head / (num_heads / num_kv_heads);
+        const auto* query = queries.data_ptr<double>() + (i * num_heads + head) * head_dim;
+        auto* out = attended.data_ptr<double>() + (i * num_heads + head) * head_dim;
+        std::vector<double> weights(num_visible);
+        double largest = -std::numeric_limits<double>::infinity();
+        const int64_t first = batch.spec.first_keys[sequence] * num_kv_heads + kv_head;
+        const auto* key = keys.data_ptr<double>() + first * head_dim;
+        const auto* value = values.data_ptr<double>() + first * head_dim;
+        const int64_t stride = num_kv_heads * head_dim;
+        for (int64_t j = 0; j < num_visible; ++j) {
+          double score = 0;
+          for (int64_t d = 0; d < head_dim; ++d) score += query[d] * key[j * stride + d];
+          weights[j] = score / std::sqrt(static_cast<double>(head_dim));
+          largest = std::max(largest, weights[j]);
+        }
+        double total = 0;
+        for (auto& weight : weights) total += weight = std::exp(weight - largest);
+        for (int64_t j = 0; j < num_visible; ++j) {
+          for (int64_t d = 0; d < head_dim; ++d)
+            out[d] += weights[j] / total * value[j * stride + d];
+        }
+      }
+    }
+  }
+  return attended;
+}
+
+HeadShape random_shape(Random& random) {
+  static constexpr int64_t kUsual[] = {64, 32, 128, 80, 6, 20};
+  return {random.integer(1, 2), random.integer(1, 8),
+          random.integer(0, 1) == 0 ? random.integer(1, 70) : kUsual[random.integer(0, 5)]};
+}
+
+/// Whole prompts, rests of prompts, decode steps and empty ones.
+std::vector<Lengths> random_lengths(Random& random) {
+  std::vector<Lengths> lengths;
+  for (int64_t i = random.integer(1, 3); i > 0; --i) {
+    const int64_t num_keys = random.integer(1, random.integer(0, 5) == 0 ? 150 : 25);
+    const int64_t kind = random.integer(0, 4);
+    lengths.push_back({kind == 0   ? 0
+                       : kind == 1 ? 1
+                       : kind == 2 ? random.integer(1, num_keys)
+                                   : num_keys,
+                       num_keys});
+  }
+  return lengths;
+}
+
+std::string describe(const HeadShape& shape, const std::vector<Lengths>& lengths) {
+  std::ostringstream text;
+  text << shape.num_kv_heads << " key heads of " << shape.group << ", head_dim " << shape.head_dim;
+  for (const auto& [num_queries, num_keys] : lengths) {
+    text << "; " << num_queries << " queries, " << num_keys << " keys";
+  }
+  return text.str();
+}
+
+/// Shapes whose sequences are cut into several parts and whose keys fill several blocks.
+const std::vector<std::pair<HeadShape, std::vector<Lengths>>>& long_shapes() {
+  static const std::vector<std::pair<HeadShape, std::vector<Lengths>>> kShapes = {
+      {{1, 1, 64}, {{700, 700}, {1, 1000}}},
+      {{2, 3, 64}, {{200, 450}, {5, 400}}},
+      {{1, 1, 128}, {{300, 300}, {2, 333}}},
+      {{1, 8, 128}, {{40, 140}, {1, 500}}},
+      {{1, 2, 160}, {{90, 90}}},
+      {{1, 1, 5}, {{4000, 4000}}}};
+  return kShapes;
+}
+
+/// Compiled for the machine every program must run on, instead of this one.
+struct OldestMachine {
+  OldestMachine() { use(HWY_STATIC_TARGET); }
+  ~OldestMachine() { use(0); }
+  static void use(int64_t targets) {
+    hwy::SetSupportedTargetsForTest(targets);
+    hwy::GetChosenTarget().DeInit();  // the next call chooses again
+  }
+};
+
+struct ThreadCount {
+  explicit ThreadCount(int count) { at::set_num_threads(count); }
+  ~ThreadCount() { at::set_num_threads(before); }
+  int before = at::get_num_threads();
+};
+
+}  // namespace
+
+TEST_CASE("ragged attention equals its definition in float64", "[attention]") {
+  Random random(1);
+  for (int i = 0; i < 2000; ++i) {
+    const auto shape = random_shape(random);
+    const auto lengths = random_lengths(random);
+    INFO(describe(shape, lengths));
+    const auto batch = make_batch(random, shape, lengths);
+    REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(DType::kFloat32).op));
+  }
+}
+
+TEST_CASE("ragged attention of long sequences equals its definition in float64", "[attention]") {
+  Random random(2);
+  for (const auto& [shape, lengths] : long_shapes()) {
+    INFO(describe(shape, lengths));
+    const auto batch = make_batch(random, shape, lengths);
+    CHECK_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(DType::kFloat32).op));
+  }
+}
+
+TEST_CASE("ragged attention in half precision stays close to float64", "[attention]") {
+  Random random(3);
+  for (auto dtype : {DType::kBFloat16, DType::kFloat16}) {
+    for (int i = 0; i < 250; ++i) {
+      const auto shape = random_shape(random);
+      const auto lengths = random_lengths(random);
+      INFO(to_string(dtype) << ", " << describe(shape, lengths));
+      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+      const auto attended = attend(batch);
+      CHECK(attended.scalar_type() == to_scalar_type(dtype));
+      REQUIRE_THAT(attended, AllClose(naive_attention(batch), tolerance(dtype).op));
+    }
+  }
+}
+
+TEST_CASE("ragged attention equals LibTorch's", "[attention]") {
+  Random random(4);
+  for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    for (int i = 0; i < 200; ++i) {
+      const auto shape = random_shape(random);
+      const auto lengths = random_lengths(random);
+      INFO(to_string(dtype) << ", " << describe(shape, lengths));
+      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+      const auto expected =
+          attend_with_libtorch(batch.queries, batch.keys, batch.values, batch.spec);
+      REQUIRE_THAT(attend(batch), AllClose(expected, tolerance(dtype).op));
+    }
+  }
+}
+
+TEST_CASE("ragged attention is the same for the instruction set of the oldest machines",
+          "[attention]") {
+  Random random(5);
+  const OldestMachine oldest;
+  for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    for (int i = 0; i < 100; ++i) {
+      const auto shape = random_shape(random);
+      const auto lengths = random_lengths(random);
+      INFO(to_string(dtype) << ", " << describe(shape, lengths));
+      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+      REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
+    }
+  }
+}
+
+TEST_CASE("where all scores are equal, a query's output is the mean of the values up to its own",
+          "[attention]") {
+  for (int64_t group : {1, 3, 8}) {
+    for (int64_t num_queries : {1, 2, 3, 7, 16, 17, 33, 70, 130, 300}) {
+      for (int64_t num_cached : {0, 1, 5, 64, 100}) {
+        CAPTURE(group, num_queries, num_cached);
+        const int64_t num_keys = num_cached + num_queries;
+        const auto values = at::arange(num_keys, at::kFloat).view({num_keys, 1, 1});
+        const auto attended =
+            attend(at::zeros({num_queries, group, 1}), at::zeros({num_keys, 1, 1}), values,
+                   RaggedAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
+        // The mean of 0 ... n is n / 2.
+        const auto expected =
+            values.narrow(0, num_cached, num_queries).div(2).expand({num_queries, group, 1});
+        REQUIRE_THAT(attended, AllClose(expected, 0, 1e-6));
+      }
+    }
+  }
+}
+
+TEST_CASE("ragged attention of extreme scores goes to the largest of those a query may see",
+          "[attention]") {
+  Random random(6);
+  for (int64_t num_tokens : {2, 40, 200}) {
+    CAPTURE(num_tokens);
+    const auto values = random_tensor(random, {num_tokens, 1, 4});
+    const auto queries = at::full({num_tokens, 1, 4}, 100.0F);
+    const auto numbers = at::arange(num_tokens, at::kFloat).view({-1, 1, 1}).expand({-1, 1, 4});
+    const RaggedAttention spec{{0, static_cast<int32_t>(num_tokens)}, {0}, {num_tokens}};
+    // Scores of -10000 and more, 200 apart: the largest is a query's own, or the first.
+    const auto rising = numbers.sub(50);
+    CHECK_THAT(attend(queries, rising, values, spec), BitEqual(values));
+    CHECK_THAT(attend(queries, rising.neg(), values, spec),
+               BitEqual(values.narrow(0, 0, 1).expand_as(values)));
+  }
+}
+
+TEST_CASE("a lone key's value is the output", "[attention]") {
+  Random random(7);
+  const auto batch = make_batch(random, {3, 1, 8}, {{1, 1}, {0, 4}, {1, 1}, {0, 0}, {1, 1}});
+  const auto attended = attend(batch);
+  int64_t token = 0;
+  for (size_t i : {0, 2, 4}) {
+    CHECK_THAT(attended[token++], BitEqual(batch.values[batch.spec.first_keys[i]]));
+  }
+}
+
+TEST_CASE("ragged attention of nothing is empty", "[attention]") {
+  const auto empty = at::empty({0, 6, 10});
+  const auto keys = at::full({7, 2, 10}, NAN);
+  CHECK(attend(empty, keys, keys, RaggedAttention{{0}, {}, {}}).sizes() == empty.sizes());
+  CHECK(attend(empty, keys, keys, RaggedAttention{{0, 0, 0}, {0, 7}, {4, 0}}).sizes() ==
+        empty.sizes());
+}
+
+TEST_CASE("other sequences never change a sequence's ragged attention by a single bit",
+          "[attention][isolation]") {
+  Random random(8);
+  for (int i = 0; i < 300; ++i) {
+    const auto shape = random_shape(random);
+    const auto lengths = random_lengths(random);
+    INFO(describe(shape, lengths));
+    const auto batch = make_batch(random, shape, lengths);
+    const auto amid = attend(batch);
+    for (size_t s = 0; s < lengths.size(); ++s) {
+      const auto [num_queries, num_keys] = lengths[s];
+      const auto own = [&](const at::Tensor& all) {
+        return all.narrow(0, batch.spec.cu_seqlens[s], num_queries);
+      };
+      const auto run = [&](const at::Tensor& side) {
+        return side.narrow(0, batch.spec.first_keys[s], num_keys).contiguous();
+      };
+      const auto alone =
+          attend(own(batch.queries).contiguous(), run(batch.keys), run(batch.values),
+                 RaggedAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
+      REQUIRE_THAT(own(amid), BitEqual(alone));
+    }
+  }
+}
+
+TEST_CASE("the number of threads never changes ragged attention by a single bit",
+          "[attention][isolation]") {
+  Random random(9);
+  for (const auto& [shape, lengths] : long_shapes()) {
+    INFO(describe(shape, lengths));
+    const auto batch = make_batch(random, shape, lengths);
+    const auto expected = [&] {
+      const ThreadCount one(1);
+      return attend(batch);
+    }();
+    for (int count : {2, 3, 8}) {
+      const ThreadCount several(count);
+      CHECK_THAT(attend(batch), BitEqual(expected));
+    }
+  }
+}
+
+TEST_CASE("the rest of a prompt comes out as with the whole prompt, bit for bit", "[attention]") {
+  Random random(10);
+  for (int64_t group : {1, 3}) {
+    const auto whole = make_batch(random, {2, group, 64}, {{400, 400}});
+    const auto expected = attend(whole);
+    for (int64_t num_rest : {10, 77, 399}) {
+      CAPTURE(group, num_rest);
+      const auto rest = [&](const at::Tensor& all) {
+        return all.narrow(0, 400 - num_rest, num_rest);
+      };
+      auto spec = whole.spec;
+      spec.cu_seqlens.back() = static_cast<int32_t>(num_rest);
+      CHECK_THAT(attend(rest(whole.queries), whole.keys, whole.values, spec),
+                 BitEqual(rest(expected)));
+    }
+  }
+}
+
+}  // namespace prepack
