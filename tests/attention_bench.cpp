@@ -1,6 +1,6 @@
 // prepack_attention_bench [REPETITIONS]
 //
-// Times the attention of ragged batches against LibTorch's, one after the other in turns: of
+// Times the attention of varlen batches against LibTorch's, one after the other in turns: of
 // prompts against a call per prompt, of decode steps against one call with a mask. Prints medians
 // in milliseconds, the speed of the former, and how many times longer the latter takes.
 
@@ -78,25 +78,25 @@ void print(const std::string& name, const HeadShape& shape, DType dtype, const T
 void time_prompts(const std::string& name, const std::vector<int64_t>& lengths, int repetitions) {
   for (const auto& shape : kShapes) {
     for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
-      prepack::RaggedAttention ragged{{0}, {}, {}};
+      prepack::VarlenAttention varlen{{0}, {}, {}};
       double num_pairs = 0;  // of a query and a key
       for (int64_t length : lengths) {
-        ragged.first_keys.push_back(ragged.cu_seqlens.back());
-        ragged.num_keys.push_back(length);
-        ragged.cu_seqlens.push_back(ragged.cu_seqlens.back() + static_cast<int32_t>(length));
+        varlen.first_keys.push_back(varlen.cu_seqlens.back());
+        varlen.num_keys.push_back(length);
+        varlen.cu_seqlens.push_back(varlen.cu_seqlens.back() + static_cast<int32_t>(length));
         num_pairs += 0.5 * static_cast<double>(length * (length + 1));
       }
-      const prepack::VarlenAttention varlen{ragged.cu_seqlens, *std::ranges::max_element(lengths)};
+      const prepack::VarlenAttention varlen{varlen.cu_seqlens, *std::ranges::max_element(lengths)};
       // Slices of one product, as the model makes them.
       Random random(1);
       const int64_t num_heads = shape.num_heads + 2 * shape.num_kv_heads;
-      const auto qkv = random_tensor(random, {ragged.cu_seqlens.back(), num_heads, shape.head_dim})
+      const auto qkv = random_tensor(random, {varlen.cu_seqlens.back(), num_heads, shape.head_dim})
                            .to(to_scalar_type(dtype));
       const auto queries = qkv.narrow(1, 0, shape.num_heads);
       const auto keys = qkv.narrow(1, shape.num_heads, shape.num_kv_heads);
       const auto values = qkv.narrow(1, shape.num_heads + shape.num_kv_heads, shape.num_kv_heads);
       const auto times = compare(
-          repetitions, [&] { attend(queries, keys, values, ragged); },
+          repetitions, [&] { attend(queries, keys, values, varlen); },
           [&] { attend(queries, keys, values, varlen); });
       const double flops = 4 * num_pairs * static_cast<double>(shape.num_heads * shape.head_dim);
       print(name, shape, dtype, times, flops / times.ours * 1e-6, "GFLOP/s");
@@ -110,16 +110,16 @@ void time_decode(int64_t num_rows, int repetitions) {
   for (const auto& shape : kShapes) {
     for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
       Random random(2);
-      prepack::RaggedAttention ragged{{0}, {}, {}};
+      prepack::VarlenAttention varlen{{0}, {}, {}};
       double num_keys = 0;
       for (int64_t row = 0; row < num_rows; ++row) {
-        ragged.first_keys.push_back(row * kNumSlots);
-        ragged.num_keys.push_back(num_rows == 1 ? kNumSlots : random.integer(100, kNumSlots));
-        ragged.cu_seqlens.push_back(static_cast<int32_t>(row + 1));
-        num_keys += static_cast<double>(ragged.num_keys.back());
+        varlen.first_keys.push_back(row * kNumSlots);
+        varlen.num_keys.push_back(num_rows == 1 ? kNumSlots : random.integer(100, kNumSlots));
+        varlen.cu_seqlens.push_back(static_cast<int32_t>(row + 1));
+        num_keys += static_cast<double>(varlen.num_keys.back());
       }
       const auto type = to_scalar_type(dtype);
-      const auto lengths = at::tensor(ragged.num_keys).view({num_rows, 1, 1, 1});
+      const auto lengths = at::tensor(varlen.num_keys).view({num_rows, 1, 1, 1});
       const prepack::CacheAttention cached{num_rows, kNumSlots,
                                            at::arange(kNumSlots).view({1, 1, 1, -1}).lt(lengths)};
       const auto queries = random_tensor(random, {num_rows, shape.num_heads, shape.head_dim}, type);
@@ -132,7 +132,7 @@ void time_decode(int64_t num_rows, int repetitions) {
       const auto flat_keys = keys.flatten(0, 1);
       const auto flat_values = values.flatten(0, 1);
       const auto times = compare(
-          repetitions, [&] { attend(queries, flat_keys, flat_values, ragged); },
+          repetitions, [&] { attend(queries, flat_keys, flat_values, varlen); },
           [&] { attend(queries, keys, values, cached); });
       const double bytes = 2 * num_keys * static_cast<double>(shape.num_kv_heads * shape.head_dim) *
                            static_cast<double>(element_size(dtype));
@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
   const at::NoGradGuard no_grad;
   const int repetitions = argc > 1 ? std::atoi(argv[1]) : 15;
   fmt::print("{} threads\n{:<26} {:<9} {:<8} {:>12} {:>12}\n", at::get_num_threads(), "", "heads",
-             "dtype", "ragged", "LibTorch");
+             "dtype", "varlen", "LibTorch");
   Random random(3);
   std::vector<int64_t> lengths;  // of questions with four answers: most of them short
   for (int i = 0; i < 64; ++i) {

@@ -19,18 +19,20 @@ struct CausalAttention {
   int64_t num_rows = 0;
 };
 
-/// The fast form: the queries of the sequences one after the other, each sequence attending
-/// causally to its own keys alone, wherever those lie. There is no mask, and nothing is computed
-/// between two sequences. Query i of a sequence's n attends to its first num_keys - n + i + 1 keys:
-/// n is num_keys in a prefill, and 1 in a decode step.
+/// The fast form: sequences of queries one after the other, each attending causally to its own run
+/// of keys, wherever those lie. There is no mask, and nothing is computed between two sequences.
+/// Query i of the n queries of a sequence attends to the first num_keys - n + i + 1 of its keys.
 ///
-/// Example: three prompts of lengths 2, 3 and 4, whose keys lie in cache rows of 10 slots, give
-/// cu_seqlens [0, 2, 5, 9], first_keys [0, 10, 20] and num_keys [2, 3, 4].
+/// A whole prompt: n = num_keys. The rest of one whose start is in the cache: n < num_keys. A
+/// decode step, or a prompt of which only the last hidden state is wanted: n = 1.
+///
+/// Example: a prompt of 3 tokens, whose keys lie in slots 10 to 12, and a decode step that attends
+/// to the 6 keys in slots 20 to 25, its own the last: cu_seqlens [0, 3, 4], first_keys [10, 20],
+/// num_keys [3, 6].
 struct VarlenAttention {
-  std::vector<int32_t> cu_seqlens;  // [num_sequences + 1]: where the queries of each begin, and the
-                                    // end
+  std::vector<int32_t> cu_seqlens;  // [num_sequences + 1] where the queries of each begin
   std::vector<int64_t> first_keys;  // [num_sequences] where the keys of each begin
-  std::vector<int64_t> num_keys;  // [num_sequences] the keys of its own queries included: its last
+  std::vector<int64_t> num_keys;    // [num_sequences] those of its own queries are the last
 
   /// The same for the last query of each sequence alone.
   VarlenAttention of_last_queries() const;
@@ -41,24 +43,6 @@ struct CacheAttention {
   int64_t num_rows = 0;   // the first rows of the cache, one query each
   int64_t num_slots = 0;  // slots to read: the longest row
   at::Tensor mask;        // [num_rows, 1, 1, num_slots] bool, true: the slot holds a token
-};
-
-/// Sequences of queries one after the other, each attending causally to its own run of keys,
-/// wherever those lie: query i of the n queries of a sequence attends to the first
-/// num_keys - n + i + 1 of the sequence's keys.
-///
-/// A whole prompt: n = num_keys. The rest of one whose start is in the cache: n < num_keys. A
-/// decode step, or a prompt of which only the last hidden state is wanted: n = 1. None at all: n =
-/// 0.
-///
-/// Example: a prompt of 3 tokens, whose keys lie in slots 10 to 12, and a decode step that attends
-/// to the 6 keys in slots 20 to 25, its own the last: cu_seqlens [0, 3, 4], first_keys [10, 20],
-/// num_keys [3, 6].
-struct RaggedAttention {
-  std::vector<int32_t>
-      cu_seqlens;  // [num_sequences + 1]: where each one's queries begin, and the end
-  std::vector<int64_t> first_keys;  // [num_sequences]: where each sequence's keys begin
-  std::vector<int64_t> num_keys;    // [num_sequences]: keys of each; its queries' own are the last
 };
 
 /// Which keys the queries of one forward attend to.
@@ -75,12 +59,6 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const CausalAttention& spec);
 
-/// @param queries       [num_tokens, num_heads, head_dim]
-/// @param keys, values  [num_slots, num_kv_heads, head_dim]
-/// @return              [num_tokens, num_heads, head_dim]
-at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
-                  const VarlenAttention& spec);
-
 /// @param queries       [num_rows, num_heads, head_dim]
 /// @param keys, values  [num_rows, num_slots, num_kv_heads, head_dim]
 /// @return              [num_rows, num_heads, head_dim]
@@ -94,6 +72,6 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
 ///                      sequence's are not read
 /// @return              [num_tokens, num_heads, head_dim], contiguous
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
-                  const RaggedAttention& spec);
+                  const VarlenAttention& spec);
 
 }  // namespace prepack

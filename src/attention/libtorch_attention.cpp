@@ -11,7 +11,7 @@
 namespace prepack {
 
 at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& keys,
-                                const at::Tensor& values, const RaggedAttention& spec) {
+                                const at::Tensor& values, const VarlenAttention& spec) {
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;
   auto attended = at::empty(queries.sizes(), queries.options());

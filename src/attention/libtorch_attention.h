@@ -7,6 +7,6 @@ namespace prepack {
 /// The same as attend(), with a call of LibTorch's attention per sequence: for devices that have no
 /// kernel of our own, and what that kernel is compared to.
 at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& keys,
-                                const at::Tensor& values, const RaggedAttention& spec);
+                                const at::Tensor& values, const VarlenAttention& spec);
 
 }  // namespace prepack

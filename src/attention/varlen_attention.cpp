@@ -1,12 +1,76 @@
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 
+#include <algorithm>
+#include <atomic>
+#include <functional>
 #include <numeric>
+#include <vector>
 
-#include "attention/grouped_heads.h"
+#include "attention/libtorch_attention.h"
+#include "base/scalar_type.h"
+#include "kernels/attention.h"
 #include "prepack/attention.h"
 
 namespace prepack {
+namespace {
+
+/// Some of a sequence's queries, to be attended to by one thread, one key head at a time.
+struct Part {
+  int64_t first_query;  // in the batch
+  int64_t num_queries;
+  int64_t first_key;
+  int64_t num_keys;  // up to the last query's own
+  double cost;       // multiplications per key head
+};
+
+/// The sequences, cut where they are long. The cuts depend on nothing but a sequence's own length
+/// and the heads, because a result may depend on them.
+std::vector<Part> cut_sequences(const VarlenAttention& spec, int64_t group, int64_t head_dim) {
+  // Queries and outputs of a part stay in the second cache while keys and values pass by.
+  constexpr int64_t kFloats = 16384;
+  const int64_t most_queries = std::max<int64_t>(kFloats / (head_dim * group), 1);
+  std::vector<Part> parts;
+  for (size_t i = 0; i < spec.num_keys.size(); ++i) {
+    const int64_t start = spec.cu_seqlens[i];
+    const int64_t num_queries = spec.cu_seqlens[i + 1] - start;
+    const int64_t num_parts = (num_queries + most_queries - 1) / most_queries;
+    for (int64_t n = 0; n < num_parts; ++n) {
+      const int64_t begin = num_queries * n / num_parts;
+      const int64_t end = num_queries * (n + 1) / num_parts;
+      const int64_t num_keys = spec.num_keys[i] - num_queries + end;
+      const double mean_keys =
+          static_cast<double>(num_keys) - 0.5 * static_cast<double>(end - begin);
+      parts.push_back(
+          {.first_query = start + begin,
+           .num_queries = end - begin,
+           .first_key = spec.first_keys[i],
+           .num_keys = num_keys,
+           .cost = static_cast<double>(2 * (end - begin) * group * head_dim) * mean_keys});
+    }
+  }
+  return parts;
+}
+
+void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+           const VarlenAttention& spec) {
+  const int64_t head_dim = queries.size(2);
+  TORCH_CHECK(keys.size(2) == head_dim && values.sizes() == keys.sizes());
+  TORCH_CHECK(queries.size(1) % keys.size(1) == 0);
+  TORCH_CHECK(keys.dtype() == queries.dtype() && values.dtype() == queries.dtype());
+  TORCH_CHECK(queries.stride(2) == 1 && queries.stride(1) == head_dim);
+  TORCH_CHECK(keys.stride(2) == 1 && values.stride(2) == 1);
+  TORCH_CHECK(spec.cu_seqlens.size() == spec.num_keys.size() + 1);
+  TORCH_CHECK(spec.first_keys.size() == spec.num_keys.size());
+  TORCH_CHECK(spec.cu_seqlens.front() == 0 && spec.cu_seqlens.back() == queries.size(0));
+  for (size_t i = 0; i < spec.num_keys.size(); ++i) {
+    const int64_t num_queries = spec.cu_seqlens[i + 1] - spec.cu_seqlens[i];
+    TORCH_CHECK(num_queries >= 0 && num_queries <= spec.num_keys[i]);
+    TORCH_CHECK(spec.first_keys[i] >= 0 && spec.first_keys[i] + spec.num_keys[i] <= keys.size(0));
+  }
+}
+
+}  // namespace
 
 VarlenAttention VarlenAttention::of_last_queries() const {
   auto last = *this;
@@ -16,20 +80,50 @@ VarlenAttention VarlenAttention::of_last_queries() const {
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const VarlenAttention& spec) {
+  if (!queries.is_cpu()) return attend_with_libtorch(queries, keys, values, spec);
+  check(queries, keys, values, spec);
+  auto attended = at::empty(queries.sizes(), queries.options());
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;
-  auto attended = at::empty_like(queries, at::MemoryFormat::Contiguous);
-  for (size_t s = 0; s < spec.num_keys.size(); ++s) {
-    const int64_t start = spec.cu_seqlens[s];
-    const int64_t length = spec.cu_seqlens[s + 1] - start;
-    const auto own = [&](const at::Tensor& all) {
-      return group_keys(all.narrow(0, spec.first_keys[s], spec.num_keys[s]), group);
-    };
-    const auto result = at::scaled_dot_product_attention(
-        group_queries(queries.narrow(0, start, length), num_kv_heads), own(keys), own(values),
-        /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/length > 1);
-    group_queries(attended.narrow(0, start, length), num_kv_heads).copy_(result);
-  }
+  const int64_t head_dim = queries.size(2);
+  const auto dtype = from_scalar_type(queries.scalar_type());
+  const auto at = [&](const at::Tensor& tensor, int64_t token, int64_t head) {
+    const int64_t offset = token * tensor.stride(0) + head * tensor.stride(1);
+    return static_cast<char*>(tensor.data_ptr()) + offset * tensor.element_size();
+  };
+  const auto attend_part = [&](const Part& part, int64_t kv_head) {
+    attend_block({.dtype = dtype,
+                  .queries = at(queries, part.first_query, kv_head * group),
+                  .keys = at(keys, part.first_key, kv_head),
+                  .values = at(values, part.first_key, kv_head),
+                  .out = at(attended, part.first_query, kv_head * group),
+                  .query_stride = queries.stride(0),
+                  .key_stride = keys.stride(0),
+                  .value_stride = values.stride(0),
+                  .out_stride = attended.stride(0),
+                  .num_queries = part.num_queries,
+                  .num_keys = part.num_keys,
+                  .group = group,
+                  .head_dim = head_dim});
+  };
+
+  auto parts = cut_sequences(spec, group, head_dim);
+  double cost = 0;
+  for (const auto& part : parts) cost += part.cost * static_cast<double>(num_kv_heads);
+  // Threads take the parts as they get done with others, the most expensive first, so that all
+  // end at about the same time.
+  std::ranges::stable_sort(parts, std::greater(), &Part::cost);
+  const int64_t num_tasks = std::ssize(parts) * num_kv_heads;
+  std::atomic<int64_t> next_task = 0;
+  const auto work = [&] {
+    for (int64_t task; (task = next_task.fetch_add(1, std::memory_order_relaxed)) < num_tasks;) {
+      attend_part(parts[task / num_kv_heads], task % num_kv_heads);
+    }
+  };
+  constexpr double kWorthThreads = 5e5;  // multiplications that take longer than to wake a thread
+  const int64_t num_threads =
+      cost < kWorthThreads ? 1 : std::min<int64_t>(at::get_num_threads(), num_tasks);
+  at::parallel_for(0, num_threads, /*grain_size=*/1, [&](int64_t, int64_t) { work(); });
   return attended;
 }
 

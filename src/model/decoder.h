@@ -52,8 +52,8 @@ void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig
                const ForwardInput& input, const RopeTable& rope, KvCache& cache,
                at::Tensor& hidden);
 
-/// The last layer of a forward whose attention is ragged and of which only `input.output_tokens`
-/// are read: keys and values of all tokens, everything else of these alone.
+/// The last layer of a forward with VarlenAttention of which only `input.output_tokens` are read:
+/// keys and values of all tokens, everything else of these alone.
 /// @param hidden  [num_tokens, hidden_size]; becomes [num_outputs, hidden_size]
 void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                     const ForwardInput& input, const RopeTable& rope, KvCache& cache,

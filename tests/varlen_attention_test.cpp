@@ -42,7 +42,7 @@ struct Batch {
   at::Tensor queries;  // [num_tokens, num_heads, head_dim]
   at::Tensor keys;     // [num_slots, num_kv_heads, head_dim]
   at::Tensor values;   // [num_slots, num_kv_heads, head_dim]
-  RaggedAttention spec;
+  VarlenAttention spec;
 };
 
 at::Tensor attend(const Batch& batch) {
@@ -191,7 +191,7 @@ struct ThreadCount {
 
 }  // namespace
 
-TEST_CASE("ragged attention equals its definition in float64", "[attention]") {
+TEST_CASE("varlen attention equals its definition in float64", "[attention]") {
   Random random(1);
   for (int i = 0; i < 2000; ++i) {
     const auto shape = random_shape(random);
@@ -202,7 +202,7 @@ TEST_CASE("ragged attention equals its definition in float64", "[attention]") {
   }
 }
 
-TEST_CASE("ragged attention of long sequences equals its definition in float64", "[attention]") {
+TEST_CASE("varlen attention of long sequences equals its definition in float64", "[attention]") {
   Random random(2);
   for (const auto& [shape, lengths] : long_shapes()) {
     INFO(describe(shape, lengths));
@@ -211,7 +211,7 @@ TEST_CASE("ragged attention of long sequences equals its definition in float64",
   }
 }
 
-TEST_CASE("ragged attention in half precision stays close to float64", "[attention]") {
+TEST_CASE("varlen attention in half precision stays close to float64", "[attention]") {
   Random random(3);
   for (auto dtype : {DType::kBFloat16, DType::kFloat16}) {
     for (int i = 0; i < 250; ++i) {
@@ -226,7 +226,7 @@ TEST_CASE("ragged attention in half precision stays close to float64", "[attenti
   }
 }
 
-TEST_CASE("ragged attention equals LibTorch's", "[attention]") {
+TEST_CASE("varlen attention equals LibTorch's", "[attention]") {
   Random random(4);
   for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
     for (int i = 0; i < 200; ++i) {
@@ -241,7 +241,7 @@ TEST_CASE("ragged attention equals LibTorch's", "[attention]") {
   }
 }
 
-TEST_CASE("ragged attention is the same for the instruction set of the oldest machines",
+TEST_CASE("varlen attention is the same for the instruction set of the oldest machines",
           "[attention]") {
   Random random(5);
   const OldestMachine oldest;
@@ -266,7 +266,7 @@ TEST_CASE("where all scores are equal, a query's output is the mean of the value
         const auto values = at::arange(num_keys, at::kFloat).view({num_keys, 1, 1});
         const auto attended =
             attend(at::zeros({num_queries, group, 1}), at::zeros({num_keys, 1, 1}), values,
-                   RaggedAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
+                   VarlenAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
         // The mean of 0 ... n is n / 2.
         const auto expected =
             values.narrow(0, num_cached, num_queries).div(2).expand({num_queries, group, 1});
@@ -276,7 +276,7 @@ TEST_CASE("where all scores are equal, a query's output is the mean of the value
   }
 }
 
-TEST_CASE("ragged attention of extreme scores goes to the largest of those a query may see",
+TEST_CASE("varlen attention of extreme scores goes to the largest of those a query may see",
           "[attention]") {
   Random random(6);
   for (int64_t num_tokens : {2, 40, 200}) {
@@ -284,7 +284,7 @@ TEST_CASE("ragged attention of extreme scores goes to the largest of those a que
     const auto values = random_tensor(random, {num_tokens, 1, 4});
     const auto queries = at::full({num_tokens, 1, 4}, 100.0F);
     const auto numbers = at::arange(num_tokens, at::kFloat).view({-1, 1, 1}).expand({-1, 1, 4});
-    const RaggedAttention spec{{0, static_cast<int32_t>(num_tokens)}, {0}, {num_tokens}};
+    const VarlenAttention spec{{0, static_cast<int32_t>(num_tokens)}, {0}, {num_tokens}};
     // Scores of -10000 and more, 200 apart: the largest is a query's own, or the first.
     const auto rising = numbers.sub(50);
     CHECK_THAT(attend(queries, rising, values, spec), BitEqual(values));
@@ -303,15 +303,15 @@ TEST_CASE("a lone key's value is the output", "[attention]") {
   }
 }
 
-TEST_CASE("ragged attention of nothing is empty", "[attention]") {
+TEST_CASE("varlen attention of nothing is empty", "[attention]") {
   const auto empty = at::empty({0, 6, 10});
   const auto keys = at::full({7, 2, 10}, NAN);
-  CHECK(attend(empty, keys, keys, RaggedAttention{{0}, {}, {}}).sizes() == empty.sizes());
-  CHECK(attend(empty, keys, keys, RaggedAttention{{0, 0, 0}, {0, 7}, {4, 0}}).sizes() ==
+  CHECK(attend(empty, keys, keys, VarlenAttention{{0}, {}, {}}).sizes() == empty.sizes());
+  CHECK(attend(empty, keys, keys, VarlenAttention{{0, 0, 0}, {0, 7}, {4, 0}}).sizes() ==
         empty.sizes());
 }
 
-TEST_CASE("other sequences never change a sequence's ragged attention by a single bit",
+TEST_CASE("other sequences never change a sequence's varlen attention by a single bit",
           "[attention][isolation]") {
   Random random(8);
   for (int i = 0; i < 300; ++i) {
@@ -330,13 +330,13 @@ TEST_CASE("other sequences never change a sequence's ragged attention by a singl
       };
       const auto alone =
           attend(own(batch.queries).contiguous(), run(batch.keys), run(batch.values),
-                 RaggedAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
+                 VarlenAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
       REQUIRE_THAT(own(amid), BitEqual(alone));
     }
   }
 }
 
-TEST_CASE("the number of threads never changes ragged attention by a single bit",
+TEST_CASE("the number of threads never changes varlen attention by a single bit",
           "[attention][isolation]") {
   Random random(9);
   for (const auto& [shape, lengths] : long_shapes()) {
