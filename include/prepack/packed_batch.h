@@ -15,8 +15,9 @@ namespace prepack {
 struct Segment {
   int64_t sequence;  // index of the prompt, in the caller's order
   int64_t row;
-  int64_t offset;  // of its first token in the row
-  int64_t length;  // tokens
+  int64_t offset;              // of its first token in the row
+  int64_t length;              // tokens
+  int64_t first_position = 0;  // of its first token in the prompt: those before are in the cache
 };
 
 /// How bins become rows of tokens.
@@ -60,10 +61,13 @@ struct PackedBatch {
 };
 
 /// Lays out the prompts of `bins` (indices into `prompts`).
+/// @param first_positions  tokens of each prompt that the cache has already, and that are left out;
+///                         empty: none of any
 /// @throws InvalidArgument if a bin names an empty prompt or one that does not exist
 /// Ref: Prepacking (arXiv:2404.09529), section 3.2
 PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
-                              std::span<const std::vector<int64_t>> bins, BatchLayout layout);
+                              std::span<const std::vector<int64_t>> bins, BatchLayout layout,
+                              std::span<const int64_t> first_positions = {});
 
 /// The independent (block-diagonal causal) mask: token i may attend to token j of its row if both
 /// belong to the same segment and j <= i. Padding attends to itself alone, because a query

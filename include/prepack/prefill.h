@@ -50,7 +50,9 @@ struct PrefillOptions {
   int64_t capacity = 0;         // tokens of a bin; 0: for packed the token budget, for packed-rows
                                 // the longest prompt, as in the paper
   FinalToken final_token = FinalToken::kPrefill;
-  bool padded_cache = false;  // CacheMemory::kPadded, as in ordinary batching
+  bool shares_prefixes = false;  // of packed: beginnings that prompts have in common are computed
+                                 // once, and their keys and values copied
+  bool padded_cache = false;     // CacheMemory::kPadded, as in ordinary batching
 };
 
 /// The forwards of one prefill. Made from lengths alone: neither a model nor tensors are needed.

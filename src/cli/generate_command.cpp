@@ -154,6 +154,7 @@ void add_generate_command(CLI::App& app) {
   options->model.add_to(*command);
   options->prompts.add_to(*command);
   options->batch.add_to(*command);
+  options->batch.add_share_prefixes_to(*command);
   options->sampling.add_to(*command);
   command
       ->add_option(

@@ -139,6 +139,7 @@ PrefillOptions parse_prefill_options(const BatchOptions& options) {
       .capacity = parse_capacity(options.capacity),
       .final_token =
           parse_option("--final-token", [&] { return parse_final_token(options.final_token); }),
+      .shares_prefixes = options.shares_prefixes,
   };
 }
 

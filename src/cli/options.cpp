@@ -107,6 +107,15 @@ void BatchOptions::add_final_token_to(CLI::App& command) {
       ->group(kBatchGroup);
 }
 
+void BatchOptions::add_share_prefixes_to(CLI::App& command) {
+  command
+      .add_flag(
+          "--share-prefixes", shares_prefixes,
+          "With packed: compute the beginnings that prompts of a batch have in common, such as "
+          "few-shot headers, only once")
+      ->group(kBatchGroup);
+}
+
 void BatchOptions::add_batch_size_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
       ->type_name("N")

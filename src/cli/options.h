@@ -57,6 +57,7 @@ struct BatchOptions {
   int64_t max_segments = 0;  // 0: any number
   bool balance = false;
   std::string final_token = "prefill";
+  bool shares_prefixes = false;
   int64_t batch_size = 32;
   int64_t token_budget = 0;  // 0: chosen from the machine
 
@@ -66,6 +67,7 @@ struct BatchOptions {
   void add_packing_to(CLI::App& command);
   void add_batch_size_to(CLI::App& command);
   void add_final_token_to(CLI::App& command);
+  void add_share_prefixes_to(CLI::App& command);
 };
 
 struct SamplingOptions {

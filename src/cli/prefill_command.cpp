@@ -161,6 +161,7 @@ void add_prefill_command(CLI::App& app) {
   options->model.add_to(*command);
   options->prompts.add_to(*command);
   options->batch.add_to(*command);
+  options->batch.add_share_prefixes_to(*command);
   command
       ->add_option("--save-logits", options->logits_file,
                    "Write the next-token logits [num_prompts, vocab_size] in float32, in the "

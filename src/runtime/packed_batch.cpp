@@ -25,13 +25,16 @@ int64_t prompt_length(std::span<const TokenIds> prompts, int64_t sequence) {
 /// Places every sequence; returns the length of the rows.
 int64_t place_segments(std::span<const TokenIds> prompts,
                        std::span<const std::vector<int64_t>> bins, BatchLayout layout,
-                       std::vector<Segment>& segments) {
+                       std::span<const int64_t> first_positions, std::vector<Segment>& segments) {
   std::vector<int64_t> used;  // tokens of each row so far
   for (const auto& bin : bins) {
     if (layout != BatchLayout::kFlat || used.empty()) used.push_back(0);
     for (int64_t sequence : bin) {
-      const int64_t length = prompt_length(prompts, sequence);
-      segments.push_back({sequence, static_cast<int64_t>(used.size()) - 1, used.back(), length});
+      const int64_t whole_length = prompt_length(prompts, sequence);
+      const int64_t first_position = first_positions.empty() ? 0 : first_positions[sequence];
+      const int64_t length = whole_length - first_position;
+      segments.push_back(
+          {sequence, static_cast<int64_t>(used.size()) - 1, used.back(), length, first_position});
       used.back() += length;
     }
   }
@@ -45,9 +48,10 @@ int64_t place_segments(std::span<const TokenIds> prompts,
 }  // namespace
 
 PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
-                              std::span<const std::vector<int64_t>> bins, BatchLayout layout) {
+                              std::span<const std::vector<int64_t>> bins, BatchLayout layout,
+                              std::span<const int64_t> first_positions) {
   PackedBatch batch;
-  const int64_t row_len = place_segments(prompts, bins, layout, batch.segments);
+  const int64_t row_len = place_segments(prompts, bins, layout, first_positions, batch.segments);
   const int64_t num_rows = layout == BatchLayout::kFlat ? 1 : static_cast<int64_t>(bins.size());
   batch.input_ids = at::zeros({num_rows, row_len}, at::kLong);
   batch.position_ids = at::zeros({num_rows, row_len}, at::kLong);
@@ -56,9 +60,11 @@ PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
   for (size_t s = 0; s < batch.segments.size(); ++s) {
     const auto& segment = batch.segments[s];
     const int64_t first = batch.first_token(segment);
-    std::ranges::copy(prompts[segment.sequence], batch.input_ids.data_ptr<int64_t>() + first);
+    const auto& prompt = prompts[segment.sequence];
+    std::copy(prompt.begin() + segment.first_position, prompt.end(),
+              batch.input_ids.data_ptr<int64_t>() + first);
     auto* positions = batch.position_ids.data_ptr<int64_t>() + first;
-    std::iota(positions, positions + segment.length, 0);
+    std::iota(positions, positions + segment.length, segment.first_position);
     std::fill_n(batch.segment_ids.data_ptr<int32_t>() + first, segment.length,
                 static_cast<int32_t>(s));
     batch.cu_seqlens.push_back(batch.cu_seqlens.back() + static_cast<int32_t>(segment.length));

@@ -10,6 +10,7 @@
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
+#include "prepack/shared_prefix.h"
 
 namespace prepack {
 namespace {
@@ -31,7 +32,7 @@ VarlenAttention varlen_attention(const PackedBatch& batch, int64_t capacity) {
   VarlenAttention spec{.cu_seqlens = batch.cu_seqlens, .first_keys = {}, .num_keys = {}};
   for (const auto& segment : batch.segments) {
     spec.first_keys.push_back(segment.sequence * capacity);
-    spec.num_keys.push_back(segment.length);
+    spec.num_keys.push_back(segment.first_position + segment.length);
   }
   return spec;
 }
@@ -53,7 +54,7 @@ CacheSlots unpack_slots(const PackedBatch& batch, int64_t capacity, at::Device d
   for (const auto& segment : batch.segments) {
     for (int64_t position = 0; position < segment.length; ++position) {
       *token++ = batch.first_token(segment) + position;
-      *slot++ = segment.sequence * capacity + position;
+      *slot++ = segment.sequence * capacity + segment.first_position + position;
     }
   }
   const bool has_padding = num_tokens != batch.input_ids.numel();
@@ -89,6 +90,74 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
   for (const auto& segment : batch.segments) sequences.push_back(segment.sequence);
   state.logits.index_copy_(0, at::tensor(sequences, at::kLong).to(device),
                            model.compute_logits(hidden));
+}
+
+/// Beginnings shorter than this cost more to keep apart than to compute again.
+constexpr int64_t kShortestSharedPrefix = 32;
+
+/// Prompts, or what is left of them, that can be computed together.
+struct Phase {
+  std::vector<int64_t> sequences;
+  std::vector<int64_t> lengths;  // tokens to compute
+};
+
+/// In the first phase prompts that share nothing, in each other the rest of those whose beginning
+/// was computed in the one before.
+std::vector<Phase> make_phases(std::span<const TokenIds> prompts,
+                               const std::vector<SharedPrefix>& shared) {
+  std::vector<Phase> phases;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto index = static_cast<size_t>(shared[i].phase);
+    if (phases.size() <= index) phases.resize(index + 1);
+    phases[index].sequences.push_back(static_cast<int64_t>(i));
+    phases[index].lengths.push_back(static_cast<int64_t>(prompts[i].size()) - shared[i].length);
+  }
+  return phases;
+}
+
+/// What was computed in all phases together.
+struct Computed {
+  int64_t num_tokens = 0;
+  int64_t num_rows = 0;
+  int64_t num_forwards = 0;
+};
+
+void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& shared,
+                          KvCache& cache) {
+  for (int64_t sequence : phase.sequences) {
+    const auto& prefix = shared[sequence];
+    if (prefix.length > 0) cache.copy_row(prefix.source, sequence, prefix.length);
+  }
+}
+
+/// @param prompts  without the final tokens, where the first decode step does those
+Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
+                    const PrefillOptions& options, DecodeState& state) {
+  const bool shares = options.shares_prefixes && options.method == PrefillMethod::kPacked;
+  const auto shared = shares ? find_shared_prefixes(prompts, kShortestSharedPrefix)
+                             : std::vector<SharedPrefix>(prompts.size());
+  std::vector<int64_t> first_positions;
+  for (const auto& prefix : shared) first_positions.push_back(prefix.length);
+  Computed computed;
+  for (auto& phase : make_phases(prompts, shared)) {
+    copy_shared_prefixes(phase, shared, state.cache);
+    if (options.final_token == FinalToken::kFirstStep) {
+      for (int64_t& length : phase.lengths) ++length;  // a plan leaves it out by itself
+    }
+    auto plan = plan_prefill(phase.lengths, options);
+    for (auto& forward : plan.forwards) {
+      for (auto& bin : forward.bins) {
+        for (int64_t& index : bin) index = phase.sequences[index];
+      }
+      const auto batch =
+          make_packed_batch(prompts, forward.bins, layout_for(options.method), first_positions);
+      run_forward(model, batch, options.method, state);
+    }
+    computed.num_tokens += plan.computed_tokens;
+    computed.num_rows += plan.num_rows;
+    computed.num_forwards += std::ssize(plan.forwards);
+  }
+  return computed;
 }
 
 std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {
@@ -129,7 +198,8 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
                       lengths.back(), cache_capacity));
     }
   }
-  const auto plan = plan_prefill(lengths, options);
+  // Names the prompt that does not fit by its number among all, before any is computed.
+  plan_prefill(lengths, options);
   const auto num_prompts = static_cast<int64_t>(prompts.size());
   DecodeState state{
       .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device(),
@@ -149,18 +219,15 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
     state.logits = at::empty({num_prompts, config.vocab_size},
                              at::TensorOptions().dtype(at::kFloat).device(model.device()));
   }
-  for (const auto& forward : plan.forwards) {
-    run_forward(model, make_packed_batch(prompts, forward.bins, layout_for(options.method)),
-                options.method, state);
-  }
+  const auto computed = run_phases(model, prompts, options, state);
   synchronize(model.device());
   if (stats != nullptr) {
     stats->prefill_s += stopwatch.seconds();
     stats->num_prompts += num_prompts;
     stats->prompt_tokens += std::reduce(lengths.begin(), lengths.end());
-    stats->computed_tokens += plan.computed_tokens;
-    stats->num_rows += plan.num_rows;
-    stats->num_forwards += static_cast<int64_t>(plan.forwards.size());
+    stats->computed_tokens += computed.num_tokens;
+    stats->num_rows += computed.num_rows;
+    stats->num_forwards += computed.num_forwards;
   }
   return state;
 }

@@ -1,0 +1,155 @@
+#include "prepack/shared_prefix.h"
+
+#include <algorithm>
+
+#include "prepack/decode.h"
+#include "prepack/prefill.h"
+#include "support/catch.h"
+#include "support/random.h"
+#include "support/tiny_model.h"
+#include "support/tolerances.h"
+
+namespace prepack {
+namespace {
+
+using testing::check_same_state;
+using testing::prefill_alone;
+using testing::Random;
+using testing::random_model;
+using testing::tiny_configs;
+using testing::tolerance;
+
+constexpr int64_t kCapacity = 120;
+
+int64_t common_length(const TokenIds& a, const TokenIds& b) {
+  return std::ranges::mismatch(a, b).in1 - a.begin();
+}
+
+TEST_CASE("prompts share what they can with another", "[shared_prefix]") {
+  const std::vector<TokenIds> prompts = {{1, 2, 3, 4}, {1, 2, 9}, {1, 2, 3, 4, 5}, {7, 8}};
+  const auto shared = find_shared_prefixes(prompts, 2);
+  CHECK(shared[0].source == -1);
+  CHECK(shared[1].source == 0);
+  CHECK(shared[1].length == 2);
+  CHECK(shared[2].source == 0);
+  CHECK(shared[2].length == 4);
+  CHECK(shared[3].source == -1);
+}
+
+TEST_CASE("equal prompts share all but the last token", "[shared_prefix]") {
+  const std::vector<TokenIds> prompts(3, TokenIds{4, 5, 6, 7});
+  const auto shared = find_shared_prefixes(prompts, 1);
+  CHECK(shared[0].source == -1);
+  for (size_t i : {1, 2}) {
+    CHECK(shared[i].source == 0);
+    CHECK(shared[i].length == 3);
+    CHECK(shared[i].phase == 1);
+  }
+}
+
+TEST_CASE("a header within a header is shared too", "[shared_prefix]") {
+  // All begin with 1 1 1; the second group goes on alike for longer.
+  const std::vector<TokenIds> prompts = {
+      {1, 1, 1, 2, 2}, {1, 1, 1, 3, 3}, {1, 1, 1, 5, 5, 5, 5, 1}, {1, 1, 1, 5, 5, 5, 5, 2}};
+  const auto shared = find_shared_prefixes(prompts, 3);
+  CHECK(shared[2].source == 0);
+  CHECK(shared[2].length == 3);
+  CHECK(shared[3].source == 2);
+  CHECK(shared[3].length == 7);
+  CHECK(shared[3].phase == 2);
+}
+
+TEST_CASE("random prompts share true prefixes of earlier phases, and too short ones nothing",
+          "[shared_prefix]") {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    CAPTURE(seed);
+    Random random(seed);
+    // Of two tokens, so that long beginnings are alike.
+    const auto prompts = random.prompts(random.integers(random.integer(1, 30), 1, 12), 2);
+    const int64_t min_length = random.integer(1, 4);
+    const auto shared = find_shared_prefixes(prompts, min_length);
+    REQUIRE(shared.size() == prompts.size());
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const auto& prefix = shared[i];
+      if (prefix.source < 0) {
+        CHECK(prefix.length == 0);
+        CHECK(prefix.phase == 0);
+        continue;
+      }
+      CHECK(prefix.length >= min_length);
+      CHECK(prefix.length < static_cast<int64_t>(prompts[i].size()));
+      CHECK(common_length(prompts[i], prompts[prefix.source]) >= prefix.length);
+      CHECK(prefix.phase == shared[prefix.source].phase + 1);
+      CHECK(prefix.phase < 3);
+    }
+  }
+}
+
+TEST_CASE("no prompts and one prompt share nothing", "[shared_prefix]") {
+  CHECK(find_shared_prefixes({}, 1).empty());
+  const std::vector<TokenIds> one = {{1, 2, 3}};
+  CHECK(find_shared_prefixes(one, 1).front().source == -1);
+}
+
+/// Prompts of a few headers, some within others, and tails of their own.
+std::vector<TokenIds> prompts_with_headers(Random& random, int64_t vocab_size) {
+  std::vector<TokenIds> headers = random.prompts({40, 50, 33}, vocab_size);
+  headers.push_back(headers[0]);
+  const auto more = random.prompts({36}, vocab_size).front();
+  headers.back().insert(headers.back().end(), more.begin(), more.end());
+  std::vector<TokenIds> prompts;
+  for (int i = 0; i < 12; ++i) {
+    auto prompt = headers[random.integer(0, std::ssize(headers) - 1)];
+    const auto tail = random.prompts({random.integer(1, 20)}, vocab_size).front();
+    prompt.insert(prompt.end(), tail.begin(), tail.end());
+    prompts.push_back(prompt);
+  }
+  prompts.push_back(headers[3]);
+  prompts.push_back(prompts.front());
+  prompts.push_back({5});
+  return prompts;
+}
+
+TEST_CASE("prompts that share beginnings get the caches and logits of each alone",
+          "[shared_prefix]") {
+  for (const auto& config : tiny_configs()) {
+    const auto model = random_model(config);
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      for (int64_t budget : {100, 4096}) {
+        CAPTURE(config.num_heads, seed, budget);
+        Random random(seed);
+        const auto prompts = prompts_with_headers(random, config.vocab_size);
+        RunStats stats;
+        const auto together = prefill(
+            model, prompts, {.token_budget = budget, .shares_prefixes = true}, kCapacity, &stats);
+        CHECK(stats.computed_tokens < stats.prompt_tokens);
+        check_same_state(together, prefill_alone(model, prompts, kCapacity),
+                         tolerance(DType::kFloat32).logits);
+      }
+    }
+  }
+}
+
+TEST_CASE("sharing beginnings goes with the final token in the first step", "[shared_prefix]") {
+  const auto config = tiny_configs().front();
+  const auto model = random_model(config);
+  Random random(4);
+  const auto prompts = prompts_with_headers(random, config.vocab_size);
+  auto state = prefill(model, prompts,
+                       {.final_token = FinalToken::kFirstStep, .shares_prefixes = true}, kCapacity);
+  decode_final_tokens(model, state);
+  check_same_state(state, prefill_alone(model, prompts, kCapacity),
+                   tolerance(DType::kFloat32).logits);
+}
+
+TEST_CASE("prompts that share nothing are computed as without sharing", "[shared_prefix]") {
+  const auto config = tiny_configs().front();
+  const auto model = random_model(config);
+  Random random(5);
+  const auto prompts = random.prompts({9, 40, 3}, config.vocab_size);
+  check_same_state(prefill(model, prompts, {.shares_prefixes = true}, kCapacity),
+                   prefill(model, prompts, {}, kCapacity), 0);
+}
+
+}  // namespace
+}  // namespace prepack
