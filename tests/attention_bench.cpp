@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "attention/libtorch_attention.h"
 #include "base/scalar_type.h"
 #include "prepack/attention.h"
 #include "support/random.h"
@@ -86,7 +87,6 @@ void time_prompts(const std::string& name, const std::vector<int64_t>& lengths, 
         varlen.cu_seqlens.push_back(varlen.cu_seqlens.back() + static_cast<int32_t>(length));
         num_pairs += 0.5 * static_cast<double>(length * (length + 1));
       }
-      const prepack::VarlenAttention varlen{varlen.cu_seqlens, *std::ranges::max_element(lengths)};
       // Slices of one product, as the model makes them.
       Random random(1);
       const int64_t num_heads = shape.num_heads + 2 * shape.num_kv_heads;
@@ -97,7 +97,7 @@ void time_prompts(const std::string& name, const std::vector<int64_t>& lengths, 
       const auto values = qkv.narrow(1, shape.num_heads + shape.num_kv_heads, shape.num_kv_heads);
       const auto times = compare(
           repetitions, [&] { attend(queries, keys, values, varlen); },
-          [&] { attend(queries, keys, values, varlen); });
+          [&] { attend_with_libtorch(queries, keys, values, varlen); });
       const double flops = 4 * num_pairs * static_cast<double>(shape.num_heads * shape.head_dim);
       print(name, shape, dtype, times, flops / times.ours * 1e-6, "GFLOP/s");
     }

@@ -87,16 +87,16 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   const int64_t group = queries.size(1) / num_kv_heads;
   const int64_t head_dim = queries.size(2);
   const auto dtype = from_scalar_type(queries.scalar_type());
-  const auto at = [&](const at::Tensor& tensor, int64_t token, int64_t head) {
+  const auto address = [&](const at::Tensor& tensor, int64_t token, int64_t head) {
     const int64_t offset = token * tensor.stride(0) + head * tensor.stride(1);
     return static_cast<char*>(tensor.data_ptr()) + offset * tensor.element_size();
   };
   const auto attend_part = [&](const Part& part, int64_t kv_head) {
     attend_block({.dtype = dtype,
-                  .queries = at(queries, part.first_query, kv_head * group),
-                  .keys = at(keys, part.first_key, kv_head),
-                  .values = at(values, part.first_key, kv_head),
-                  .out = at(attended, part.first_query, kv_head * group),
+                  .queries = address(queries, part.first_query, kv_head * group),
+                  .keys = address(keys, part.first_key, kv_head),
+                  .values = address(values, part.first_key, kv_head),
+                  .out = address(attended, part.first_query, kv_head * group),
                   .query_stride = queries.stride(0),
                   .key_stride = keys.stride(0),
                   .value_stride = values.stride(0),

@@ -276,7 +276,7 @@ class Panels {
 
 /// Keys of a block: they and their values should stay in the cache while all panels read them.
 inline int64_t key_block_size(int64_t head_dim) {
-  return std::max<int64_t>(round_up(4096 / head_dim, kTileRows), kTileRows);
+  return std::max<int64_t>(round_up(8192 / head_dim, kTileRows), kTileRows);
 }
 
 template <typename T>
