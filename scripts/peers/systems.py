@@ -55,7 +55,7 @@ SYSTEMS = [
     System(
         "llama.cpp",
         "llama_cpp",
-        "one llama_decode of all prompts, a sequence each, a cache stream each",
+        "one llama_decode of all prompts, a sequence each; a float16 cache, one stream each",
         {"unified": False},
     ),
     System(
@@ -72,13 +72,20 @@ SYSTEMS = [
         weights="q8_0",
     ),
     System(
-        "ctranslate2",
+        "llama.cpp-unified-q8_0",
+        "llama_cpp",
+        "llama.cpp-unified, with weights quantized to 8 bits",
+        {"unified": True},
+        weights="q8_0",
+    ),
+    System(
+        "ctranslate2-one-by-one",
         "ctranslate2",
         "generate_batch prompt by prompt: no padding, logits of the last tokens only",
         {"prefill": "generate"},
     ),
     System(
-        "ctranslate2+mkl",
+        "ctranslate2-one-by-one+mkl",
         "ctranslate2",
         "the same, computed by oneMKL on CPUs that are not Intel's too",
         {"prefill": "generate"},
@@ -91,9 +98,9 @@ SYSTEMS = [
         {"prefill": "forward"},
     ),
     System(
-        "ctranslate2-int8",
+        "ctranslate2-one-by-one-int8",
         "ctranslate2",
-        "ctranslate2, with weights quantized to 8 bits",
+        "ctranslate2-one-by-one, with weights quantized to 8 bits",
         {"prefill": "generate"},
         weights="int8",
     ),
@@ -101,7 +108,7 @@ SYSTEMS = [
 
 
 def choose(names: list[str]) -> list[System]:
-    """The systems of these names, or of the peers of these names; prepack always, and first.
+    """The systems of these names, or of the peers of these names; and prepack always.
 
     @throws ValueError for an unknown name
     """
