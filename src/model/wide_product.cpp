@@ -13,12 +13,24 @@
 namespace prepack {
 namespace {
 
-/// Rows up to which our kernel beats LibTorch's product: measured on two Zen 3 cores by
-/// prepack_linear_bench.
-int64_t max_few_rows(DType weight_dtype) { return weight_dtype == DType::kFloat32 ? 96 : 192; }
+/// Rows up to which our kernel beats LibTorch's product, as prepack_linear_bench finds it on Zen 3.
+/// Later the narrower the weight, because LibTorch's must be widened first; but bfloat16 takes two
+/// instructions to widen, which the kernel does again for every three rows, and float16 one.
+int64_t max_few_rows(DType weight_dtype) {
+  switch (weight_dtype) {
+    case DType::kFloat32:
+      return 96;
+    case DType::kBFloat16:
+      return 64;
+    case DType::kFloat16:
+      return 128;
+  }
+  return 0;
+}
 
-/// A block of weights, widened, is to be in the caches when the product reads it.
-constexpr int64_t kBlockBytes = int64_t{2} << 20;
+/// Weights widened at a time. Small enough to be in a cache when the product reads them; in smaller
+/// blocks, LibTorch's preparation of x for each of them shows.
+constexpr int64_t kBlockBytes = int64_t{4} << 20;
 
 /// Work below which another thread is not worth its start.
 constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
@@ -67,9 +79,17 @@ void product_of_many_rows(const at::Tensor& x, const at::Tensor& weight, const B
   }
 }
 
+/// Memory for a block, kept by each thread that multiplies: fresh memory for every product costs
+/// its first touch, 3 % of a product of 512 rows.
+at::Tensor block_buffer(int64_t size) {
+  static thread_local at::Tensor buffer;
+  if (!buffer.defined() || buffer.numel() < size) buffer = at::empty({size}, at::kFloat);
+  return buffer;
+}
+
 /// @param buffer  float32, at least of the weight's size
-at::Tensor widen_to(at::Tensor& buffer, const at::Tensor& weight) {
-  auto wide = buffer.narrow(0, 0, weight.size(0));
+at::Tensor widen_to(const at::Tensor& buffer, const at::Tensor& weight) {
+  auto wide = buffer.narrow(0, 0, weight.numel()).view(weight.sizes());
   const auto dtype = from_scalar_type(weight.scalar_type());
   const auto* from = static_cast<const char*>(weight.const_data_ptr());
   auto* to = wide.data_ptr<float>();
@@ -84,7 +104,7 @@ void product_by_blocks(const at::Tensor& x, const at::Tensor& weight, const Bias
   const int64_t num_features = weight.size(0);
   const int64_t row_bytes = std::max<int64_t>(weight.size(1), 1) * element_size(DType::kFloat32);
   const int64_t block = std::min(std::max<int64_t>(kBlockBytes / row_bytes, 1), num_features);
-  auto buffer = at::empty({block, weight.size(1)}, x.options());
+  const auto buffer = block_buffer(block * weight.size(1));
   for (int64_t first = 0; first < num_features; first += block) {
     const int64_t count = std::min(block, num_features - first);
     auto part = out.narrow(1, first, count);
