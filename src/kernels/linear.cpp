@@ -18,9 +18,11 @@ namespace {
 constexpr int64_t kTileFeatures = 4;
 constexpr int64_t kTileRows = 3;
 
-// As much of k as is done for all rows before the rest, so that a tile's weights, which every group
-// of rows reads again, stay in the caches of one core.
-constexpr int64_t kMaxBlock = 2048;
+// So much of k is done for all rows before the rest, that a tile's weights, which every group of
+// rows reads again, stay in the caches of one core; and longer stretches, while there are so few
+// rows that they and x fit together. Memory gives long stretches faster.
+constexpr int64_t kMinBlock = 2048;
+constexpr int64_t kBlockNumbers = 32768;  // of x
 
 /// out[i] = the sum of the lanes of the i-th vector.
 HWY_INLINE void store_sums(FloatVec a, FloatVec b, FloatVec c, FloatVec d, float* out) {
@@ -187,8 +189,9 @@ template <typename T>
 void multiply_with(const FewRowsProduct& product, int64_t first, int64_t last) {
   // With one group of rows every weight is used once, and x can be of any length.
   const int64_t in_features = product.in_features;
+  const int64_t max_block = std::max(kMinBlock, kBlockNumbers / product.num_rows);
   const int64_t num_blocks =
-      product.num_rows <= kTileRows ? 1 : (in_features + kMaxBlock - 1) / kMaxBlock;
+      product.num_rows <= kTileRows ? 1 : (in_features + max_block - 1) / max_block;
   const int64_t alignment = 64;  // elements; whole vectors and cache lines
   const int64_t block = (in_features / num_blocks + alignment - 1) / alignment * alignment;
   for (int64_t k = 0; k < std::max<int64_t>(in_features, 1); k += block) {

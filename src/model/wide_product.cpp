@@ -14,12 +14,11 @@ namespace prepack {
 namespace {
 
 /// Rows up to which our kernel beats LibTorch's product, as prepack_linear_bench finds it on Zen 3.
-/// Later the narrower the weight, because LibTorch's must be widened first; but bfloat16 takes two
-/// instructions to widen, which the kernel does again for every three rows, and float16 one.
+/// Later where weights must be widened for LibTorch's; but to widen bfloat16, which the kernel does
+/// again for every three rows, takes two instructions, and float16 one.
 int64_t max_few_rows(DType weight_dtype) {
   switch (weight_dtype) {
     case DType::kFloat32:
-      return 96;
     case DType::kBFloat16:
       return 64;
     case DType::kFloat16:
@@ -28,9 +27,10 @@ int64_t max_few_rows(DType weight_dtype) {
   return 0;
 }
 
-/// Weights widened at a time. Small enough to be in a cache when the product reads them; in smaller
-/// blocks, LibTorch's preparation of x for each of them shows.
+/// Weights are widened and multiplied by blocks of at least so many bytes and features, which are
+/// still in a cache when the product reads them. LibTorch prepares x anew for each block.
 constexpr int64_t kBlockBytes = int64_t{4} << 20;
+constexpr int64_t kBlockFeatures = 512;
 
 /// Work below which another thread is not worth its start.
 constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
@@ -103,7 +103,7 @@ void product_by_blocks(const at::Tensor& x, const at::Tensor& weight, const Bias
                        at::Tensor& out, bool adds) {
   const int64_t num_features = weight.size(0);
   const int64_t row_bytes = std::max<int64_t>(weight.size(1), 1) * element_size(DType::kFloat32);
-  const int64_t block = std::min(std::max<int64_t>(kBlockBytes / row_bytes, 1), num_features);
+  const int64_t block = std::min(std::max(kBlockBytes / row_bytes, kBlockFeatures), num_features);
   const auto buffer = block_buffer(block * weight.size(1));
   for (int64_t first = 0; first < num_features; first += block) {
     const int64_t count = std::min(block, num_features - first);
