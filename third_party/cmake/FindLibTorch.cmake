@@ -30,11 +30,15 @@ if(LibTorch_INCLUDE_DIR AND EXISTS "${LibTorch_INCLUDE_DIR}/torch/headeronly/ver
   endforeach()
 endif()
 
+# at::parallel_for is a template that runs on one thread where its caller is compiled without OpenMP.
+find_package(OpenMP QUIET COMPONENTS CXX)
+
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
-  REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
+  REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR OpenMP_CXX_FOUND
   VERSION_VAR LibTorch_VERSION
-  REASON_FAILURE_MESSAGE "Run scripts/setup.sh, or name a LibTorch with -DCMAKE_PREFIX_PATH=DIR.")
+  REASON_FAILURE_MESSAGE
+    "Run scripts/setup.sh, or name a LibTorch with -DCMAKE_PREFIX_PATH=DIR. The compiler must have OpenMP.")
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   get_filename_component(LibTorch_LIBRARY_DIR "${LibTorch_CPU_LIBRARY}" DIRECTORY)
@@ -45,4 +49,8 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
     "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}"
     "SHELL:-idirafter ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_link_libraries(LibTorch::cpu INTERFACE "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}")
+  # By its flag, not its target: the compiler's libgomp and the wheel's are one library, and naming the
+  # place of either would say which.
+  target_compile_options(LibTorch::cpu INTERFACE ${OpenMP_CXX_FLAGS})
+  target_link_options(LibTorch::cpu INTERFACE ${OpenMP_CXX_FLAGS})
 endif()
