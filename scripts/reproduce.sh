@@ -141,7 +141,7 @@ small_size() {
   experiment uniform_lengths --random-lengths 128:128 --num-prompts 64 --methods packed,padded \
     --metrics ttft --batch-size 32 --runs 5
   experiment length_ordered "${every_data_set[@]}" --methods packed,length-ordered --metrics ttft \
-    --batch-size 16 --max-batches 4 --runs 1
+    --batch-size 16 --max-batches 8 --runs 1
   experiment random_lengths --random-lengths 50:400 --num-prompts 32 --methods $three_methods \
     --metrics ttft --batch-size 1,2,4,8,16,32 --max-batches 1 --runs 1
   experiment dataset_packing "${mmlu[@]}" --metrics prefill --max-batches 2 --runs 1 \

@@ -105,7 +105,7 @@ TEST_CASE("the default budget fits half of the free memory", "[memory]") {
   for (auto method : kMethods) {
     const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest;
     const auto bytes = activation_bytes_per_token(config(), DType::kFloat32, row_len);
-    for (int64_t tokens : {257, 1000, 4095}) {
+    for (int64_t tokens : {257, 1000, 2047}) {
       const auto budget =
           default_token_budget(config(), DType::kFloat32, method, longest, 2 * tokens * bytes);
       CHECK(budget == tokens);
@@ -115,9 +115,9 @@ TEST_CASE("the default budget fits half of the free memory", "[memory]") {
   }
 }
 
-TEST_CASE("the default budget is 4,096 tokens where memory is plenty", "[memory]") {
+TEST_CASE("the default budget is 2,048 tokens where memory is plenty", "[memory]") {
   for (auto method : kMethods) {
-    CHECK(default_token_budget(config(), DType::kFloat32, method, 10, int64_t{1} << 45) == 4096);
+    CHECK(default_token_budget(config(), DType::kFloat32, method, 10, int64_t{1} << 45) == 2048);
   }
 }
 

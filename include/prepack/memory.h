@@ -37,7 +37,7 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, int64_t row_len);
 
 /// The token budget for this machine: as many tokens as half of `free_bytes` has room for, but no
-/// more than 4,096, beyond which products get no faster, and no fewer than the longest prompt has.
+/// more than 2,048, beyond which products get slower, and no fewer than the longest prompt has.
 /// @param free_bytes  what is left beside weights and caches
 int64_t default_token_budget(const ModelConfig& config, DType dtype, PrefillMethod method,
                              int64_t longest_prompt, int64_t free_bytes);

@@ -153,7 +153,7 @@ void BatchOptions::add_packing_to(CLI::App& command) {
   command
       .add_option("--token-budget", token_budget,
                   "Most tokens of one prefill forward, padding included [default: from free "
-                  "memory, at most 4096, at least the longest prompt]")
+                  "memory, at most 2048, at least the longest prompt]")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->group(kBatchGroup);

@@ -7,7 +7,7 @@
 namespace prepack {
 namespace {
 
-constexpr int64_t kMostUsefulTokens = 4096;
+constexpr int64_t kMostUsefulTokens = 2048;
 constexpr int64_t kFewestTokens = 256;
 
 // Resident size of the program before it does anything, measured, and the tokenizer's tables.
