@@ -45,7 +45,7 @@ def main() -> None:
     except BenchError as error:
         sys.exit(f"bench_peers: {error}")
     except OSError as error:
-        sys.exit(f"bench_peers: {error.filename}: {error.strerror or error}")
+        sys.exit(f"bench_peers: {error}")
     except KeyboardInterrupt:
         sys.exit("bench_peers: interrupted")
 

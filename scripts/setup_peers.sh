@@ -18,7 +18,7 @@ install_peer() {
   local name=$1 folder=build/peers/$1 requirements=third_party/requirements-peers-$1.txt
   local python=python3 options=()
   [ ! -x .venv/bin/python ] || python=.venv/bin/python
-  [ -x "$folder/bin/python" ] || step "making $folder" "$python" -m venv "$folder"
+  [ -x "$folder/bin/pip" ] || step "making $folder" "$python" -m venv "$folder"
   [ "$name" != llama_cpp ] || options=(--no-binary llama-cpp-python)
   CMAKE_BUILD_PARALLEL_LEVEL=${PEERS_JOBS:-1} \
     CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF' \

@@ -69,7 +69,7 @@ TEST_CASE("a method that needs too much memory is a row of the comparison", "[cl
   const auto path = folder.path().string();
   const auto outcome = run_with_model(
       "compare", fmt::format("--random-lengths 1:100 --num-prompts 64 --batch-size 64 --runs 1 "
-                             "--methods padded,packed --metrics ttft --memory-limit 180MB "
+                             "--methods padded,packed --metrics ttft --memory-limit 211MB "
                              "--json '{}/out.json'",
                              path));
   REQUIRE(outcome.exit_code == 0);

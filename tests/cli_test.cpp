@@ -147,6 +147,31 @@ TEST_CASE("prefill prints the fields of its JSON", "[cli]") {
   CHECK(json["threads"] > 0);
 }
 
+TEST_CASE("beginnings that prompts share are computed once where that is asked for", "[cli]") {
+  const std::string header(60, 'x');
+  std::string prompts;
+  for (const auto* tail : {"one", "another", "a third"}) {
+    prompts += Json{{"prompt", header + tail}}.dump() + "\n";
+  }
+  const auto computed_tokens = [&](const char* options) {
+    const auto outcome =
+        run_with_model("prefill", fmt::format("--prompts - --json {}", options), prompts);
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    return Json::parse(outcome.out)["computed_tokens"].get<int64_t>();
+  };
+  const auto all = computed_tokens("");
+  CHECK(computed_tokens("--share-prefixes") < all / 2);
+  const auto texts = [&](const char* options) {
+    const auto outcome =
+        run_with_model("generate", fmt::format("--prompts - -n 8 {}", options), prompts);
+    REQUIRE(outcome.exit_code == 0);
+    return outcome.out;
+  };
+  CHECK(texts("--share-prefixes") == texts(""));
+  CHECK(run_with_model("prefill", "-p x --share-prefixes --method padded").exit_code == 2);
+}
+
 TEST_CASE("prefill saves logits that do not depend on the method", "[cli]") {
   const testing::TempDir folder;
   const auto logits_of = [&](const std::string& options) {

@@ -291,6 +291,7 @@ TEST_CASE("stats are added field by field", "[decode]") {
                      .num_prompts = 4,
                      .prompt_tokens = 5,
                      .computed_tokens = 6,
+                     .shared_tokens = 11,
                      .num_rows = 7,
                      .num_forwards = 8,
                      .generated_tokens = 9,
@@ -303,6 +304,7 @@ TEST_CASE("stats are added field by field", "[decode]") {
   CHECK(sum.num_prompts == 8);
   CHECK(sum.prompt_tokens == 10);
   CHECK(sum.computed_tokens == 12);
+  CHECK(sum.shared_tokens == 22);
   CHECK(sum.num_rows == 14);
   CHECK(sum.num_forwards == 16);
   CHECK(sum.generated_tokens == 18);

@@ -4,9 +4,9 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
-#include <hwy/targets.h>
 
 #include <limits>
 
@@ -16,6 +16,7 @@
 #include "kernels/swiglu.h"
 #include "support/all_close.h"
 #include "support/catch.h"
+#include "support/instruction_sets.h"
 #include "support/random.h"
 #include "support/tensors.h"
 #include "support/tolerances.h"
@@ -38,11 +39,8 @@ struct Sample {
 /// Checks many samples of each dtype on each instruction set.
 template <typename Check>
 void for_samples(const Check& check) {
-  const int64_t all_targets = hwy::SupportedTargets();
-  for (int64_t rest = all_targets; rest != 0; rest &= rest - 1) {
-    const int64_t target = rest & -rest;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(target);
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
     Random random(1);
     for (int i = 0; i < 200; ++i) {
       for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
@@ -52,8 +50,6 @@ void for_samples(const Check& check) {
       }
     }
   }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 TEST_CASE("the rms_norm kernel equals LibTorch's", "[kernels]") {
@@ -80,6 +76,17 @@ TEST_CASE("the SwiGLU kernel equals LibTorch's operators", "[kernels]") {
     swiglu(sample.dtype, gate_up.data_ptr(), out.data_ptr(), sample.num_rows, sample.size);
     REQUIRE_THAT(out, AllClose(at::silu(gate.to(at::kDouble)).mul(up.to(at::kDouble)),
                                4 * tolerance(sample.dtype).op));
+  });
+}
+
+TEST_CASE("SwiGLU is right for gates of any size", "[kernels]") {
+  for_samples([](const Sample& sample, Random& random) {
+    const auto type = to_scalar_type(sample.dtype);
+    const auto gate = random_tensor(random, {1, sample.size}, type).mul(1000);
+    const auto gate_up = at::cat({gate, at::ones_like(gate)}, 1);
+    auto out = at::empty_like(gate);
+    swiglu(sample.dtype, gate_up.data_ptr(), out.data_ptr(), 1, sample.size);
+    REQUIRE_THAT(out, AllClose(at::silu(gate.to(at::kDouble)), 1000 * tolerance(sample.dtype).op));
   });
 }
 

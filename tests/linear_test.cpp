@@ -4,7 +4,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <hwy/highway.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 #include <cstring>
@@ -15,6 +15,7 @@
 #include "kernels/linear.h"
 #include "support/all_close.h"
 #include "support/catch.h"
+#include "support/instruction_sets.h"
 #include "support/random.h"
 #include "support/tensors.h"
 #include "support/tolerances.h"
@@ -24,6 +25,8 @@ namespace {
 
 using testing::AllClose;
 using testing::BitEqual;
+using testing::instruction_sets;
+using testing::OnlyInstructionSet;
 using testing::Random;
 using testing::random_tensor;
 using testing::tolerance;
@@ -62,23 +65,6 @@ void check_products(Random& random, const Linear& linear, const at::Tensor& inpu
   CHECK_THAT(sum, AllClose(expected_sum, near, near));
 }
 
-/// For the time of a test, kernels run as on a machine that has only this of Highway's targets.
-class OnlyTarget {
- public:
-  explicit OnlyTarget(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
-  ~OnlyTarget() { hwy::SetSupportedTargetsForTest(0); }
-};
-
-std::vector<int64_t> targets() {
-  std::vector<int64_t> each;
-  const auto all = hwy::SupportedTargets();
-  for (int i = 0; i < 63; ++i) {
-    const auto target = int64_t{1} << i;
-    if ((all & target) != 0) each.push_back(target);
-  }
-  return each;
-}
-
 TEST_CASE("a product of any shape and dtypes equals its definition in float64", "[linear]") {
   Random random(1);
   for (const auto weight_dtype : kDTypes) {
@@ -109,6 +95,28 @@ TEST_CASE("a product of more than one block equals its definition in float64", "
       CAPTURE(num_rows);
       check_products(random, linear, random_tensor(random, {num_rows, 4999}));
     }
+  }
+}
+
+TEST_CASE("a product whose weights are widened block by block equals its definition in float64",
+          "[linear]") {
+  Random random(12);
+  for (const auto weight_dtype : kDTypes) {
+    INFO(to_string(weight_dtype));
+    const auto linear = random_linear(random, 1100, 2100, weight_dtype, true);
+    check_products(random, linear, random_tensor(random, {kManyRows, 2100}));
+  }
+}
+
+TEST_CASE("a sum of one column is added to, whatever its stride", "[linear]") {
+  Random random(13);
+  for (int64_t num_rows : {int64_t{3}, kManyRows}) {
+    CAPTURE(num_rows);
+    const auto linear = random_linear(random, 1, 7, DType::kFloat32);
+    const auto x = random_tensor(random, {num_rows, 7});
+    auto column = at::zeros({10, num_rows}).t().narrow(1, 9, 1);
+    linear.add_to(x, column);
+    CHECK_THAT(column, AllClose(linear(x), 1e-6));
   }
 }
 
@@ -203,8 +211,8 @@ TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[
 
 TEST_CASE("products are right on every set of instructions", "[linear]") {
   Random random(9);
-  for (const auto target : targets()) {
-    const OnlyTarget only(target);
+  for (const auto target : instruction_sets()) {
+    const OnlyInstructionSet only(target);
     INFO(hwy::TargetName(target));
     for (const auto weight_dtype : kDTypes) {
       for (int i = 0; i < 50; ++i) {
@@ -245,8 +253,8 @@ TEST_CASE("weights may lie at any address", "[linear]") {
 
 TEST_CASE("every number of half precision widens as LibTorch widens it", "[linear]") {
   const auto all = at::arange(0x10000, at::kInt).to(at::kShort);
-  for (const auto target : targets()) {
-    const OnlyTarget only(target);
+  for (const auto target : instruction_sets()) {
+    const OnlyInstructionSet only(target);
     for (const auto dtype : {DType::kBFloat16, DType::kFloat16}) {
       INFO(to_string(dtype) << " on " << hwy::TargetName(target));
       const auto halves = all.view(to_scalar_type(dtype));
@@ -271,8 +279,8 @@ TEST_CASE("numbers narrow to the nearest, ties to even", "[linear]") {
   const float inf = std::numeric_limits<float>::infinity();
   const auto special = at::empty({4}).fill_(inf);
   const auto all = at::cat({values, halfway, halfway.neg(), short_ties, special, special.neg()});
-  for (const auto target : targets()) {
-    const OnlyTarget only(target);
+  for (const auto target : instruction_sets()) {
+    const OnlyInstructionSet only(target);
     for (const auto dtype : {DType::kBFloat16, DType::kFloat16}) {
       INFO(to_string(dtype) << " on " << hwy::TargetName(target));
       auto halves = at::empty(all.sizes(), to_scalar_type(dtype));

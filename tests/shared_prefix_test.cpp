@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "prepack/decode.h"
+#include "prepack/error.h"
 #include "prepack/prefill.h"
 #include "support/catch.h"
 #include "support/random.h"
@@ -122,7 +123,8 @@ TEST_CASE("prompts that share beginnings get the caches and logits of each alone
         RunStats stats;
         const auto together = prefill(
             model, prompts, {.token_budget = budget, .shares_prefixes = true}, kCapacity, &stats);
-        CHECK(stats.computed_tokens < stats.prompt_tokens);
+        CHECK(stats.shared_tokens > 100);
+        CHECK(stats.computed_tokens == stats.prompt_tokens - stats.shared_tokens);
         check_same_state(together, prefill_alone(model, prompts, kCapacity),
                          tolerance(DType::kFloat32).logits);
       }
@@ -140,6 +142,15 @@ TEST_CASE("sharing beginnings goes with the final token in the first step", "[sh
   decode_final_tokens(model, state);
   check_same_state(state, prefill_alone(model, prompts, kCapacity),
                    tolerance(DType::kFloat32).logits);
+}
+
+TEST_CASE("the dense forms refuse to share beginnings", "[shared_prefix]") {
+  const auto model = random_model(tiny_configs().front());
+  const std::vector<TokenIds> prompts = {{1, 2}, {1, 3}};
+  for (auto method : {PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
+    CHECK_THROWS_AS(prefill(model, prompts, {.method = method, .shares_prefixes = true}, 9),
+                    InvalidArgument);
+  }
 }
 
 TEST_CASE("prompts that share nothing are computed as without sharing", "[shared_prefix]") {

@@ -3,7 +3,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
-#include <hwy/targets.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +13,7 @@
 #include "prepack/attention.h"
 #include "support/all_close.h"
 #include "support/catch.h"
+#include "support/instruction_sets.h"
 #include "support/random.h"
 #include "support/tensors.h"
 #include "support/tolerances.h"
@@ -173,16 +173,6 @@ const std::vector<std::pair<HeadShape, std::vector<Lengths>>>& long_shapes() {
   return kShapes;
 }
 
-/// Compiled for the machine every program must run on, instead of this one.
-struct OldestMachine {
-  OldestMachine() { use(HWY_STATIC_TARGET); }
-  ~OldestMachine() { use(0); }
-  static void use(int64_t targets) {
-    hwy::SetSupportedTargetsForTest(targets);
-    hwy::GetChosenTarget().DeInit();  // the next call chooses again
-  }
-};
-
 struct ThreadCount {
   explicit ThreadCount(int count) { at::set_num_threads(count); }
   ~ThreadCount() { at::set_num_threads(before); }
@@ -242,17 +232,19 @@ TEST_CASE("varlen attention equals LibTorch's", "[attention]") {
   }
 }
 
-TEST_CASE("varlen attention is the same for the instruction set of the oldest machines",
-          "[attention]") {
+TEST_CASE("varlen attention equals its definition with every instruction set", "[attention]") {
   Random random(5);
-  const OldestMachine oldest;
-  for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
-    for (int i = 0; i < 100; ++i) {
-      const auto shape = random_shape(random);
-      const auto lengths = random_lengths(random);
-      INFO(to_string(dtype) << ", " << describe(shape, lengths));
-      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
-      REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
+    INFO(hwy::TargetName(target));
+    for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+      for (int i = 0; i < 100; ++i) {
+        const auto shape = random_shape(random);
+        const auto lengths = random_lengths(random);
+        INFO(to_string(dtype) << ", " << describe(shape, lengths));
+        const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+        REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
+      }
     }
   }
 }

@@ -21,6 +21,7 @@ struct ForwardInput {
   CacheSlots cache_slots;  // where the keys and values of these tokens go
 
   /// The tokens whose hidden states are read: each sequence's last, in their order, or none at all.
+  /// No others: VarlenAttention takes them for the last without looking.
   /// Of the others the last layer computes what a cache keeps. Absent: all tokens.
   std::optional<at::Tensor> output_tokens = {};  // [num_outputs] int64
 };
@@ -46,8 +47,9 @@ class Model {
   DType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
 
-  /// Runs all layers and the final norm. Writes keys and values to `cache`; a CacheAttention also
-  /// reads what earlier forwards wrote.
+  /// Runs all layers and the final norm. Writes keys and values to `cache`. VarlenAttention and
+  /// CacheAttention read them there, with what earlier forwards wrote, so that the tokens'
+  /// `cache_slots` must be among those that they name; the dense forms attend to the keys at hand.
   /// @return hidden states [num_tokens, hidden_size], or of the output tokens alone, in the model's
   ///         dtype
   at::Tensor forward(const ForwardInput& input, KvCache& cache) const;

@@ -38,10 +38,9 @@ enum class BatchLayout {
 ///     cu_seqlens   [0, 5, 8, 10]
 struct PackedBatch {
   at::Tensor input_ids;             // [num_rows, row_len] int64
-  at::Tensor position_ids;          // [num_rows, row_len] int64; restart at 0 in each segment
+  at::Tensor position_ids;          // [num_rows, row_len] int64; restart in each segment
   at::Tensor segment_ids;           // [num_rows, row_len] int32; index into segments, -1: padding
   std::vector<int32_t> cu_seqlens;  // [num_segments + 1]; padding excluded
-  int64_t max_seqlen = 0;           // tokens of the longest segment
   std::vector<Segment> segments;    // in the order of the rows, and along each row
 
   int64_t num_rows() const { return input_ids.size(0); }
@@ -63,7 +62,7 @@ struct PackedBatch {
 /// Lays out the prompts of `bins` (indices into `prompts`).
 /// @param first_positions  tokens of each prompt that the cache has already, and that are left out;
 ///                         empty: none of any
-/// @throws InvalidArgument if a bin names an empty prompt or one that does not exist
+/// @throws InvalidArgument if a bin names a prompt that does not exist or of which nothing is left
 /// Ref: Prepacking (arXiv:2404.09529), section 3.2
 PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
                               std::span<const std::vector<int64_t>> bins, BatchLayout layout,

@@ -46,11 +46,12 @@ FinalToken parse_final_token(std::string_view name);
 struct PrefillOptions {
   PrefillMethod method = PrefillMethod::kPacked;
   PackingOptions packing = {};
-  int64_t token_budget = 4096;  // tokens of one forward at most, padding included
+  int64_t token_budget = 4096;  // tokens of one forward at most, padding included; see
+                                // `default_token_budget` for what is fastest
   int64_t capacity = 0;         // tokens of a bin; 0: for packed the token budget, for packed-rows
                                 // the longest prompt, as in the paper
   FinalToken final_token = FinalToken::kPrefill;
-  bool shares_prefixes = false;  // of packed: beginnings that prompts have in common are computed
+  bool shares_prefixes = false;  // packed only: beginnings that prompts have in common are computed
                                  // once, and their keys and values copied
   bool padded_cache = false;     // CacheMemory::kPadded, as in ordinary batching
 };
@@ -98,7 +99,8 @@ std::optional<std::string> find_prompt_defect(const ModelConfig& config, const T
 /// Runs every prompt through the model and unpacks its keys and values, in the caller's order.
 /// @param cache_capacity  slots of each cache row: the longest prompt and what it may generate
 /// @param stats  if given, prefill_s and the counts are added to it
-/// @throws InvalidArgument naming the first defective prompt (counted from 0)
+/// @throws InvalidArgument naming the first defective prompt (counted from 0), and for options that
+///         the method does not have
 /// Ref: Prepacking (arXiv:2404.09529), section 3
 DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
                     const PrefillOptions& options, int64_t cache_capacity,

@@ -31,9 +31,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.gguf")
     args = parser.parse_args()
     config = json.loads((args.folder / "config.json").read_text(encoding="utf-8"))
-    scaling = config.get("rope_scaling") or {}
-    if scaling.get("rope_type", "default") != "default":
-        sys.exit(f"make_gguf: {args.folder}: RoPE of type {scaling['rope_type']} is not supported")
+    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    if rope_type != "default":
+        sys.exit(f"make_gguf: {args.folder}: RoPE of type {rope_type} is not supported")
+    config["rope_theta"] = rope.get("rope_theta", config.get("rope_theta", 10000.0))
 
     writer = gguf.GGUFWriter(args.output, "llama")
     add_metadata(writer, config)
@@ -56,7 +58,7 @@ def add_metadata(writer: gguf.GGUFWriter, config: dict) -> None:
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
     writer.add_rope_dimension_count(head_dim)
-    writer.add_rope_freq_base(config.get("rope_theta", 10000.0))
+    writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
     writer.add_tokenizer_model("no_vocab")

@@ -23,7 +23,7 @@ def summarize(result: dict, reference: dict, run: dict) -> dict:
 
     @param result     "system", "weights", "samples", and "error" or None
     @param reference  "first_tokens" and "margins" of prepack in float32
-    @param run        "num_batches", "prompt_tokens", "num_prompts", "decode", "dtype"
+    @param run        "num_batches", "prompt_tokens", "num_prompts", "decode"
     """
     row = {"system": result["system"], "weights": result["weights"], "error": result["error"]}
     samples = result["samples"]

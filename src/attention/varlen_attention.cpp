@@ -54,20 +54,33 @@ std::vector<Part> cut_sequences(const VarlenAttention& spec, int64_t group, int6
 
 void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
            const VarlenAttention& spec) {
-  const int64_t head_dim = queries.size(2);
-  TORCH_CHECK(keys.size(2) == head_dim && values.sizes() == keys.sizes());
-  TORCH_CHECK(queries.size(1) % keys.size(1) == 0);
-  TORCH_CHECK(keys.dtype() == queries.dtype() && values.dtype() == queries.dtype());
-  TORCH_CHECK(queries.stride(2) == 1 && queries.stride(1) == head_dim);
-  TORCH_CHECK(keys.stride(2) == 1 && values.stride(2) == 1);
-  TORCH_CHECK(spec.cu_seqlens.size() == spec.num_keys.size() + 1);
-  TORCH_CHECK(spec.first_keys.size() == spec.num_keys.size());
-  TORCH_CHECK(spec.cu_seqlens.front() == 0 && spec.cu_seqlens.back() == queries.size(0));
-  for (size_t i = 0; i < spec.num_keys.size(); ++i) {
+  TORCH_CHECK(keys.size(2) == queries.size(2) && values.sizes() == keys.sizes(),
+              "attention: queries of ", queries.sizes(), ", keys of ", keys.sizes(), ", values of ",
+              values.sizes());
+  TORCH_CHECK(queries.size(1) % keys.size(1) == 0, "attention: ", queries.size(1),
+              " query heads for ", keys.size(1), " key heads");
+  TORCH_CHECK(keys.dtype() == queries.dtype() && values.dtype() == queries.dtype(),
+              "attention: queries of ", queries.dtype(), ", keys of ", keys.dtype());
+  const auto num_sequences = spec.num_keys.size();
+  TORCH_CHECK(spec.cu_seqlens.size() == num_sequences + 1 &&
+                  spec.first_keys.size() == num_sequences && spec.cu_seqlens.front() == 0 &&
+                  spec.cu_seqlens.back() == queries.size(0),
+              "attention: the sequences do not add up to ", queries.size(0), " queries");
+  for (size_t i = 0; i < num_sequences; ++i) {
     const int64_t num_queries = spec.cu_seqlens[i + 1] - spec.cu_seqlens[i];
-    TORCH_CHECK(num_queries >= 0 && num_queries <= spec.num_keys[i]);
-    TORCH_CHECK(spec.first_keys[i] >= 0 && spec.first_keys[i] + spec.num_keys[i] <= keys.size(0));
+    TORCH_CHECK(num_queries >= 0 && num_queries <= spec.num_keys[i] && spec.first_keys[i] >= 0 &&
+                    spec.first_keys[i] + spec.num_keys[i] <= keys.size(0),
+                "attention: sequence ", i, " has ", num_queries, " queries and ", spec.num_keys[i],
+                " keys from ", spec.first_keys[i], " on, of ", keys.size(0));
   }
+}
+
+/// Of what the kernel reads in place.
+void check_strides(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+  TORCH_CHECK(queries.stride(2) == 1 && queries.stride(1) == queries.size(2),
+              "attention: the heads of one query must lie together");
+  TORCH_CHECK(keys.stride(2) == 1 && values.stride(2) == 1,
+              "attention: the numbers of one key must lie together");
 }
 
 }  // namespace
@@ -80,8 +93,9 @@ VarlenAttention VarlenAttention::of_last_queries() const {
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const VarlenAttention& spec) {
-  if (!queries.is_cpu()) return attend_with_libtorch(queries, keys, values, spec);
   check(queries, keys, values, spec);
+  if (!queries.is_cpu()) return attend_with_libtorch(queries, keys, values, spec);
+  check_strides(queries, keys, values);
   auto attended = at::empty(queries.sizes(), queries.options());
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;

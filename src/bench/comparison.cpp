@@ -165,7 +165,7 @@ class Comparison {
     const int64_t limit =
         options_.memory_limit > 0 ? options_.memory_limit : std::numeric_limits<int64_t>::max();
     return default_token_budget(
-        config, model_.dtype(), PrefillMethod::kPacked, longest,
+        config, model_.dtype(), model_.device(), PrefillMethod::kPacked, longest,
         limit - estimate_memory(config, model_.dtype(), model_.device(), caches).total());
   }
 

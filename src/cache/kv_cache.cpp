@@ -36,12 +36,17 @@ void scatter(const at::Tensor& from, const CacheSlots& where, at::Tensor& to) {
                    where.tokens.defined() ? from.index_select(0, where.tokens) : from);
     return;
   }
+  TORCH_CHECK(from.scalar_type() == to.scalar_type(), "the cache holds ", to.scalar_type(),
+              ", not ", from.scalar_type());
+  TORCH_CHECK(from.size(1) == to.size(1) && from.size(2) == to.size(2) && from.stride(2) == 1 &&
+              (from.size(1) == 1 || from.stride(1) == from.size(2)));
   const auto* slots = where.slots.const_data_ptr<int64_t>();
   const auto* tokens = where.tokens.defined() ? where.tokens.const_data_ptr<int64_t>() : nullptr;
   const int64_t row_size = to.stride(0);
   const auto num_bytes = static_cast<size_t>(row_size * to.element_size());
   parallel_rows(where.slots.numel(), 2 * row_size, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
+      TORCH_CHECK(slots[i] >= 0 && slots[i] < to.size(0), "the cache has no slot ", slots[i]);
       std::memcpy(row_address(to, slots[i]), row_address(from, tokens ? tokens[i] : i), num_bytes);
     }
   });

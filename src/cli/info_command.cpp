@@ -48,7 +48,7 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
   auto prefill = parse_prefill_options(options.batch);
   if (prefill.token_budget == 0) {
-    prefill.token_budget = default_token_budget(info.config, info.dtype, prefill.method,
+    prefill.token_budget = default_token_budget(info.config, info.dtype, device, prefill.method,
                                                 options.prompt_tokens, available_memory(device));
   }
   if (prefill.token_budget < options.prompt_tokens) {

@@ -130,8 +130,13 @@ std::filesystem::path resolve_model_folder(const std::string& folder) {
 }
 
 PrefillOptions parse_prefill_options(const BatchOptions& options) {
+  const auto method =
+      parse_option("--method", [&] { return parse_prefill_method(options.method); });
+  if (options.shares_prefixes && method != PrefillMethod::kPacked) {
+    throw UsageError("--share-prefixes: only packed prompts can share their beginnings");
+  }
   return {
-      .method = parse_option("--method", [&] { return parse_prefill_method(options.method); }),
+      .method = method,
       .packing = {.algorithm = parse_option(
                       "--packing", [&] { return parse_packing_algorithm(options.packing); }),
                   .max_segments = options.max_segments},
@@ -193,7 +198,7 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
     const int64_t free =
         job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches).total();
     job.prefill.token_budget =
-        default_token_budget(job.config, job.dtype, job.prefill.method,
+        default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
                              std::max(longest_prompt(job), job.prefill.capacity), free);
   }
   job.memory = predict_memory(job);

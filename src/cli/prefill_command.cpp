@@ -75,6 +75,7 @@ void print_json(const Job& job, const Measurements& measured) {
       {"num_prompts", measured.counts.num_prompts},
       {"prompt_tokens", measured.counts.prompt_tokens},
       {"computed_tokens", measured.counts.computed_tokens},
+      {"shared_tokens", measured.counts.shared_tokens},
       {"num_rows", measured.counts.num_rows},
       {"num_forwards", measured.counts.num_forwards},
       {"token_budget", job.prefill.token_budget},
@@ -96,11 +97,13 @@ void print_table(const Job& job, const Measurements& measured) {
   const bool leaves_final = job.prefill.final_token == FinalToken::kFirstStep;
   const int64_t prefilled = counts.prompt_tokens - (leaves_final ? counts.num_prompts : 0);
   const double prefill_s = bench::median(measured.prefill_s);
+  const auto shared =
+      counts.shared_tokens > 0 ? fmt::format(", {} shared", counts.shared_tokens) : std::string();
   write_standard_output(fmt::format(
       "method            {} on {}, {}, {} threads\n"
       "prompts           {} in batches of at most {}\n"
       "prompt tokens     {}\n"
-      "computed tokens   {} (packing efficiency {:.1f} %)\n"
+      "computed tokens   {} (packing efficiency {:.1f} %{})\n"
       "rows              {} in {} forwards of at most {} tokens{}\n"
       "load              {:.3f} s\n"
       "prefill           {:.3f} s (median of {}), {:.0f} prompt tokens/s\n"
@@ -108,9 +111,9 @@ void print_table(const Job& job, const Measurements& measured) {
       "peak memory       {} ({} predicted)\n",
       to_string(job.prefill.method), job.device.str(), to_string(job.dtype), job.threads,
       counts.num_prompts, job.batch_size, counts.prompt_tokens, counts.computed_tokens,
-      100.0 * static_cast<double>(prefilled) /
+      100.0 * static_cast<double>(prefilled - counts.shared_tokens) /
           static_cast<double>(std::max<int64_t>(counts.computed_tokens, 1)),
-      counts.num_rows, counts.num_forwards, job.prefill.token_budget,
+      shared, counts.num_rows, counts.num_forwards, job.prefill.token_budget,
       job.prefill.capacity > 0 ? fmt::format(", bins of {}", job.prefill.capacity) : "",
       measured.load_s, prefill_s, measured.prefill_s.size(),
       static_cast<double>(prefilled) / prefill_s, bench::median(measured.ttft_s),

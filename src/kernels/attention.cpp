@@ -12,7 +12,7 @@ namespace prepack::HWY_NAMESPACE {
 namespace {
 
 void attend_block(const AttentionBlock& block) {
-  const auto attend = [&]<typename T>(const T*) {
+  const auto attend = [&]<typename T>(const T*) HWY_ATTR {
     if (is_streamed(block)) {
       attend_streamed<T>(block);
     } else {

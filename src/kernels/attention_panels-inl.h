@@ -5,10 +5,11 @@
 // or two vectors of them, so that everything the softmax does per row needs no lane to look at
 // another, and both products are the same: numbers of the keys or values, one by one, times
 // vectors of rows.
+// clang-format off
 //
-//   scores  [key][row]        = sum over dimension of  keys[key][dimension] *
-//   queries[dimension][row] outputs [dimension][row] += sum over key of values[key][dimension] *
-//   weights[key][row]
+//   scores[key][row]        = sum over dimension of keys[key][dimension] * queries[dimension][row]
+//   outputs[dimension][row] += sum over key of values[key][dimension] * weights[key][row]
+// clang-format on
 #if defined(PREPACK_KERNELS_ATTENTION_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_ATTENTION_PANELS_INL_H_
 #undef PREPACK_KERNELS_ATTENTION_PANELS_INL_H_
@@ -145,7 +146,7 @@ void add_outputs(const KeyBlock& block, const Panel& panel, int64_t num_keys, co
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
   const bool is_first = block.first == 0;
-  const auto add = [&](int64_t dim, auto count) {
+  const auto add = [&](int64_t dim, auto count) HWY_ATTR {
     constexpr int kRows = decltype(count)::value;
     Tile<kRows, kVectors> tile;
     float* outputs = panel.outputs + dim * width;
@@ -168,7 +169,7 @@ void add_outputs(const KeyBlock& block, const Panel& panel, int64_t num_keys, co
     add(dim, std::integral_constant<int, kTileRows>());
   }
   if (dim < block.head_dim) {
-    with_count<kTileRows - 1>(block.head_dim - dim, [&](auto count) { add(dim, count); });
+    with_count<kTileRows - 1>(block.head_dim - dim, [&](auto count) HWY_ATTR { add(dim, count); });
   }
 }
 

@@ -68,7 +68,7 @@ HWY_INLINE void store_output(const AttentionBlock& block, int64_t row, const flo
               row % block.group * block.head_dim;
   const auto factors = hn::Set(Floats(), factor);
   transform(
-      block.head_dim, [&](FloatVec x) { return hn::Mul(x, factors); }, out, from);
+      block.head_dim, [&](FloatVec x) HWY_ATTR { return hn::Mul(x, factors); }, out, from);
 }
 
 }  // namespace prepack::HWY_NAMESPACE

@@ -46,7 +46,7 @@ HWY_INLINE void store_block_sum(D d, hn::Vec<D> sums, float* to) {
 HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
   const Floats d;
   const hn::Repartition<double, Floats> pairs;
-  const auto add_halves = [&](FloatVec a, FloatVec b) {
+  const auto add_halves = [&](FloatVec a, FloatVec b) HWY_ATTR {
     return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
   };
   const auto first = add_halves(sums[0], sums[1]);
@@ -68,7 +68,7 @@ HWY_INLINE void score_four_keys(const T* const (&keys)[4], int64_t head_dim, con
   for (auto& row : sums) {
     for (auto& sum : row) sum = hn::Zero(Floats());
   }
-  const auto add = [&](int64_t dim, const auto& load) {
+  const auto add = [&](int64_t dim, const auto& load) HWY_ATTR {
     FloatVec query[kRows];
     HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
       query[row] = load_floats(queries + row * stride + dim);
@@ -83,7 +83,8 @@ HWY_INLINE void score_four_keys(const T* const (&keys)[4], int64_t head_dim, con
   int64_t dim = 0;
   for (; dim + lanes <= head_dim; dim += lanes)
     add(dim, [](const T* from) HWY_ATTR { return load_floats(from); });
-  if (dim < head_dim) add(dim, [&](const T* from) { return load_first(from, head_dim - dim); });
+  if (dim < head_dim)
+    add(dim, [&](const T* from) HWY_ATTR { return load_first(from, head_dim - dim); });
   for (int row = 0; row < kRows; ++row) store_lane_sums(sums[row], scores + row * kStreamedKeys);
 }
 
@@ -120,12 +121,12 @@ HWY_INLINE void add_values(const T* values, int64_t value_stride, int64_t num_ke
   }
 }
 
-/// One row's scores of a block become weights.
-/// @param num_keys  that the row attends to, of the block; the weights of the others are 0
+/// One row's scores, block by block, become weights.
 struct StreamedSoftmax {
   float maximum = -std::numeric_limits<float>::infinity();
   float total = 0;
 
+  /// @param num_keys  that the row attends to, of the block; the weights of the others are 0
   /// @return what the output of the blocks before is to be multiplied by
   float add(float* scores, int64_t num_keys) {
     const Floats d;
@@ -156,7 +157,7 @@ void score_keys(const AttentionBlock& block, int64_t first, int64_t num_keys, co
   const T* keys = static_cast<const T*>(block.keys) + first * block.key_stride;
   for (int64_t key = 0; key < num_keys; key += 4) {
     // Behind the last key stands the last one again; its scores are not used.
-    const auto at = [&](int64_t i) {
+    const auto at = [&](int64_t i) HWY_ATTR {
       return keys + std::min(key + i, num_keys - 1) * block.key_stride;
     };
     const T* const four[4] = {at(0), at(1), at(2), at(3)};
@@ -171,7 +172,7 @@ void add_weighted_values(const AttentionBlock& block, int64_t first, int64_t num
   const int64_t lanes = num_lanes();
   const T* values = static_cast<const T*>(block.values) + first * block.value_stride;
   const auto load = [](const T* from) HWY_ATTR { return load_floats(from); };
-  const auto add = [&](int64_t dim, auto num_vectors, const auto& load_value) {
+  const auto add = [&](int64_t dim, auto num_vectors, const auto& load_value) HWY_ATTR {
     add_values<kRows, decltype(num_vectors)::value>(values + dim, block.value_stride, num_keys,
                                                     weights, shrink, outputs + dim, stride,
                                                     load_value);
@@ -186,7 +187,7 @@ void add_weighted_values(const AttentionBlock& block, int64_t first, int64_t num
   }
   if (dim < block.head_dim) {
     add(dim, std::integral_constant<int, 1>(),
-        [&](const T* from) { return load_first(from, block.head_dim - dim); });
+        [&](const T* from) HWY_ATTR { return load_first(from, block.head_dim - dim); });
   }
 }
 
@@ -215,17 +216,20 @@ void attend_streamed(const AttentionBlock& block) {
   for (int64_t first = 0; first < block.num_keys; first += kStreamedKeys) {
     const int64_t num_keys = std::min(kStreamedKeys, block.num_keys - first);
     for (int64_t row = 0; row < num_rows; row += kStreamedRows) {
-      with_count<kStreamedRows>(std::min<int64_t>(num_rows - row, kStreamedRows), [&](auto count) {
-        constexpr int kRows = decltype(count)::value;
-        float* row_scores = scores + row * kStreamedKeys;
-        score_keys<kRows, T>(block, first, num_keys, queries + row * stride, stride, row_scores);
-        for (int64_t r = row; r < row + kRows; ++r) {
-          const int64_t num_visible = last_key(block, r) + 1 - first;
-          shrink[r] = softmax[r].add(scores + r * kStreamedKeys, std::min(num_visible, num_keys));
-        }
-        add_weighted_values<kRows, T>(block, first, num_keys, row_scores, shrink + row,
-                                      outputs + row * stride, stride);
-      });
+      with_count<kStreamedRows>(
+          std::min<int64_t>(num_rows - row, kStreamedRows), [&](auto count) HWY_ATTR {
+            constexpr int kRows = decltype(count)::value;
+            float* row_scores = scores + row * kStreamedKeys;
+            score_keys<kRows, T>(block, first, num_keys, queries + row * stride, stride,
+                                 row_scores);
+            for (int64_t r = row; r < row + kRows; ++r) {
+              const int64_t num_visible = last_key(block, r) + 1 - first;
+              shrink[r] =
+                  softmax[r].add(scores + r * kStreamedKeys, std::min(num_visible, num_keys));
+            }
+            add_weighted_values<kRows, T>(block, first, num_keys, row_scores, shrink + row,
+                                          outputs + row * stride, stride);
+          });
     }
   }
   for (int64_t row = 0; row < num_rows; ++row) {

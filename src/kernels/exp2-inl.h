@@ -16,7 +16,8 @@ namespace prepack::HWY_NAMESPACE {
 HWY_INLINE FloatVec exp2_of_negative(FloatVec x) {
   const Floats d;
   const hn::Rebind<int32_t, Floats> integers;
-  x = hn::Max(hn::Set(d, -127.0F), x);
+  const auto least = hn::Set(d, -127.0F);
+  x = hn::IfThenElse(hn::Lt(x, least), least, x);  // max would lose a NaN on some machines
   // Numbers around this one lie 1 apart: adding it rounds x, and leaves the integer in the low
   // bits.
   const auto rounder = hn::Set(d, 0x1.8p23F);

@@ -146,7 +146,8 @@ class FeatureTile {
     const int64_t parts = std::min(num_groups, kTileFeatures);
     const int64_t begin = std::min(group, parts) * kTileFeatures / parts;
     const int64_t end = std::min(group + 1, parts) * kTileFeatures / parts;
-    const auto clamp = [&](int64_t feature) { return std::min(first_ + feature, last - 1); };
+    const auto clamp = [&](int64_t feature)
+                           HWY_ATTR { return std::min(first_ + feature, last - 1); };
     const bool fetches = begin < end && num_groups > 1;
     tile_.next[0] = fetches ? weight(clamp(kTileFeatures + begin)) : tile_.w[0];
     tile_.next[1] = fetches ? weight(clamp(kTileFeatures + end - 1)) : tile_.w[0];
@@ -194,7 +195,7 @@ void multiply_with(const FewRowsProduct& product, int64_t first, int64_t last) {
       product.num_rows <= kTileRows ? 1 : (in_features + max_block - 1) / max_block;
   const int64_t alignment = 64;  // elements; whole vectors and cache lines
   const int64_t block = (in_features / num_blocks + alignment - 1) / alignment * alignment;
-  for (int64_t k = 0; k < std::max<int64_t>(in_features, 1); k += block) {
+  for (int64_t k = 0; k < in_features; k += block) {
     FeatureTile<T> tile(product, k, std::min(block, in_features - k));
     for (int64_t n = first; n < last; n += kTileFeatures) tile.multiply(n, last);
   }
@@ -202,20 +203,21 @@ void multiply_with(const FewRowsProduct& product, int64_t first, int64_t last) {
 
 void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last) {
   with_type(
-      product.weight_dtype, [&]<typename T>(const T*) { multiply_with<T>(product, first, last); },
+      product.weight_dtype,
+      [&]<typename T>(const T*) HWY_ATTR { multiply_with<T>(product, first, last); },
       product.weight);
 }
 
 void widen(DType dtype, const void* from, float* to, int64_t count) {
   const auto same = [](FloatVec values) HWY_ATTR { return values; };
   with_type(
-      dtype, [&](const auto* numbers) { transform(count, same, to, numbers); }, from);
+      dtype, [&](const auto* numbers) HWY_ATTR { transform(count, same, to, numbers); }, from);
 }
 
 void narrow(const float* from, DType dtype, void* to, int64_t count) {
   const auto same = [](FloatVec values) HWY_ATTR { return values; };
   with_type(
-      dtype, [&](auto* numbers) { transform(count, same, numbers, from); }, to);
+      dtype, [&](auto* numbers) HWY_ATTR { transform(count, same, numbers, from); }, to);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct FewRowsProduct {
   const float* bias;   // [out_features]; null for none
   float* out;          // [num_rows, out_features], with rows `out_stride` apart
   int64_t num_rows;
-  int64_t in_features;
+  int64_t in_features;  // at least 1
   int64_t out_stride;
   bool adds_to_out;  // or overwrites it
 };

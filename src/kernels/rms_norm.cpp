@@ -36,13 +36,12 @@ float sum_of_squares(const T* x, int64_t size) {
 void rms_norm(DType dtype, const void* x, const void* weight, double eps, void* out,
               int64_t num_rows, int64_t size) {
   const Floats d;
-  const auto normalise = [&](const auto* row, const auto* weights, auto* result) {
+  const auto normalise = [&](const auto* row, const auto* weights, auto* result) HWY_ATTR {
     for (int64_t i = 0; i < num_rows; ++i, row += size, result += size) {
       const double mean = sum_of_squares(row, size) / static_cast<double>(size);
       const auto scale = hn::Set(d, static_cast<float>(1.0 / std::sqrt(mean + eps)));
-      const auto apply = [&](FloatVec value, FloatVec factor) {
-        return hn::Mul(hn::Mul(value, scale), factor);
-      };
+      const auto apply = [&](FloatVec value, FloatVec factor)
+                             HWY_ATTR { return hn::Mul(hn::Mul(value, scale), factor); };
       transform(size, apply, result, row, weights);
     }
   };

@@ -14,15 +14,15 @@ void turn_heads(DType dtype, const void* heads, const float* cos, const float* s
                 int64_t num_heads, int64_t head_dim) {
   const int64_t half = head_dim / 2;
   const int64_t lanes = num_lanes();
-  const auto turn = [&](const auto* head, auto* result) {
+  const auto turn = [&](const auto* head, auto* result) HWY_ATTR {
     for (int64_t h = 0; h < num_heads; ++h, head += head_dim, result += head_dim) {
       for (int64_t i = 0; i < half; i += lanes) {
         const int64_t count = half - i;
         const bool is_whole = count >= lanes;
-        const auto load = [&](const auto* from) {
+        const auto load = [&](const auto* from) HWY_ATTR {
           return is_whole ? load_floats(from) : load_first(from, count);
         };
-        const auto store = [&](FloatVec values, auto* to) {
+        const auto store = [&](FloatVec values, auto* to) HWY_ATTR {
           is_whole ? store_floats(values, to) : store_first(values, count, to);
         };
         const auto first = load(head + i);

@@ -15,14 +15,15 @@ namespace {
 void swiglu(DType dtype, const void* gate_up, void* out, int64_t num_rows, int64_t size) {
   const Floats d;
   const auto one = hn::Set(d, 1.0F);
-  const auto activate = [&](FloatVec gate, FloatVec up) {
-    // exp overflows to infinity for gates below -104, where silu is 0 all the same.
-    const auto sigmoid = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(gate))));
+  const auto activate = [&](FloatVec gate, FloatVec up) HWY_ATTR {
+    // Highway's exp is defined up to 104; silu of gates below -104 is less than 1e-43 from 0.
+    const auto largest = hn::Set(d, 104.0F);
+    const auto sigmoid = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(gate), largest))));
     return hn::Mul(hn::Mul(gate, sigmoid), up);
   };
   with_type(
       dtype,
-      [&](const auto* gates, auto* results) {
+      [&](const auto* gates, auto* results) HWY_ATTR {
         for (int64_t row = 0; row < num_rows; ++row) {
           const auto* gate = gates + row * 2 * size;
           transform(size, activate, results + row * size, gate, gate + size);

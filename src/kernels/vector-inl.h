@@ -144,7 +144,7 @@ HWY_INLINE void transform(int64_t size, const F& f, Out* out, const In*... in) {
 /// Calls f(static_cast<T*>(data)...) with the T that `dtype` names, keeping const.
 template <typename F, typename... Data>
 HWY_INLINE void with_type(DType dtype, const F& f, Data*... data) {
-  const auto call = [&]<typename T>(T) {
+  const auto call = [&]<typename T>(T) HWY_ATTR {
     f(static_cast<std::conditional_t<std::is_const_v<Data>, const T, T>*>(data)...);
   };
   switch (dtype) {

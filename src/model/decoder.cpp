@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <utility>
 #include <variant>
 
 #include "model/swiglu.h"
@@ -29,8 +30,50 @@ at::Tensor attend_with_spec(const at::Tensor& queries, const at::Tensor& keys,
   return attend(queries, keys, values, std::get<MaskedAttention>(attention));
 }
 
-void finish_layer(const DecoderLayer& layer, const at::Tensor& attended, at::Tensor& hidden) {
+/// @return the attention's output [num_tokens, num_heads, head_dim]; keys and values are in the cache
+at::Tensor self_attention(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
+                          const ForwardInput& input, const RopeTable& rope, KvCache& cache,
+                          const at::Tensor& hidden) {
+  const auto heads =
+      as_heads(layer.self_attn.qkv_proj(layer.input_layernorm(hidden)), config.head_dim);
+  const int64_t num_turned = config.num_heads + config.num_kv_heads;
+  const auto queries = heads.narrow(1, 0, config.num_heads);
+  const auto keys = heads.narrow(1, config.num_heads, config.num_kv_heads);
+  const auto values = heads.narrow(1, num_turned, config.num_kv_heads);
+  apply_rope(heads.narrow(1, 0, num_turned), rope);
+  cache.write(layer_index, keys, values, input.cache_slots);
+  return attend_with_spec(queries, keys, values, input.attention, layer_index, cache);
+}
+
+/// The same of the output tokens alone.
+at::Tensor last_self_attention(const DecoderLayer& layer, int64_t layer_index,
+                               const ModelConfig& config, const ForwardInput& input,
+                               const RopeTable& rope, KvCache& cache, const at::Tensor& hidden) {
+  const auto& outputs = *input.output_tokens;
+  const auto& attention = std::get<VarlenAttention>(input.attention);
+  TORCH_CHECK(outputs.numel() == 0 || outputs.numel() == std::ssize(attention.num_keys),
+              "forward: ", outputs.numel(), " output tokens for ", attention.num_keys.size(),
+              " sequences");
+  const auto& qkv_proj = layer.self_attn.qkv_proj;
+  const int64_t query_size = config.num_heads * config.head_dim;
+  const int64_t key_size = config.num_kv_heads * config.head_dim;
+  const auto normed = layer.input_layernorm(hidden);
+  const auto heads = as_heads(qkv_proj.rows(query_size, 2 * key_size)(normed), config.head_dim);
+  const auto keys = heads.narrow(1, 0, config.num_kv_heads);
+  apply_rope(keys, rope);
+  cache.write(layer_index, keys, heads.narrow(1, config.num_kv_heads, config.num_kv_heads),
+              input.cache_slots);
+  const auto queries =
+      as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
+  if (outputs.numel() == 0) return queries;
+  apply_rope(queries, rope.of_tokens(outputs));
+  return attend(queries, cache.keys(layer_index), cache.values(layer_index),
+                attention.of_last_queries());
+}
+
+void finish_layer(const DecoderLayer& layer, at::Tensor attended, at::Tensor& hidden) {
   layer.self_attn.o_proj.add_to(attended.flatten(1), hidden);
+  attended.reset();  // its memory is the MLP's
   layer.mlp.add_to(layer.post_attention_layernorm(hidden), hidden);
 }
 
@@ -43,41 +86,16 @@ void Mlp::add_to(const at::Tensor& input, at::Tensor& sum) const {
 void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                const ForwardInput& input, const RopeTable& rope, KvCache& cache,
                at::Tensor& hidden) {
-  const auto heads =
-      as_heads(layer.self_attn.qkv_proj(layer.input_layernorm(hidden)), config.head_dim);
-  const auto turned = heads.narrow(1, 0, config.num_heads + config.num_kv_heads);
-  const auto queries = heads.narrow(1, 0, config.num_heads);
-  const auto keys = heads.narrow(1, config.num_heads, config.num_kv_heads);
-  const auto values = heads.narrow(1, config.num_heads + config.num_kv_heads, config.num_kv_heads);
-  apply_rope(turned, rope);
-  cache.write(layer_index, keys, values, input.cache_slots);
-  finish_layer(layer, attend_with_spec(queries, keys, values, input.attention, layer_index, cache),
+  finish_layer(layer, self_attention(layer, layer_index, config, input, rope, cache, hidden),
                hidden);
 }
 
 void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                     const ForwardInput& input, const RopeTable& rope, KvCache& cache,
                     at::Tensor& hidden) {
-  const auto& outputs = *input.output_tokens;
-  const auto& qkv_proj = layer.self_attn.qkv_proj;
-  const int64_t query_size = config.num_heads * config.head_dim;
-  const int64_t key_size = config.num_kv_heads * config.head_dim;
-  const auto normed = layer.input_layernorm(hidden);
-  {
-    const auto heads = as_heads(qkv_proj.rows(query_size, 2 * key_size)(normed), config.head_dim);
-    const auto keys = heads.narrow(1, 0, config.num_kv_heads);
-    apply_rope(keys, rope);
-    cache.write(layer_index, keys, heads.narrow(1, config.num_kv_heads, config.num_kv_heads),
-                input.cache_slots);
-  }
-  hidden = hidden.index_select(0, outputs);
-  if (outputs.numel() == 0) return;
-  const auto queries =
-      as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
-  apply_rope(queries, rope.of_tokens(outputs));
-  const auto attended = attend(queries, cache.keys(layer_index), cache.values(layer_index),
-                               std::get<VarlenAttention>(input.attention).of_last_queries());
-  finish_layer(layer, attended, hidden);
+  auto attended = last_self_attention(layer, layer_index, config, input, rope, cache, hidden);
+  hidden = hidden.index_select(0, *input.output_tokens);
+  if (hidden.size(0) > 0) finish_layer(layer, std::move(attended), hidden);
 }
 
 }  // namespace prepack

@@ -108,7 +108,7 @@ void multiply(const at::Tensor& x, const at::Tensor& any_weight, const Bias& bia
               bool adds) {
   if (out.numel() == 0) return;
   if (out.stride(1) != 1) {
-    auto compact = out.contiguous();
+    auto compact = out.clone(at::MemoryFormat::Contiguous);
     multiply(x, any_weight, bias, compact, adds);
     out.copy_(compact);
     return;

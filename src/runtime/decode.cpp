@@ -65,7 +65,9 @@ ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vecto
   }
   const auto positions = at::tensor(lengths, at::kLong).to(device);
   const auto attention = [&]() -> AttentionSpec {
-    if (cache.memory() == CacheMemory::kPadded) return attend_to_padded_rows(lengths, positions);
+    // Off the CPU there is no kernel yet that reads rows of any lengths at once.
+    const bool is_padded = cache.memory() == CacheMemory::kPadded || !device.is_cpu();
+    if (is_padded) return attend_to_padded_rows(lengths, positions);
     return attend_to_own_rows(lengths, cache.capacity());
   };
   return {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/scalar_type.h"
+#include "model/native_products.h"
 #include "prepack/kv_cache.h"
 
 namespace prepack {
@@ -11,7 +13,7 @@ constexpr int64_t kMostUsefulTokens = 2048;
 constexpr int64_t kFewestTokens = 256;
 
 // Resident size of the program before it does anything, measured, and the tokenizer's tables.
-constexpr int64_t kLibraryBytes = int64_t{160} << 20;
+constexpr int64_t kLibraryBytes = int64_t{190} << 20;
 constexpr int64_t kTokenizerBytesPerEntry = 400;
 
 // A dense mask is made in bool and turned into float32 by LibTorch's kernel.
@@ -19,15 +21,23 @@ constexpr int64_t kBytesPerMaskElement = 5;
 
 }  // namespace
 
-int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, int64_t row_len) {
+int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
+                                   int64_t row_len) {
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
-  // Residual stream and normed input; queries, keys and values; the attention's output, and for a
-  // dense form its kernel's own.
-  const int64_t attention = 2 * config.hidden_size + 3 * query_size + 2 * key_size;
+  // Residual stream; queries, keys and values; the attention's output, and for a dense form its
+  // kernel's own.
+  const int64_t attention = config.hidden_size + 3 * query_size + 2 * key_size;
   // Residual stream and normed input; gate, up, and what becomes of them.
   const int64_t mlp = 2 * config.hidden_size + 3 * config.intermediate_size;
-  return std::max(attention, mlp) * element_size(dtype) + row_len * kBytesPerMaskElement;
+  // A product reads its input from a copy of its own; and where it is in float32 for another dtype,
+  // has a wide input and output too.
+  const bool is_wide =
+      device.is_cpu() && dtype != DType::kFloat32 && !has_native_products(to_scalar_type(dtype));
+  const int64_t product =
+      config.intermediate_size + (is_wide ? config.hidden_size + 2 * config.intermediate_size : 0);
+  return std::max(attention, mlp) * element_size(dtype) + product * element_size(DType::kFloat32) +
+         row_len * kBytesPerMaskElement;
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
@@ -39,19 +49,20 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
   return {
       .weights = config.num_parameters() * weight_size,
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
-      .activations = shape.max_forward_tokens * activation_bytes_per_token(config, dtype, 0) +
-                     shape.max_mask_elements * kBytesPerMaskElement,
+      .activations =
+          shape.max_forward_tokens * activation_bytes_per_token(config, dtype, device, 0) +
+          shape.max_mask_elements * kBytesPerMaskElement,
       // Of all prompts, and of the forward that is adding to them.
       .logits = 2 * shape.num_prompts * vocabulary_row,
       .libraries = kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
   };
 }
 
-int64_t default_token_budget(const ModelConfig& config, DType dtype, PrefillMethod method,
-                             int64_t longest_prompt, int64_t free_bytes) {
+int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device device,
+                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes) {
   const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest_prompt;
-  const int64_t room =
-      std::max<int64_t>(free_bytes, 0) / 2 / activation_bytes_per_token(config, dtype, row_len);
+  const int64_t room = std::max<int64_t>(free_bytes, 0) / 2 /
+                       activation_bytes_per_token(config, dtype, device, row_len);
   return std::max(longest_prompt, std::clamp(room, kFewestTokens, kMostUsefulTokens));
 }
 

@@ -33,6 +33,11 @@ int64_t place_segments(std::span<const TokenIds> prompts,
       const int64_t whole_length = prompt_length(prompts, sequence);
       const int64_t first_position = first_positions.empty() ? 0 : first_positions[sequence];
       const int64_t length = whole_length - first_position;
+      if (length < 1) {
+        throw InvalidArgument(
+            fmt::format("prompt {}: {} of its {} tokens are said to be in the cache", sequence,
+                        first_position, whole_length));
+      }
       segments.push_back(
           {sequence, static_cast<int64_t>(used.size()) - 1, used.back(), length, first_position});
       used.back() += length;
@@ -50,6 +55,10 @@ int64_t place_segments(std::span<const TokenIds> prompts,
 PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
                               std::span<const std::vector<int64_t>> bins, BatchLayout layout,
                               std::span<const int64_t> first_positions) {
+  if (!first_positions.empty() && first_positions.size() != prompts.size()) {
+    throw InvalidArgument(fmt::format("packed batch: {} first positions for {} prompts",
+                                      first_positions.size(), prompts.size()));
+  }
   PackedBatch batch;
   const int64_t row_len = place_segments(prompts, bins, layout, first_positions, batch.segments);
   const int64_t num_rows = layout == BatchLayout::kFlat ? 1 : static_cast<int64_t>(bins.size());
@@ -68,7 +77,6 @@ PackedBatch make_packed_batch(std::span<const TokenIds> prompts,
     std::fill_n(batch.segment_ids.data_ptr<int32_t>() + first, segment.length,
                 static_cast<int32_t>(s));
     batch.cu_seqlens.push_back(batch.cu_seqlens.back() + static_cast<int32_t>(segment.length));
-    batch.max_seqlen = std::max(batch.max_seqlen, segment.length);
   }
   return batch;
 }

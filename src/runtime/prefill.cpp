@@ -118,6 +118,7 @@ std::vector<Phase> make_phases(std::span<const TokenIds> prompts,
 /// What was computed in all phases together.
 struct Computed {
   int64_t num_tokens = 0;
+  int64_t num_shared_tokens = 0;
   int64_t num_rows = 0;
   int64_t num_forwards = 0;
 };
@@ -133,12 +134,14 @@ void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& s
 /// @param prompts  without the final tokens, where the first decode step does those
 Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
                     const PrefillOptions& options, DecodeState& state) {
-  const bool shares = options.shares_prefixes && options.method == PrefillMethod::kPacked;
-  const auto shared = shares ? find_shared_prefixes(prompts, kShortestSharedPrefix)
-                             : std::vector<SharedPrefix>(prompts.size());
+  const auto shared = options.shares_prefixes ? find_shared_prefixes(prompts, kShortestSharedPrefix)
+                                              : std::vector<SharedPrefix>(prompts.size());
   std::vector<int64_t> first_positions;
-  for (const auto& prefix : shared) first_positions.push_back(prefix.length);
   Computed computed;
+  for (const auto& prefix : shared) {
+    first_positions.push_back(prefix.length);
+    computed.num_shared_tokens += prefix.length;
+  }
   for (auto& phase : make_phases(prompts, shared)) {
     copy_shared_prefixes(phase, shared, state.cache);
     if (options.final_token == FinalToken::kFirstStep) {
@@ -198,8 +201,18 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
                       lengths.back(), cache_capacity));
     }
   }
-  // Names the prompt that does not fit by its number among all, before any is computed.
-  plan_prefill(lengths, options);
+  if (options.shares_prefixes) {
+    if (options.method != PrefillMethod::kPacked) {
+      throw InvalidArgument(
+          fmt::format("prefill: prompts can share their beginnings in packed, not in {}",
+                      to_string(options.method)));
+    }
+    // What will be planned is the rests of prompts. This names a prompt that does not fit by its
+    // number among all; the packing does not matter.
+    auto any_packing = options;
+    any_packing.packing = {};
+    plan_prefill(lengths, any_packing);
+  }
   const auto num_prompts = static_cast<int64_t>(prompts.size());
   DecodeState state{
       .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device(),
@@ -226,6 +239,7 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
     stats->num_prompts += num_prompts;
     stats->prompt_tokens += std::reduce(lengths.begin(), lengths.end());
     stats->computed_tokens += computed.num_tokens;
+    stats->shared_tokens += computed.num_shared_tokens;
     stats->num_rows += computed.num_rows;
     stats->num_forwards += computed.num_forwards;
   }

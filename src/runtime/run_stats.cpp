@@ -9,6 +9,7 @@ RunStats& RunStats::operator+=(const RunStats& other) {
   num_prompts += other.num_prompts;
   prompt_tokens += other.prompt_tokens;
   computed_tokens += other.computed_tokens;
+  shared_tokens += other.shared_tokens;
   num_rows += other.num_rows;
   num_forwards += other.num_forwards;
   generated_tokens += other.generated_tokens;

@@ -28,17 +28,25 @@ std::vector<SharedPrefix> find_shared_prefixes(std::span<const TokenIds> prompts
   for (size_t i = 1; i < order.size(); ++i) {
     common[i] = common_length(prompts[order[i - 1]], prompts[order[i]]);
   }
-  for (size_t i = 1; i < order.size(); ++i) {
+  // The prompts before, as sources: of each phase the one that has most in common with the prompt
+  // at hand, if it has more than those of the phases before.
+  struct Source {
+    int64_t prompt;
+    int64_t length;
+  };
+  std::vector<Source> sources;
+  for (size_t i = 0; i < order.size(); ++i) {
     auto& best = shared[order[i]];
+    for (auto& source : sources) source.length = std::min(source.length, common[i]);
     const auto longest = static_cast<int64_t>(prompts[order[i]].size()) - 1;
-    int64_t length = longest;
-    for (size_t j = i; j > 0; --j) {
-      length = std::min(length, common[j]);
-      if (length < min_length || length < best.length) break;
-      const int64_t phase = shared[order[j - 1]].phase + 1;
-      const bool is_better = length > best.length || phase < best.phase;
-      if (phase < kNumPhases && is_better) best = {order[j - 1], length, phase};
+    for (size_t phase = 0; phase < sources.size(); ++phase) {
+      const int64_t length = std::min(sources[phase].length, longest);
+      if (length < min_length || length <= best.length) continue;
+      best = {sources[phase].prompt, length, static_cast<int64_t>(phase) + 1};
     }
+    // Whatever comes next has no less in common with this prompt than with any before.
+    sources.resize(std::min<size_t>(best.phase, sources.size()));
+    if (best.phase + 1 < kNumPhases) sources.push_back({order[i], longest + 1});
   }
   return shared;
 }

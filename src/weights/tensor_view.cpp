@@ -12,7 +12,6 @@
 #include "weights/json.h"
 
 namespace prepack {
-namespace {
 
 at::ScalarType scalar_type(const TensorInfo& info) {
   switch (info.dtype) {
@@ -33,8 +32,6 @@ at::ScalarType scalar_type(const TensorInfo& info) {
                                   to_string(info.dtype)));
   }
 }
-
-}  // namespace
 
 at::Tensor view_tensor(const StoredTensor& stored) {
   const auto options = at::TensorOptions().dtype(scalar_type(stored.info));

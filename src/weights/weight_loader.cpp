@@ -141,7 +141,7 @@ at::ScalarType WeightLoader::loaded_dtype(size_t target) const {
   std::optional<at::ScalarType> common;
   for (const auto& request : requests_) {
     if (request.target != target) continue;
-    const auto stored = view_tensor(*request.stored).scalar_type();
+    const auto stored = scalar_type(request.stored->info);
     if (common.value_or(stored) != stored) return dtype_;
     common = stored;
   }
