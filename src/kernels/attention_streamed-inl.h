@@ -13,6 +13,7 @@
 #include "kernels/attention.h"
 #include "kernels/attention_rows-inl.h"
 #include "kernels/exp2-inl.h"
+#include "kernels/lane_sums-inl.h"
 #include "kernels/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,41 +24,6 @@ constexpr int kStreamedRows = 3;
 
 /// Keys of a block: their scores and values stay in the first cache.
 constexpr int64_t kStreamedKeys = 64;
-
-#if HWY_TARGET == HWY_SCALAR
-
-HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
-  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(sums[i]);
-}
-
-#else
-
-template <typename D>
-HWY_INLINE void store_block_sum(D d, hn::Vec<D> sums, float* to) {
-  if constexpr (hn::MaxLanes(D()) == 4) {
-    hn::StoreU(sums, d, to);
-  } else {
-    const hn::Half<D> half;
-    store_block_sum(half, hn::Add(hn::LowerHalf(half, sums), hn::UpperHalf(half, sums)), to);
-  }
-}
-
-/// to[i] = the sum of the lanes of sums[i].
-HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
-  const Floats d;
-  const hn::Repartition<double, Floats> pairs;
-  const auto add_halves = [&](FloatVec a, FloatVec b) HWY_ATTR {
-    return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-  };
-  const auto first = add_halves(sums[0], sums[1]);
-  const auto second = add_halves(sums[2], sums[3]);
-  store_block_sum(d,
-                  hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, first, second)),
-                          hn::BitCast(d, hn::InterleaveUpper(pairs, first, second))),
-                  to);
-}
-
-#endif
 
 /// Scores of four keys in kRows rows: scores[row][0..3].
 template <int kRows, typename T>

@@ -6,6 +6,7 @@
 //
 #include <hwy/cache_control.h>
 
+#include "kernels/lane_sums-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,34 +24,6 @@ constexpr int64_t kTileRows = 3;
 // rows that they and x fit together. Memory gives long stretches faster.
 constexpr int64_t kMinBlock = 2048;
 constexpr int64_t kBlockNumbers = 32768;  // of x
-
-/// out[i] = the sum of the lanes of the i-th vector.
-HWY_INLINE void store_sums(FloatVec a, FloatVec b, FloatVec c, FloatVec d, float* out) {
-#if HWY_TARGET == HWY_SCALAR
-  out[0] = hn::GetLane(a);
-  out[1] = hn::GetLane(b);
-  out[2] = hn::GetLane(c);
-  out[3] = hn::GetLane(d);
-#else
-  const Floats floats;
-  const hn::Repartition<double, Floats> pairs;
-  const auto add_pairs = [&](FloatVec v, FloatVec w) HWY_ATTR {
-    return hn::BitCast(
-        pairs, hn::Add(hn::InterleaveLower(floats, v, w), hn::InterleaveUpper(floats, v, w)));
-  };
-  const auto ab = add_pairs(a, b);
-  const auto cd = add_pairs(c, d);
-  // Each block of four lanes now adds up to its part of the four sums.
-  HWY_ALIGN float blocks[hn::MaxLanes(floats)];
-  hn::Store(hn::Add(hn::BitCast(floats, hn::InterleaveLower(pairs, ab, cd)),
-                    hn::BitCast(floats, hn::InterleaveUpper(pairs, ab, cd))),
-            floats, blocks);
-  const hn::FixedTag<float, 4> four;
-  auto sum = hn::Load(four, blocks);
-  for (int64_t i = 4; i < num_lanes(); i += 4) sum = hn::Add(sum, hn::Load(four, blocks + i));
-  hn::StoreU(sum, four, out);
-#endif
-}
 
 /// What one tile reads: rows of x, rows of the weight, and two rows that a later tile will read.
 template <typename T>
@@ -105,9 +78,9 @@ HWY_INLINE void multiply_tile(const Tile<T>& tile, float (*sums)[kTileFeatures])
   if (i < tile.size) {
     step([&](const auto* from) HWY_ATTR { return load_first(from + i, tile.size - i); });
   }
-  store_sums(s00, s01, s02, s03, sums[0]);
-  if (kRows > 1) store_sums(s10, s11, s12, s13, sums[1]);
-  if (kRows > 2) store_sums(s20, s21, s22, s23, sums[2]);
+  store_lane_sums({s00, s01, s02, s03}, sums[0]);
+  if (kRows > 1) store_lane_sums({s10, s11, s12, s13}, sums[1]);
+  if (kRows > 2) store_lane_sums({s20, s21, s22, s23}, sums[2]);
 }
 
 /// One block of k of the products of a few features with all rows.

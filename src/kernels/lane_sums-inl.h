@@ -1,0 +1,54 @@
+// The sums of vectors' lanes, four vectors at a time. Included once for each instruction set.
+#if defined(PREPACK_KERNELS_LANE_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PREPACK_KERNELS_LANE_SUMS_INL_H_
+#undef PREPACK_KERNELS_LANE_SUMS_INL_H_
+#else
+#define PREPACK_KERNELS_LANE_SUMS_INL_H_
+#endif
+
+#include "kernels/vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+/// to[i] = the sum of the lanes of sums[i].
+HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
+  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(sums[i]);
+}
+
+#else
+
+/// The sum of the blocks of four lanes.
+template <typename D>
+HWY_INLINE void store_block_sum(D d, hn::Vec<D> sums, float* to) {
+  if constexpr (hn::MaxLanes(D()) == 4) {
+    hn::StoreU(sums, d, to);
+  } else {
+    const hn::Half<D> half;
+    store_block_sum(half, hn::Add(hn::LowerHalf(half, sums), hn::UpperHalf(half, sums)), to);
+  }
+}
+
+/// to[i] = the sum of the lanes of sums[i].
+HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
+  const Floats d;
+  const hn::Repartition<double, Floats> pairs;
+  const auto add_halves = [&](FloatVec a, FloatVec b) HWY_ATTR {
+    return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  };
+  const auto first = add_halves(sums[0], sums[1]);
+  const auto second = add_halves(sums[2], sums[3]);
+  store_block_sum(d,
+                  hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, first, second)),
+                          hn::BitCast(d, hn::InterleaveUpper(pairs, first, second))),
+                  to);
+}
+
+#endif
+
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
