@@ -147,12 +147,54 @@ TEST_CASE("prefill prints the fields of its JSON", "[cli]") {
   CHECK(json["threads"] > 0);
 }
 
-TEST_CASE("beginnings that prompts share are computed once where that is asked for", "[cli]") {
-  const std::string header(60, 'x');
-  std::string prompts;
-  for (const auto* tail : {"one", "another", "a third"}) {
-    prompts += Json{{"prompt", header + tail}}.dump() + "\n";
+TEST_CASE("a measured capacity is remembered", "[cli]") {
+  const testing::TempDir folder;
+  const auto file = folder.path() / "prepack" / "capacities.json";
+  const auto capacity = [&](const char* options) {
+    const auto outcome =
+        run_with_model("prefill", fmt::format("--prompts - --json --capacity auto {}", options),
+                       kTwelvePrompts, folder.path());
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    return Json::parse(outcome.out)["capacity"].get<int64_t>();
+  };
+  const auto measured = capacity("");
+  auto known = Json::parse(read_file(file));
+  REQUIRE(known.size() == 1);
+  CHECK(known.front() == measured);
+  // A number that no measurement tries.
+  known.front() = 300;
+  write_file(file, known.dump());
+  CHECK(capacity("") == 300);
+  CHECK(capacity("--method packed-rows") != 300);
+  CHECK(Json::parse(read_file(file)).size() == 2);
+  for (const auto* defect : {"{\"a\": ", "[]", ""}) {
+    CAPTURE(defect);
+    write_file(file, defect);
+    CHECK(capacity("") != 300);
+    CHECK(Json::parse(read_file(file)).size() == 1);
   }
+  // Out of the range that is measured, as a file of another program might say.
+  for (const auto& nonsense : {Json(1), Json(-5), Json("300"), Json(1'000'000'000)}) {
+    known.front() = nonsense;
+    write_file(file, known.dump());
+    CHECK(capacity("") != nonsense);
+  }
+}
+
+/// Two headers, taken in turns, so that neighbours do not begin alike.
+std::string prompts_with_shared_headers() {
+  std::string prompts;
+  for (const auto* tail : {"one", "another", "a third", "the last"}) {
+    for (const char header : {'x', 'a'}) {
+      prompts += Json{{"prompt", std::string(60, header) + tail}}.dump() + "\n";
+    }
+  }
+  return prompts;
+}
+
+TEST_CASE("beginnings that prompts share are computed once where that is asked for", "[cli]") {
+  const auto prompts = prompts_with_shared_headers();
   const auto computed_tokens = [&](const char* options) {
     const auto outcome =
         run_with_model("prefill", fmt::format("--prompts - --json {}", options), prompts);
@@ -162,14 +204,27 @@ TEST_CASE("beginnings that prompts share are computed once where that is asked f
   };
   const auto all = computed_tokens("");
   CHECK(computed_tokens("--share-prefixes") < all / 2);
-  const auto texts = [&](const char* options) {
-    const auto outcome =
-        run_with_model("generate", fmt::format("--prompts - -n 8 {}", options), prompts);
+  // Batches are made of prompts that begin alike, not of neighbours.
+  CHECK(computed_tokens("--share-prefixes --batch-size 4") < all / 2);
+  CHECK(run_with_model("prefill", "-p x --share-prefixes --method padded").exit_code == 2);
+}
+
+TEST_CASE("results keep the order of the prompts that share beginnings", "[cli]") {
+  const testing::TempDir folder;
+  const auto prompts = prompts_with_shared_headers();
+  const auto run = [&](const char* command, const std::string& options) {
+    const auto outcome = run_with_model(command, "--prompts - --batch-size 3 " + options, prompts);
+    CAPTURE(outcome.err);
     REQUIRE(outcome.exit_code == 0);
     return outcome.out;
   };
-  CHECK(texts("--share-prefixes") == texts(""));
-  CHECK(run_with_model("prefill", "-p x --share-prefixes --method padded").exit_code == 2);
+  const auto expected = run("generate", "-n 8");
+  CHECK(run("generate", "-n 8 --share-prefixes") == expected);
+
+  const auto file = (folder.path() / "killed.jsonl").string();
+  write_file(file, expected.substr(0, expected.size() / 3));
+  run("generate", "-n 8 --share-prefixes --resume --output " + file);
+  CHECK(read_file(file) == expected);
 }
 
 TEST_CASE("prefill saves logits that do not depend on the method", "[cli]") {
@@ -191,8 +246,9 @@ TEST_CASE("prefill saves logits that do not depend on the method", "[cli]") {
     return logits;
   };
   const auto expected = logits_of("--batch-size 1");
-  for (const auto* options : {"--method packed", "--method packed-rows", "--method padded",
-                              "--batch-size 5 --token-budget 100"}) {
+  for (const auto* options :
+       {"--method packed", "--method packed-rows", "--method padded",
+        "--batch-size 5 --token-budget 100", "--batch-size 5 --share-prefixes"}) {
     CAPTURE(options);
     const auto logits = logits_of(options);
     float largest = 0;

@@ -2,11 +2,13 @@
 
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 
 #include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/job.h"
+#include "cli/measured_capacity.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/result_file.h"
@@ -39,6 +41,7 @@ class ResultSink {
 
   /// Nothing an earlier run wrote is lost before this.
   void begin(const FinishedResults& finished) {
+    next_ = finished.num_prompts;
     if (file_) file_->keep(finished.num_bytes);
   }
 
@@ -50,12 +53,17 @@ class ResultSink {
     };
   }
 
-  void write(BatchRange range, std::span<const GenerationResult> results) {
+  /// Writes these results, and those that waited for them: results keep the order of the prompts.
+  void write(const Batch& batch, std::span<const GenerationResult> results) {
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const auto& prompt = job_.prompts[batch[i]];
+      waiting_[batch[i]] =
+          readable_ ? readable_result(prompt, results[i]) : result_line(prompt, results[i]);
+    }
     std::string text;
-    for (size_t i = range.begin; i < range.end; ++i) {
-      const auto& result = results[i - range.begin];
-      text += readable_ ? readable_result(job_.prompts[i], result)
-                        : result_line(job_.prompts[i], result);
+    for (auto first = waiting_.begin(); first != waiting_.end() && first->first == next_; ++next_) {
+      text += first->second;
+      first = waiting_.erase(first);
     }
     if (file_) {
       file_->append(text);
@@ -76,6 +84,8 @@ class ResultSink {
   bool readable_;
   bool streams_ = false;
   std::optional<RecordFile> file_;
+  std::map<size_t, std::string> waiting_;  // for the results of prompts before theirs
+  size_t next_ = 0;                        // the first prompt that is not written
 };
 
 std::string summary(const RunStats& stats, const Job& job) {
@@ -134,14 +144,14 @@ void run(const Options& options) {
 
   RunStats stats;
   ProgressBar progress("prompts", static_cast<int64_t>(job.prompts.size()));
-  for (auto range : batch_ranges(job.prompts.size() - finished.num_prompts, job.batch_size)) {
-    range.begin += finished.num_prompts;
-    range.end += finished.num_prompts;
-    progress.show(static_cast<int64_t>(range.begin));
-    const auto results = generate(model, *job.tokenizer, batch_requests(job, range), job.prefill,
+  auto num_done = static_cast<int64_t>(finished.num_prompts);
+  for (const auto& batch : make_batches(job, finished.num_prompts)) {
+    progress.show(num_done);
+    const auto results = generate(model, *job.tokenizer, batch_requests(job, batch), job.prefill,
                                   sink.observer(), &stats);
+    num_done += std::ssize(batch);
     progress.clear();
-    sink.write(range, results);
+    sink.write(batch, results);
   }
   if (!options.quiet) std::cerr << summary(stats, job) << "\n";
 }

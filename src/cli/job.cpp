@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <numeric>
+#include <span>
 
 #include "cli/byte_size.h"
-#include "prepack/calibrate.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 
@@ -63,8 +64,8 @@ void require_budget(const PreparedPrompt& prompt, int64_t budget) {
 /// what depends on how they are packed.
 BatchShape largest_caches(const Job& job) {
   BatchShape shape;
-  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    const auto requests = batch_requests(job, range);
+  for (const auto& batch : make_batches(job)) {
+    const auto requests = batch_requests(job, batch);
     const auto num_prompts = static_cast<int64_t>(requests.size());
     const int64_t num_slots = job.device.is_cpu()
                                   ? num_cache_slots(job.config, requests)
@@ -77,8 +78,8 @@ BatchShape largest_caches(const Job& job) {
 
 /// @param shape  of the largest caches
 BatchShape largest_batch(const Job& job, BatchShape shape) {
-  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    const auto plan = plan_prefill(batch_lengths(job, range), job.prefill);
+  for (const auto& batch : make_batches(job)) {
+    const auto plan = plan_prefill(batch_lengths(job, batch), job.prefill);
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
     shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
   }
@@ -92,14 +93,6 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
     }
   }
   return shape;
-}
-
-int64_t longest_prompt(const Job& job) {
-  int64_t longest = 0;
-  for (const auto& prompt : job.prompts) {
-    longest = std::max(longest, static_cast<int64_t>(prompt.request.prompt_ids.size()));
-  }
-  return longest;
 }
 
 }  // namespace
@@ -221,48 +214,47 @@ void require_memory(const Job& job) {
       format_bytes(job.memory_limit)));
 }
 
-void choose_capacity(Job& job, const Model& model) {
-  if (!job.measures_capacity) return;
-  int64_t tokens = 0;
+int64_t longest_prompt(const Job& job) {
+  int64_t longest = 0;
   for (const auto& prompt : job.prompts) {
-    tokens += static_cast<int64_t>(prompt.request.prompt_ids.size());
+    longest = std::max(longest, static_cast<int64_t>(prompt.request.prompt_ids.size()));
   }
-  const auto num_prompts = std::max<int64_t>(std::ssize(job.prompts), 1);
-  constexpr int64_t kSmallest = 256;
-  job.prefill.capacity = measure_fastest_capacity(
-      model, job.prefill.method,
-      {.prompt_len = std::max<int64_t>(tokens / num_prompts, 2),
-       .min_capacity = std::max(longest_prompt(job), std::min(kSmallest, job.prefill.token_budget)),
-       .max_capacity = job.prefill.token_budget});
+  return longest;
 }
 
-std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size) {
-  std::vector<BatchRange> ranges;
-  const auto step = static_cast<size_t>(batch_size);
-  for (size_t begin = 0; begin < num_prompts; begin += step) {
-    ranges.push_back({begin, std::min(begin + step, num_prompts)});
+std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
+  Batch order(job.prompts.size() - first_prompt);
+  std::iota(order.begin(), order.end(), first_prompt);
+  if (job.prefill.shares_prefixes) {
+    std::ranges::stable_sort(
+        order, {}, [&](size_t i) -> const TokenIds& { return job.prompts[i].request.prompt_ids; });
   }
-  return ranges;
+  std::vector<Batch> batches;
+  for (std::span<const size_t> rest = order; !rest.empty();) {
+    const auto size = std::min(rest.size(), static_cast<size_t>(job.batch_size));
+    batches.emplace_back(rest.begin(), rest.begin() + static_cast<int64_t>(size));
+    rest = rest.subspan(size);
+  }
+  return batches;
 }
 
-std::vector<int64_t> batch_lengths(const Job& job, BatchRange range) {
+std::vector<int64_t> batch_lengths(const Job& job, const Batch& batch) {
   std::vector<int64_t> lengths;
-  for (size_t i = range.begin; i < range.end; ++i) {
+  for (size_t i : batch) {
     lengths.push_back(static_cast<int64_t>(job.prompts[i].request.prompt_ids.size()));
   }
   return lengths;
 }
 
-std::vector<GenerationRequest> batch_requests(const Job& job, BatchRange range) {
+std::vector<GenerationRequest> batch_requests(const Job& job, const Batch& batch) {
   std::vector<GenerationRequest> requests;
-  for (size_t i = range.begin; i < range.end; ++i) requests.push_back(job.prompts[i].request);
+  for (size_t i : batch) requests.push_back(job.prompts[i].request);
   return requests;
 }
 
-std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range) {
+std::vector<TokenIds> batch_prompts(const Job& job, const Batch& batch) {
   std::vector<TokenIds> prompts;
-  for (size_t i = range.begin; i < range.end; ++i)
-    prompts.push_back(job.prompts[i].request.prompt_ids);
+  for (size_t i : batch) prompts.push_back(job.prompts[i].request.prompt_ids);
   return prompts;
 }
 

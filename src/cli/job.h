@@ -26,8 +26,8 @@ namespace prepack::cli {
 std::filesystem::path resolve_model_folder(const std::string& folder);
 
 /// Reads --method, --packing, --capacity, --final-token and --token-budget. With --capacity auto
-/// the
-/// capacity is still 0. @throws UsageError naming the option
+/// the capacity is still 0.
+/// @throws UsageError naming the option
 PrefillOptions parse_prefill_options(const BatchOptions& options);
 
 /// Reads --dtype. @throws UsageError
@@ -65,23 +65,24 @@ MemoryEstimate predict_memory(const Job& job);
 /// @throws OutOfMemory with the prediction, if it exceeds the limit
 void require_memory(const Job& job);
 
-/// With --capacity auto, measures the capacity.
-void choose_capacity(Job& job, const Model& model);
+/// Tokens of the longest prompt; 0 if there is none.
+int64_t longest_prompt(const Job& job);
 
-/// The half-open range of prompts of each batch, in the caller's order.
-struct BatchRange {
-  size_t begin;
-  size_t end;
-};
-std::vector<BatchRange> batch_ranges(size_t num_prompts, int64_t batch_size);
+/// The prompts of one batch, as indices into those of the job.
+using Batch = std::vector<size_t>;
+
+/// Cuts the prompts from `first_prompt` on into batches of the job's size: in the caller's order,
+/// or, where beginnings are shared, in the order of their tokens, so that prompts that begin alike
+/// are in one batch.
+std::vector<Batch> make_batches(const Job& job, size_t first_prompt = 0);
 
 /// The tokens of each of a batch's prompts.
-std::vector<int64_t> batch_lengths(const Job& job, BatchRange range);
+std::vector<int64_t> batch_lengths(const Job& job, const Batch& batch);
 
 /// The requests of a batch's prompts.
-std::vector<GenerationRequest> batch_requests(const Job& job, BatchRange range);
+std::vector<GenerationRequest> batch_requests(const Job& job, const Batch& batch);
 
 /// The token ids of a batch's prompts.
-std::vector<TokenIds> batch_prompts(const Job& job, BatchRange range);
+std::vector<TokenIds> batch_prompts(const Job& job, const Batch& batch);
 
 }  // namespace prepack::cli

@@ -30,7 +30,9 @@ LogitsFile::LogitsFile(fs::path file, int64_t num_prompts, int64_t vocab_size)
   if (!fs::exists(file_) || fs::is_regular_file(fs::symlink_status(file_))) partial_ += ".partial";
   output_.emplace(partial_);
   output_->keep(0);
-  output_->append(safetensors_header(num_prompts, vocab_size));
+  const auto header = safetensors_header(num_prompts, vocab_size);
+  header_size_ = static_cast<int64_t>(header.size());
+  output_->append(header);
 }
 
 LogitsFile::~LogitsFile() {
@@ -39,9 +41,16 @@ LogitsFile::~LogitsFile() {
   fs::remove(partial_, ignored);
 }
 
-void LogitsFile::append(const at::Tensor& logits) {
+void LogitsFile::write(std::span<const size_t> prompts, const at::Tensor& logits) {
   const auto data = logits.to(at::kCPU, at::kFloat).contiguous();
-  output_->append({static_cast<const char*>(data.data_ptr()), data.nbytes()});
+  const auto* rows = static_cast<const char*>(data.data_ptr());
+  const auto row_size = static_cast<int64_t>(data.nbytes()) / data.size(0);
+  for (size_t begin = 0, end = 0; begin < prompts.size(); begin = end) {
+    for (end = begin + 1; end < prompts.size() && prompts[end] == prompts[end - 1] + 1;) ++end;
+    const auto bytes = static_cast<int64_t>(end - begin) * row_size;
+    output_->seek(header_size_ + static_cast<int64_t>(prompts[begin]) * row_size);
+    output_->append({rows + static_cast<int64_t>(begin) * row_size, static_cast<size_t>(bytes)});
+  }
 }
 
 void LogitsFile::finish() {

@@ -5,13 +5,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 
 #include "cli/output.h"
 
 namespace prepack::cli {
 
 /// A safetensors file with one tensor, "logits" [num_prompts, vocab_size] float32, written batch by
-/// batch. It replaces a file of its name only when it is whole.
+/// batch, in any order where the file is a regular one. It replaces a file of its name only when it
+/// is whole.
 class LogitsFile {
  public:
   /// @throws Error naming the file if it cannot be made
@@ -20,8 +22,9 @@ class LogitsFile {
   LogitsFile(const LogitsFile&) = delete;
   LogitsFile& operator=(const LogitsFile&) = delete;
 
-  /// @param logits  [batch, vocab_size] float32
-  void append(const at::Tensor& logits);
+  /// @param prompts  the row of the file that each row of `logits` is
+  /// @param logits   [batch, vocab_size] float32
+  void write(std::span<const size_t> prompts, const at::Tensor& logits);
 
   /// All rows are there: gives the file its name.
   void finish();
@@ -30,6 +33,7 @@ class LogitsFile {
   std::filesystem::path file_;
   std::filesystem::path partial_;  // the same as `file_` where that is a device
   std::optional<RecordFile> output_;
+  int64_t header_size_ = 0;  // bytes
 };
 
 }  // namespace prepack::cli

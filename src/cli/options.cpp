@@ -111,8 +111,8 @@ void BatchOptions::add_share_prefixes_to(CLI::App& command) {
   command
       .add_flag(
           "--share-prefixes", shares_prefixes,
-          "With packed: compute the beginnings of 32 tokens and more that prompts of a batch have in "
-          "common, such as few-shot headers, only once")
+          "With packed: put prompts that begin alike into one batch, and compute beginnings of 32 "
+          "tokens and more that they have in common, such as few-shot headers, only once")
       ->group(kBatchGroup);
 }
 

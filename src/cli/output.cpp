@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -46,10 +47,16 @@ RecordFile::RecordFile(std::filesystem::path path) : path_(std::move(path)) {
 }
 
 void RecordFile::keep(int64_t num_bytes) {
-  size_ = num_bytes;
   // A device such as /dev/stdout cannot be cut, and need not be.
-  if (ftruncate(descriptor_, size_) != 0 && errno != EINVAL) fail();
-  if (lseek(descriptor_, size_, SEEK_SET) < 0 && errno != ESPIPE) fail();
+  if (ftruncate(descriptor_, num_bytes) != 0 && errno != EINVAL) fail();
+  size_ = offset_ = num_bytes;
+  if (lseek(descriptor_, offset_, SEEK_SET) < 0 && errno != ESPIPE) fail();
+}
+
+void RecordFile::seek(int64_t offset) {
+  if (offset == offset_) return;
+  if (lseek(descriptor_, offset, SEEK_SET) < 0) fail();
+  offset_ = offset;
 }
 
 RecordFile::~RecordFile() {
@@ -57,6 +64,7 @@ RecordFile::~RecordFile() {
 }
 
 void RecordFile::append(std::string_view records) {
+  const int64_t end = offset_ + static_cast<int64_t>(records.size());
   while (!records.empty()) {
     const ssize_t written = ::write(descriptor_, records.data(), records.size());
     if (written < 0 && errno == EINTR) continue;
@@ -69,7 +77,8 @@ void RecordFile::append(std::string_view records) {
     records.remove_prefix(static_cast<size_t>(written));
   }
   if (fsync(descriptor_) != 0 && errno != EINVAL) fail();
-  size_ = lseek(descriptor_, 0, SEEK_CUR);
+  offset_ = end;
+  size_ = std::max(size_, end);
 }
 
 void RecordFile::fail() const {

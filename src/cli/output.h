@@ -32,6 +32,10 @@ class RecordFile {
   /// Cuts the file to its first `num_bytes`; records are appended there.
   void keep(int64_t num_bytes);
 
+  /// The next record goes to this byte of the file, which may be past its end.
+  /// @throws Error naming the file, if it is a pipe or device and this is not its end
+  void seek(int64_t offset);
+
   /// Appends and flushes to disk; a write that fails is undone, so that no half record stays.
   /// @throws Error naming the file
   void append(std::string_view records);
@@ -41,7 +45,8 @@ class RecordFile {
 
   std::filesystem::path path_;
   int descriptor_ = -1;
-  int64_t size_ = 0;
+  int64_t size_ = 0;    // of what is written
+  int64_t offset_ = 0;  // of the next record
 };
 
 /// What is fit to show at a terminal: control characters other than line ends and tabs, which could

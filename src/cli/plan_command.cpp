@@ -74,11 +74,11 @@ void run(const Options& options) {
     throw UsageError("--capacity auto: is measured with the weights, which plan does not load");
   }
   PlanTotals totals;
-  auto batches = nlohmann::ordered_json::array();
+  auto batches_json = nlohmann::ordered_json::array();
   std::string pictures;
-  const auto ranges = batch_ranges(job.prompts.size(), job.batch_size);
-  for (size_t b = 0; b < ranges.size(); ++b) {
-    auto lengths = batch_lengths(job, ranges[b]);
+  const auto batches = make_batches(job);
+  for (size_t b = 0; b < batches.size(); ++b) {
+    auto lengths = batch_lengths(job, batches[b]);
     const auto plan = plan_prefill(lengths, job.prefill);
     if (job.prefill.final_token == FinalToken::kFirstStep) {
       for (auto& length : lengths) --length;  // what the forwards compute
@@ -86,17 +86,17 @@ void run(const Options& options) {
     totals.add(plan, lengths);
     auto forwards = nlohmann::ordered_json::array();
     for (const auto& forward : plan.forwards) forwards.push_back(forward.bins);
-    batches.push_back({{"first_prompt", ranges[b].begin},
-                       {"optimality", to_string(plan.optimality)},
-                       {"forwards", forwards}});
+    batches_json.push_back({{"first_prompt", batches[b].front()},
+                            {"optimality", to_string(plan.optimality)},
+                            {"forwards", forwards}});
     if (b == 0) {
-      pictures += fmt::format("Batch 0 of {}: prompts {} to {}\n", ranges.size(), ranges[b].begin,
-                              ranges[b].end - 1);
+      pictures += fmt::format("Batch 0 of {}: prompts {} to {}\n", batches.size(),
+                              batches[b].front(), batches[b].back());
       pictures += draw_bins(plan, lengths, options.max_rows);
     }
   }
   if (options.json) {
-    print_json(options, job, totals, batches);
+    print_json(options, job, totals, batches_json);
     return;
   }
   write_standard_output(fmt::format(
@@ -109,9 +109,9 @@ void run(const Options& options) {
       "computed tokens   {} (packing efficiency {:.1f} %)\n"
       "padded batches    {} tokens, so {:.1f} % of them are saved\n"
       "predicted peak    {} ({} may be used)\n",
-      pictures, options.batch.method, options.batch.packing, job.prompts.size(), ranges.size(),
+      pictures, options.batch.method, options.batch.packing, job.prompts.size(), batches.size(),
       job.batch_size, totals.num_forwards, job.prefill.token_budget, totals.num_rows,
-      totals.num_proved, ranges.size(), totals.prompt_tokens, totals.computed_tokens,
+      totals.num_proved, batches.size(), totals.prompt_tokens, totals.computed_tokens,
       100 * totals.efficiency(), totals.padded_tokens, 100 * totals.padding_saved(),
       format_bytes(job.memory.total()), format_bytes(job.memory_limit)));
 }

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/job.h"
 #include "cli/logits_file.h"
+#include "cli/measured_capacity.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "prepack/decode.h"
@@ -28,9 +29,9 @@ struct Options {
 };
 
 /// Draws the first token of every prompt, greedily: the end of the time to first token.
-void sample_first_tokens(const Job& job, BatchRange range, at::Tensor logits) {
+void sample_first_tokens(const Job& job, const Batch& batch, at::Tensor logits) {
   std::vector<Sampler> samplers;
-  for (size_t i = range.begin; i < range.end; ++i) {
+  for (size_t i : batch) {
     samplers.emplace_back(SamplingParams{}, i, job.prompts[i].request.prompt_ids);
   }
   std::vector<Sampler*> pointers;
@@ -39,12 +40,12 @@ void sample_first_tokens(const Job& job, BatchRange range, at::Tensor logits) {
 }
 
 /// One prefill of all prompts, batch by batch.
-/// @param logits_file  if given, the next-token logits of each batch are added to it
+/// @param logits_file  if given, takes the next-token logits
 RunStats prefill_all(const Job& job, const Model& model, LogitsFile* logits_file,
                      const std::function<void(size_t)>& on_batch) {
   RunStats stats;
-  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    const auto prompts = batch_prompts(job, range);
+  for (const auto& batch : make_batches(job)) {
+    const auto prompts = batch_prompts(job, batch);
     int64_t capacity = 0;
     for (const auto& prompt : prompts) {
       capacity = std::max(capacity, static_cast<int64_t>(prompt.size()));
@@ -52,10 +53,10 @@ RunStats prefill_all(const Job& job, const Model& model, LogitsFile* logits_file
     const Stopwatch stopwatch;
     auto state = prefill(model, prompts, job.prefill, capacity, &stats);
     decode_final_tokens(model, state);
-    sample_first_tokens(job, range, state.logits);
+    sample_first_tokens(job, batch, state.logits);
     stats.ttft_s += stopwatch.seconds();
-    if (logits_file != nullptr) logits_file->append(state.logits);
-    on_batch(range.end - range.begin);
+    if (logits_file != nullptr) logits_file->write(batch, state.logits);
+    on_batch(batch.size());
   }
   return stats;
 }

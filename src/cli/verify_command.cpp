@@ -64,8 +64,8 @@ std::vector<VariantDifferences> verify_all(Job& job) {
   ProgressBar progress("runs", runs_per_prompt * static_cast<int64_t>(job.prompts.size()));
   int64_t done = 0;
   progress.show(done);
-  for (const auto& range : batch_ranges(job.prompts.size(), job.batch_size)) {
-    bench::verify_batch(model, batch_requests(job, range), job.prefill, variants,
+  for (const auto& batch : make_batches(job)) {
+    bench::verify_batch(model, batch_requests(job, batch), job.prefill, variants,
                         [&](int64_t num_prompts) { progress.show(done += num_prompts); });
   }
   return variants;

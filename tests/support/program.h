@@ -39,20 +39,25 @@ inline void write_file(const std::filesystem::path& path, const std::string& tex
 }
 
 /// Runs the program through a shell, so that `arguments` may redirect.
-inline Outcome run(const std::string& arguments, const std::string& input = "") {
+/// @param cache  the user's cache folder; by default one that is gone afterwards
+inline Outcome run(const std::string& arguments, const std::string& input = "",
+                   std::filesystem::path cache = {}) {
   const TempDir folder;
   const auto path = folder.path();
   write_file(path / "in", input);
+  if (cache.empty()) cache = path / "cache";
   const auto command =
-      fmt::format("PREPACK_MODEL= '{}' {} <'{}' >'{}' 2>'{}'", PREPACK_PROGRAM, arguments,
-                  (path / "in").string(), (path / "out").string(), (path / "err").string());
+      fmt::format("PREPACK_MODEL= XDG_CACHE_HOME='{}' '{}' {} <'{}' >'{}' 2>'{}'", cache.string(),
+                  PREPACK_PROGRAM, arguments, (path / "in").string(), (path / "out").string(),
+                  (path / "err").string());
   const int status = std::system(command.c_str());
   return {WEXITSTATUS(status), read_file(path / "out"), read_file(path / "err")};
 }
 
 inline Outcome run_with_model(const std::string& command, const std::string& arguments,
-                              const std::string& input = "") {
-  return run(fmt::format("{} --model '{}' {}", command, kModel, arguments), input);
+                              const std::string& input = "",
+                              const std::filesystem::path& cache = {}) {
+  return run(fmt::format("{} --model '{}' {}", command, kModel, arguments), input, cache);
 }
 
 inline std::vector<Json> json_lines(const std::string& text) {
