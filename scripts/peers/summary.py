@@ -142,7 +142,7 @@ def draw(rows: list[dict], title: str, dtype: str, path: Path) -> None:
     colours = ["#0072B2" if row["system"].startswith("prepack") else "#8c8c8c" for row in rows]
     figure, axes = plt.subplots(figsize=(7, 1.2 + 0.3 * len(rows)), layout="constrained")
     axes.barh(names, rates, xerr=spread, color=colours, error_kw={"linewidth": 1, "capsize": 2})
-    axes.set_xlabel("prompt tokens per second, to the first token; median and range of the runs")
+    axes.set_xlabel("prompt tokens/s to the first token: median and range")
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, metadata={"Software": None})
