@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "bench/random_prompts.h"
 #include "prepack/error.h"
 #include "prepack/sampler.h"
 
@@ -116,8 +117,7 @@ std::vector<int64_t> random_order(int64_t count, uint64_t seed) {
   std::iota(order.begin(), order.end(), 0);
   RandomStream random(seed, /*stream=*/0);
   for (int64_t i = count - 1; i > 0; --i) {
-    const auto other = static_cast<int64_t>(random.next() * static_cast<double>(i + 1));
-    std::swap(order[i], order[other]);
+    std::swap(order[i], order[draw_below(random, i + 1)]);
   }
   return order;
 }

@@ -2,34 +2,17 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
+#include "bench/json.h"
 #include "bench/statistics.h"
 
 namespace prepack::bench {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-
 Json environment_json(const Environment& environment, const ComparisonOptions& options) {
-  return {
-      {"prepack", environment.prepack},
-      {"commit", environment.commit},
-      {"torch", environment.torch},
-      {"compiler", environment.compiler},
-      {"model", environment.model},
-      {"num_parameters", environment.num_parameters},
-      {"dtype", environment.dtype},
-      {"device", environment.device},
-      {"hardware", environment.hardware},
-      {"threads", environment.threads},
+  auto json = as_json(environment);
+  json.update({
       {"utilisation_unit", environment.device.starts_with("cuda") ? "percent" : "cores"},
-      {"date", environment.date},
       {"seed", options.seed},
       {"runs", options.runs},
       {"packing", to_string(options.prefill.packing.algorithm)},
@@ -39,7 +22,8 @@ Json environment_json(const Environment& environment, const ComparisonOptions& o
       {"max_batches", options.max_batches},
       {"max_new_tokens", options.max_new_tokens},
       {"exact_caches", options.exact_caches},
-  };
+  });
+  return json;
 }
 
 Json data_set_json(const DataSet& data_set) {
@@ -142,22 +126,7 @@ std::string format_json(const Environment& environment, std::span<const DataSet>
       json["batches"].push_back(batch_json(result, b));
     }
   }
-  // One line for each element, so that a change of a figure is a change of a line.
-  const auto dump = [](const Json& element) {
-    // A file's name need not be UTF-8.
-    return element.dump(-1, ' ', false, Json::error_handler_t::replace);
-  };
-  std::string text = "{\n\"environment\": " + dump(json["environment"]);
-  for (const char* list : {"datasets", "results", "batches"}) {
-    text += std::string(",\n\"") + list + "\": [";
-    const char* separator = "\n";
-    for (const auto& element : json[list]) {
-      text += separator + dump(element);
-      separator = ",\n";
-    }
-    text += "\n]";
-  }
-  return text + "\n}\n";
+  return format_lines(json);
 }
 
 }  // namespace prepack::bench

@@ -106,4 +106,9 @@ std::optional<int64_t> PeakMemoryMeter::peak_bytes() const {
   return std::max<int64_t>(peak - *held_, 0);
 }
 
+std::optional<int64_t> PeakMemoryMeter::whole_peak_bytes() const {
+  const auto beyond = peak_bytes();
+  return beyond ? std::optional(*held_ + *beyond) : std::nullopt;
+}
+
 }  // namespace prepack::bench

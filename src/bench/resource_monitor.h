@@ -54,6 +54,9 @@ class PeakMemoryMeter {
   /// Nothing where the system does not let the peak be reset.
   std::optional<int64_t> peak_bytes() const;
 
+  /// The same with what was held at construction.
+  std::optional<int64_t> whole_peak_bytes() const;
+
  private:
   c10::Device device_;
   std::optional<int64_t> held_;

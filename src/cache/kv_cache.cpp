@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/parallel_rows.h"
+#include "base/profile.h"
 #include "base/scalar_type.h"
 #include "cache/lazy_zeros.h"
 
@@ -63,6 +64,7 @@ at::Tensor leading_part(const at::Tensor& side, int64_t capacity, int64_t num_ro
 
 void KvCache::write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
                     const CacheSlots& where) {
+  const ProfiledPart part(Part::kCacheWrite);
   scatter(keys, where, keys_[layer]);
   scatter(values, where, values_[layer]);
 }

@@ -9,6 +9,7 @@ namespace prepack::cli {
 void add_generate_command(CLI::App& app);
 void add_prefill_command(CLI::App& app);
 void add_compare_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
 void add_verify_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
 void add_tokenize_command(CLI::App& app);

@@ -1,8 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <span>
 
@@ -37,24 +35,11 @@ struct Options {
   bool quiet = false;
 };
 
-/// Each value once, in the order given.
-template <typename Value, typename Name, typename Parse>
-std::vector<Value> parse_names(const char* option, const std::vector<Name>& names,
-                               const Parse& parse) {
-  std::vector<Value> values;
-  for (const auto& name : names) {
-    const auto value = parse_option(option, [&] { return parse(name); });
-    if (std::ranges::find(values, value) == values.end()) values.push_back(value);
-  }
-  return values;
-}
-
 bench::ComparisonOptions comparison_options(const Options& options, const Job& job) {
   return {
-      .methods = parse_names<bench::ComparedMethod>("--methods", options.methods,
-                                                    bench::parse_compared_method),
-      .metrics = parse_names<bench::Metric>("--metrics", options.metrics, bench::parse_metric),
-      .batch_sizes = parse_names<int64_t>("--batch-size", options.batch_sizes, std::identity()),
+      .methods = parse_list("--methods", options.methods, bench::parse_compared_method),
+      .metrics = parse_list("--metrics", options.metrics, bench::parse_metric),
+      .batch_sizes = each_once(options.batch_sizes),
       .runs = options.runs,
       .max_new_tokens = options.max_new_tokens,
       .seed = options.seed,
@@ -97,28 +82,6 @@ void require_room(const std::vector<bench::DataSet>& data_sets, const PrefillOpt
     throw UsageError("--capacity: is more than --token-budget");
   }
 }
-
-std::string folder_name(const std::filesystem::path& folder) {
-  const auto name = folder.filename();
-  return (name.empty() ? folder.parent_path().filename() : name).string();
-}
-
-/// Results take long to make, so that their file is opened before.
-class ReportFile {
- public:
-  explicit ReportFile(const std::string& path) {
-    if (!path.empty()) file_.emplace(path);
-  }
-
-  void write(const std::string& text) {
-    if (!file_) return;
-    file_->keep(0);
-    file_->append(text);
-  }
-
- private:
-  std::optional<RecordFile> file_;
-};
 
 void run(const Options& options) {
   require_different_files(options);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bench/compared_method.h"
+#include "bench/random_prompts.h"
 #include "prepack/error.h"
 #include "prepack/sampler.h"
 
@@ -40,14 +41,10 @@ bench::DataSet random_data_set(const DataSetOptions& options, const ModelConfig&
   }
   const auto [shortest, longest] = *range;
   RandomStream random(seed, /*stream=*/1);
-  const auto draw = [&](int64_t count) {
-    return static_cast<int64_t>(random.next() * static_cast<double>(count));
-  };
   bench::DataSet data_set{.name = fmt::format("random-{}-{}", shortest, longest), .prompts = {}};
   for (int64_t i = 0; i < options.num_prompts; ++i) {
-    TokenIds prompt(shortest + draw(longest - shortest + 1));
-    for (auto& token : prompt) token = static_cast<TokenId>(draw(config.vocab_size));
-    data_set.prompts.push_back(std::move(prompt));
+    const int64_t length = shortest + bench::draw_below(random, longest - shortest + 1);
+    data_set.prompts.push_back(bench::random_prompt(random, length, config.vocab_size));
   }
   return data_set;
 }

@@ -122,6 +122,11 @@ std::filesystem::path resolve_model_folder(const std::string& folder) {
       "no --model given, and the default model is not there: scripts/fetch_model.py fetches it");
 }
 
+std::string folder_name(const std::filesystem::path& folder) {
+  const auto name = folder.filename();
+  return (name.empty() ? folder.parent_path().filename() : name).string();
+}
+
 PrefillOptions parse_prefill_options(const BatchOptions& options) {
   const auto method =
       parse_option("--method", [&] { return parse_prefill_method(options.method); });

@@ -25,6 +25,9 @@ namespace prepack::cli {
 /// @throws InvalidArgument if there is neither
 std::filesystem::path resolve_model_folder(const std::string& folder);
 
+/// What a folder is called, whatever its path.
+std::string folder_name(const std::filesystem::path& folder);
+
 /// Reads --method, --packing, --capacity, --final-token and --token-budget. With --capacity auto
 /// the capacity is still 0.
 /// @throws UsageError naming the option

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,6 +26,26 @@ auto parse_option(const char* option, const Parse& parse) {
   } catch (const InvalidArgument& error) {
     throw UsageError(std::string(option) + ": " + error.what());
   }
+}
+
+/// Each value once, in the order given.
+template <typename Value>
+std::vector<Value> each_once(const std::vector<Value>& values) {
+  std::vector<Value> different;
+  for (const auto& value : values) {
+    if (std::ranges::find(different, value) == different.end()) different.push_back(value);
+  }
+  return different;
+}
+
+/// Parses the texts of an option that takes several; each value once.
+template <typename Parse>
+auto parse_list(const char* option, const std::vector<std::string>& texts, const Parse& parse) {
+  std::vector<decltype(parse(texts.front()))> values;
+  for (const auto& text : texts) {
+    values.push_back(parse_option(option, [&] { return parse(text); }));
+  }
+  return each_once(values);
 }
 
 // What the commands share. Each struct is one group of options; `add_to` declares them, with their

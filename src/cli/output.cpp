@@ -85,6 +85,16 @@ void RecordFile::fail() const {
   throw Error(fmt::format("{}: {}", path_.string(), std::strerror(errno)));
 }
 
+ReportFile::ReportFile(const std::string& path) {
+  if (!path.empty()) file_.emplace(path);
+}
+
+void ReportFile::write(std::string_view text) {
+  if (!file_) return;
+  file_->keep(0);
+  file_->append(text);
+}
+
 std::string printable_at_terminal(std::string_view text) {
   std::string printable;
   for (const char c : text) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,6 +48,19 @@ class RecordFile {
   int descriptor_ = -1;
   int64_t size_ = 0;    // of what is written
   int64_t offset_ = 0;  // of the next record
+};
+
+/// A file that is written as a whole, as often as there is more to say; none where the path is
+/// empty. Opened at once, because what is written to it takes long to make.
+class ReportFile {
+ public:
+  /// @throws Error naming the file
+  explicit ReportFile(const std::string& path);
+
+  void write(std::string_view text);
+
+ private:
+  std::optional<RecordFile> file_;
 };
 
 /// What is fit to show at a terminal: control characters other than line ends and tabs, which could

@@ -3,6 +3,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/profile.h"
 #include "model/swiglu.h"
 
 namespace prepack {
@@ -17,6 +18,7 @@ at::Tensor as_heads(const at::Tensor& projected, int64_t head_dim) {
 at::Tensor attend_with_spec(const at::Tensor& queries, const at::Tensor& keys,
                             const at::Tensor& values, const AttentionSpec& attention, int64_t layer,
                             const KvCache& cache) {
+  const ProfiledPart part(Part::kAttention);
   if (const auto* spec = std::get_if<VarlenAttention>(&attention)) {
     return attend(queries, cache.keys(layer), cache.values(layer), *spec);
   }
@@ -34,8 +36,9 @@ at::Tensor attend_with_spec(const at::Tensor& queries, const at::Tensor& keys,
 at::Tensor self_attention(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                           const ForwardInput& input, const RopeTable& rope, KvCache& cache,
                           const at::Tensor& hidden) {
-  const auto heads =
-      as_heads(layer.self_attn.qkv_proj(layer.input_layernorm(hidden)), config.head_dim);
+  const auto heads = profiled(Part::kQkvProj, [&] {
+    return as_heads(layer.self_attn.qkv_proj(layer.input_layernorm(hidden)), config.head_dim);
+  });
   const int64_t num_turned = config.num_heads + config.num_kv_heads;
   const auto queries = heads.narrow(1, 0, config.num_heads);
   const auto keys = heads.narrow(1, config.num_heads, config.num_kv_heads);
@@ -58,21 +61,25 @@ at::Tensor last_self_attention(const DecoderLayer& layer, int64_t layer_index,
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
   const auto normed = layer.input_layernorm(hidden);
-  const auto heads = as_heads(qkv_proj.rows(query_size, 2 * key_size)(normed), config.head_dim);
+  const auto heads = profiled(Part::kQkvProj, [&] {
+    return as_heads(qkv_proj.rows(query_size, 2 * key_size)(normed), config.head_dim);
+  });
   const auto keys = heads.narrow(1, 0, config.num_kv_heads);
   apply_rope(keys, rope);
   cache.write(layer_index, keys, heads.narrow(1, config.num_kv_heads, config.num_kv_heads),
               input.cache_slots);
-  const auto queries =
-      as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
+  const auto queries = profiled(Part::kQkvProj, [&] {
+    return as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
+  });
   if (outputs.numel() == 0) return queries;
   apply_rope(queries, rope.of_tokens(outputs));
+  const ProfiledPart part(Part::kAttention);
   return attend(queries, cache.keys(layer_index), cache.values(layer_index),
                 attention.of_last_queries());
 }
 
 void finish_layer(const DecoderLayer& layer, at::Tensor attended, at::Tensor& hidden) {
-  layer.self_attn.o_proj.add_to(attended.flatten(1), hidden);
+  profiled(Part::kOProj, [&] { layer.self_attn.o_proj.add_to(attended.flatten(1), hidden); });
   attended.reset();  // its memory is the MLP's
   layer.mlp.add_to(layer.post_attention_layernorm(hidden), hidden);
 }
@@ -80,7 +87,9 @@ void finish_layer(const DecoderLayer& layer, at::Tensor attended, at::Tensor& hi
 }  // namespace
 
 void Mlp::add_to(const at::Tensor& input, at::Tensor& sum) const {
-  down_proj.add_to(swiglu(gate_up_proj(input)), sum);
+  const auto gate_up = profiled(Part::kGateUpProj, [&] { return gate_up_proj(input); });
+  const ProfiledPart part(Part::kDownProj);
+  down_proj.add_to(swiglu(gate_up), sum);
 }
 
 void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,

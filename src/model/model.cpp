@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/profile.h"
 #include "base/scalar_type.h"
 #include "model/decoder.h"
 #include "model/native_products.h"
@@ -23,7 +24,9 @@ Model::Model(ModelConfig config, DType dtype, at::Device device,
 
 at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const at::NoGradGuard no_grad;
-  auto hidden = at::embedding(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
+  auto hidden = profiled(Part::kEmbedding, [&] {
+    return at::embedding(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
+  });
   const auto rope = decoder_->rope.table(input.position_ids);
   // The dense forms are there to be compared with, and compute what ordinary batching does.
   const bool is_pruned =
@@ -39,6 +42,7 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
 
 at::Tensor Model::compute_logits(const at::Tensor& hidden) const {
   const at::NoGradGuard no_grad;
+  const ProfiledPart part(Part::kLmHead);
   return decoder_->lm_head(hidden).to(at::kFloat);
 }
 

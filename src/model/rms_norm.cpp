@@ -4,12 +4,14 @@
 #include <ATen/ops/rms_norm.h>
 
 #include "base/parallel_rows.h"
+#include "base/profile.h"
 #include "base/scalar_type.h"
 #include "kernels/rms_norm.h"
 
 namespace prepack {
 
 at::Tensor RmsNorm::operator()(const at::Tensor& input) const {
+  const ProfiledPart part(Part::kNorm);
   if (!input.is_cpu()) return at::rms_norm(input, weight.sizes(), weight, eps);
   const auto rows = input.contiguous();
   auto normed = at::empty_like(rows);

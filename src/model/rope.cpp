@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "base/parallel_rows.h"
+#include "base/profile.h"
 #include "base/scalar_type.h"
 #include "kernels/rope.h"
 
@@ -50,6 +51,7 @@ Rope::Rope(const RopeConfig& config, int64_t head_dim, at::Device device)
     : frequencies_(at::tensor(rope_frequencies(config, head_dim), at::kFloat).to(device)) {}
 
 RopeTable Rope::table(const at::Tensor& position_ids) const {
+  const ProfiledPart part(Part::kRope);
   const auto angles = position_ids.to(at::kFloat).unsqueeze(1).mul(frequencies_);
   return {angles.cos(), angles.sin()};
 }
@@ -74,6 +76,7 @@ void apply_rope_with_libtorch(const at::Tensor& heads, const RopeTable& table) {
 }  // namespace
 
 void apply_rope(const at::Tensor& heads, const RopeTable& table) {
+  const ProfiledPart part(Part::kRope);
   if (!heads.is_cpu()) return apply_rope_with_libtorch(heads, table);
   const auto dtype = from_scalar_type(heads.scalar_type());
   const int64_t num_heads = heads.size(1);

@@ -4,12 +4,14 @@
 #include <ATen/ops/silu.h>
 
 #include "base/parallel_rows.h"
+#include "base/profile.h"
 #include "base/scalar_type.h"
 #include "kernels/swiglu.h"
 
 namespace prepack {
 
 at::Tensor swiglu(const at::Tensor& gate_up) {
+  const ProfiledPart part(Part::kSwiglu);
   const int64_t size = gate_up.size(1) / 2;
   if (!gate_up.is_cpu()) {
     return at::silu(gate_up.narrow(1, 0, size)).mul_(gate_up.narrow(1, size, size));

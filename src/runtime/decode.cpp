@@ -9,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/profile.h"
 #include "base/stopwatch.h"
 #include "prepack/error.h"
 
@@ -121,6 +122,7 @@ std::string_view to_string(FinishReason reason) {
 }
 
 TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
+  const ProfiledPart part(Part::kSampling);
   logits = logits.cpu().contiguous();
   const auto num_rows = static_cast<int64_t>(samplers.size());
   const int64_t vocab_size = logits.size(1);
