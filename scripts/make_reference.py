@@ -2,8 +2,9 @@
 """Writes the values that the tests compare the runtime to, computed by transformers in float32.
 
     scripts/make_reference.py --model DIR --output DIR   reference of one model
-    scripts/make_reference.py --tiny                     the tiny random models of tests/data/models
-                                                         and their references (committed)
+    scripts/make_reference.py --tiny [NAME ...]          the tiny random models of tests/data/models
+                                                         and their references (committed): all, or
+                                                         those named
 
 Each prompt is run alone and unpadded: that is the meaning of every other way to run it. A reference
 is a folder with two files:
@@ -13,20 +14,23 @@ is a folder with two files:
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import random
 import shutil
+import sys
 
 import safetensors.torch
 import torch
 import transformers
-from transformers.models.llama import modeling_llama
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY_MODELS = ROOT / "tests" / "data" / "models"
 TINY_TOKENIZER = ROOT / "tests" / "data" / "tokenizers" / "smollm2"
 NUM_GREEDY_TOKENS = 24
+NUM_LONG_GREEDY_TOKENS = 64  # of families with sliding windows
+LEAST_GAP = 3e-4  # between the two likeliest tokens: a text that hangs on rounding proves nothing
 CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
     "'<|im_end|>' + '\n'}}{% endfor %}"
@@ -51,9 +55,15 @@ def first_layer_values(model, ids):
     """The values at each step of the first layer, for one prompt."""
     values = {}
     layer = model.model.layers[0]
+    attention = layer.self_attn
+    modeling = sys.modules[type(model).__module__]
 
     def keep(name):
         return lambda module, args, output: values.__setitem__(name, output[0])
+
+    def keep_stacked_values(module, args, output):
+        num_values = model.config.num_key_value_heads * attention.head_dim
+        values["values"] = output[0][:, -num_values:]
 
     def keep_attended(module, args):
         values["attended"] = args[0][0]
@@ -67,39 +77,60 @@ def first_layer_values(model, ids):
     hooks = [
         model.model.embed_tokens.register_forward_hook(keep("embeddings")),
         layer.input_layernorm.register_forward_hook(keep("normed")),
-        layer.self_attn.v_proj.register_forward_hook(keep("values")),
-        layer.self_attn.o_proj.register_forward_pre_hook(keep_attended),
+        attention.v_proj.register_forward_hook(keep("values")) if hasattr(attention, "v_proj") else
+        attention.qkv_proj.register_forward_hook(keep_stacked_values),
+        attention.o_proj.register_forward_pre_hook(keep_attended),
         model.model.layers[1].register_forward_pre_hook(
             lambda module, args: values.__setitem__("layer_output", args[0][0])),
         model.model.norm.register_forward_hook(keep("hidden")),
     ]
-    original_rope = modeling_llama.apply_rotary_pos_emb
-    modeling_llama.apply_rotary_pos_emb = rope_and_keep
+    original_rope = modeling.apply_rotary_pos_emb
+    modeling.apply_rotary_pos_emb = rope_and_keep
     model(torch.tensor([ids]), use_cache=False)
-    modeling_llama.apply_rotary_pos_emb = original_rope
+    modeling.apply_rotary_pos_emb = original_rope
     for hook in hooks:
         hook.remove()
     return {name: value.contiguous().clone() for name, value in values.items()}
 
 
-def greedy(model, ids):
+def greedy(model, ids, num_tokens):
     """Greedy continuation of one prompt, end-of-sequence tokens included and ignored."""
     output = model.generate(
-        torch.tensor([ids]), max_new_tokens=NUM_GREEDY_TOKENS, do_sample=False,
+        torch.tensor([ids]), max_new_tokens=num_tokens, do_sample=False,
         temperature=None, top_p=None, top_k=None, repetition_penalty=1.0,
         eos_token_id=-1, pad_token_id=0)
     return output[0, len(ids):].tolist()
 
 
+class NearTie(Exception):
+    """Two tokens are all but equally likely."""
+
+
+def greedy_without_cache(model, ids, num_tokens):
+    """The same, each token from the whole text anew: by nothing but the model's masks."""
+    text = list(ids)
+    for _ in range(num_tokens):
+        top = model(torch.tensor([text]), use_cache=False).logits[0, -1].topk(2)
+        if top.values[0] - top.values[1] < LEAST_GAP:
+            raise NearTie
+        text.append(top.indices[0].item())
+    return text[len(ids):]
+
+
 @torch.no_grad()
-def write_reference(model_dir, prompts, output):
-    model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOKENS):
+    is_llama = transformers.AutoConfig.from_pretrained(model_dir).model_type == "llama"
+    # Eager: by the definition, with the masks as they are. Llama's references are older than that.
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        model_dir, dtype=torch.float32, attn_implementation="sdpa" if is_llama else "eager")
     model.eval()
+    continue_text = greedy if is_llama else greedy_without_cache
     logits = [model(torch.tensor([ids]), use_cache=False).logits[0, -1] for ids in prompts]
     tensors = first_layer_values(model, max(prompts, key=len))
     tensors["logits"] = torch.stack(logits)
     output.mkdir(parents=True, exist_ok=True)
-    reference = {"prompts": prompts, "greedy": [greedy(model, ids) for ids in prompts]}
+    reference = {"prompts": prompts,
+                 "greedy": [continue_text(model, ids, num_greedy_tokens) for ids in prompts]}
     (output / "reference.json").write_text(json.dumps(reference) + "\n")
     safetensors.torch.save_file(tensors, output / "reference.safetensors")
 
@@ -130,6 +161,40 @@ def tiny_configs():
                              "high_freq_factor": 4.0, "rope_theta": 500.0,
                              "original_max_position_embeddings": 64},
             **common),
+        # A window on every layer.
+        "mistral-windowed": transformers.MistralConfig(
+            vocab_size=97, hidden_size=22, intermediate_size=31, num_hidden_layers=3,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=6, rms_norm_eps=1e-5,
+            max_position_embeddings=256, sliding_window=9, dtype="bfloat16", **common),
+        # Biases of queries, keys and values; windows in the upper layers; tied embeddings.
+        "qwen2-mixed": transformers.Qwen2Config(
+            vocab_size=103, hidden_size=24, intermediate_size=35, num_hidden_layers=4,
+            num_attention_heads=3, num_key_value_heads=1, rms_norm_eps=1e-6,
+            max_position_embeddings=256, use_sliding_window=True, sliding_window=13,
+            max_window_layers=2, tie_word_embeddings=True, dtype="bfloat16",
+            rope_parameters={"rope_type": "default", "rope_theta": 3000.0}, **common),
+        # Norms of queries and keys, every bias of the attention, head_dim of its own, windows in
+        # the layers that are listed.
+        "qwen3-mixed": transformers.Qwen3Config(
+            vocab_size=89, hidden_size=20, intermediate_size=29, num_hidden_layers=3,
+            num_attention_heads=6, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-6,
+            max_position_embeddings=256, use_sliding_window=True, sliding_window=7,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            attention_bias=True, dtype="float16", **common),
+        # Stacked projections, a window, and RoPE over three quarters of each head.
+        "phi3-fused": transformers.Phi3Config(
+            vocab_size=109, hidden_size=24, intermediate_size=37, num_hidden_layers=2,
+            num_attention_heads=3, num_key_value_heads=1, rms_norm_eps=1e-5,
+            max_position_embeddings=256, original_max_position_embeddings=256, sliding_window=40,
+            dtype="bfloat16",
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0,
+                             "partial_rotary_factor": 0.75}, **common),
+        # Every second layer has a window in place of RoPE; biases of the MLP; tied embeddings.
+        "smollm3-nope": transformers.SmolLM3Config(
+            vocab_size=107, hidden_size=20, intermediate_size=27, num_hidden_layers=4,
+            num_attention_heads=5, num_key_value_heads=5, rms_norm_eps=1e-6,
+            max_position_embeddings=256, no_rope_layer_interval=2, use_sliding_window=True,
+            sliding_window=11, mlp_bias=True, dtype="bfloat16", **common),
     }
 
 
@@ -140,48 +205,61 @@ def spell_as_before_transformers_5(config_file):
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = rope
     config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
     config_file.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def write_tiny_models():
-    for name, config in tiny_configs().items():
-        folder = TINY_MODELS / name
-        shutil.rmtree(folder, ignore_errors=True)
-        torch.manual_seed(7)
-        model = transformers.LlamaForCausalLM(config)
-        with torch.no_grad():
-            for parameter_name, parameter in model.named_parameters():
-                if parameter_name.endswith(("norm.weight", "layernorm.weight", "bias")):
-                    parameter.add_(0.2 * torch.randn_like(parameter))
-        # One model in shards, so that their index is read too.
-        shards = "40KB" if name == "llama-grouped" else "5GB"
-        model.to(config.dtype).save_pretrained(folder, max_shard_size=shards)
-        if name == "llama-scaled":
-            spell_as_before_transformers_5(folder / "config.json")
-        if name == "llama-grouped":
-            shutil.copy(TINY_TOKENIZER / "tokenizer.json", folder)
-            tokenizer_config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>",
-                                "chat_template": CHATML}
-            (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
-        draw = random.Random(11)
-        lengths = [1, 2, 7, 1, 64, 33, 128, 5, 17]
-        prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
-        prompts.append(list(prompts[2]))
-        write_reference(folder, prompts, folder)
+def write_tiny_models(names):
+    for name in names or tiny_configs():
+        for seed in itertools.count(7):
+            try:
+                write_tiny_model(name, tiny_configs()[name], seed)
+                break
+            except NearTie:
+                print(f"{name}: a near-tie with seed {seed}, trying the next", file=sys.stderr)
+
+
+def write_tiny_model(name, config, seed):
+    folder = TINY_MODELS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    torch.manual_seed(seed)
+    model = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if parameter_name.endswith(("norm.weight", "layernorm.weight", "bias")):
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    # One model in shards, so that their index is read too.
+    shards = "40KB" if name == "llama-grouped" else "5GB"
+    model.to(config.dtype).save_pretrained(folder, max_shard_size=shards)
+    if name in ("llama-scaled", "qwen2-mixed"):
+        spell_as_before_transformers_5(folder / "config.json")
+    if name == "llama-grouped":
+        shutil.copy(TINY_TOKENIZER / "tokenizer.json", folder)
+        tokenizer_config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>",
+                            "chat_template": CHATML}
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
+    draw = random.Random(11)
+    lengths = [1, 2, 7, 1, 64, 33, 128, 5, 17]
+    prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
+    prompts.append(list(prompts[2]))
+    is_llama = config.model_type == "llama"
+    write_reference(folder, prompts, folder,
+                    NUM_GREEDY_TOKENS if is_llama else NUM_LONG_GREEDY_TOKENS)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="write tests/data/models anew")
+    parser.add_argument("--tiny", nargs="*", metavar="NAME", choices=[*tiny_configs()],
+                        help="write tests/data/models anew, or these of them")
     parser.add_argument("--model", type=pathlib.Path, help="Hugging Face folder")
     parser.add_argument("--output", type=pathlib.Path, help="folder of the reference")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the same sums in the same order wherever this runs
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    if arguments.tiny:
-        write_tiny_models()
+    if arguments.tiny is not None:
+        write_tiny_models(arguments.tiny)
     elif arguments.model and arguments.output:
         tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
         write_reference(arguments.model, [tokenizer.encode(text) for text in TEXTS],

@@ -2,14 +2,17 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
+#include <algorithm>
+#include <variant>
 
 #include "base/scalar_type.h"
 #include "prepack/packed_batch.h"
 #include "support/all_close.h"
 #include "support/catch.h"
+#include "support/naive_attention.h"
 #include "support/random.h"
 #include "support/tensors.h"
 #include "support/tolerances.h"
@@ -24,6 +27,7 @@ using testing::Random;
 using testing::random_tensor;
 using testing::tolerance;
 using testing::varlen_attention;
+using testing::VisibleKeys;
 
 struct HeadShape {
   int64_t num_heads;
@@ -48,52 +52,23 @@ Heads random_heads(Random& random, int64_t num_tokens, const HeadShape& shape,
           random_tensor(random, {num_tokens, shape.num_kv_heads, shape.head_dim}, dtype)};
 }
 
-/// Attention by its definition, in float64, one query at a time.
-/// @param visible  visible[i]: the tokens that token i attends to
-at::Tensor naive_attention(const Heads& heads, const std::vector<std::vector<int64_t>>& visible) {
-  const auto queries = heads.queries.to(at::kDouble).contiguous();
-  const auto keys = heads.keys.to(at::kDouble).contiguous();
-  const auto values = heads.values.to(at::kDouble).contiguous();
-  const int64_t num_heads = queries.size(1);
-  const int64_t num_kv_heads = keys.size(1);
-  const int64_t head_dim = queries.size(2);
-  auto attended = at::zeros(queries.sizes(), at::kDouble);
-  for (int64_t i = 0; i < static_cast<int64_t>(visible.size()); ++i) {
-    for (int64_t head = 0; head < num_heads; ++head) {
-      const int64_t kv_head = head / (num_heads / num_kv_heads);
-      const auto* query = queries.data_ptr<double>() + (i * num_heads + head) * head_dim;
-      auto* out = attended.data_ptr<double>() + (i * num_heads + head) * head_dim;
-      std::vector<double> weights;
-      double total = 0;
-      for (int64_t j : visible[i]) {
-        const auto* key = keys.data_ptr<double>() + (j * num_kv_heads + kv_head) * head_dim;
-        double score = 0;
-        for (int64_t d = 0; d < head_dim; ++d) score += query[d] * key[d];
-        weights.push_back(std::exp(score / std::sqrt(static_cast<double>(head_dim))));
-        total += weights.back();
-      }
-      for (size_t n = 0; n < weights.size(); ++n) {
-        const auto* value =
-            values.data_ptr<double>() + (visible[i][n] * num_kv_heads + kv_head) * head_dim;
-        for (int64_t d = 0; d < head_dim; ++d) out[d] += weights[n] / total * value[d];
-      }
-    }
-  }
-  return attended;
+at::Tensor naive_attention(const Heads& heads, const VisibleKeys& visible) {
+  return testing::naive_attention(heads.queries, heads.keys, heads.values, visible);
 }
 
-/// Each token sees its own segment up to itself.
-std::vector<std::vector<int64_t>> causal_segments(const std::vector<int64_t>& lengths) {
-  std::vector<std::vector<int64_t>> visible;
-  int64_t first = 0;
-  for (int64_t length : lengths) {
-    for (int64_t i = 0; i < length; ++i) {
-      visible.emplace_back();
-      for (int64_t j = 0; j <= i; ++j) visible.back().push_back(first + j);
-    }
-    first += length;
-  }
-  return visible;
+at::Tensor attend(const Heads& heads, const AttentionSpec& spec) {
+  return std::visit(
+      [&](const auto& any) {
+        return prepack::attend(heads.queries, heads.keys, heads.values, any);
+      },
+      spec);
+}
+
+/// Each token sees its own segment up to itself, no further back than the window.
+VisibleKeys causal_segments(const std::vector<int64_t>& lengths, int64_t window = kNoWindow) {
+  auto spec = varlen_attention(lengths);
+  spec.window = window;
+  return testing::visible_keys(spec);
 }
 
 /// Lengths that hold segments of one token and one longer than a kernel's block.
@@ -109,6 +84,16 @@ int64_t total(const std::vector<int64_t>& lengths) {
   int64_t sum = 0;
   for (int64_t length : lengths) sum += length;
   return sum;
+}
+
+/// [1, num_tokens]: all segments in one row.
+at::Tensor segment_ids(const std::vector<int64_t>& lengths) {
+  auto ids = at::zeros({1, total(lengths)}, at::kInt);
+  auto* id = ids.data_ptr<int32_t>();
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    id = std::fill_n(id, lengths[s], static_cast<int32_t>(s));
+  }
+  return ids;
 }
 
 std::string describe(const HeadShape& shape) {
@@ -132,6 +117,58 @@ TEST_CASE("causal attention of whole rows equals its definition in float64", "[a
       CHECK_THAT(attended, AllClose(naive_attention(heads, causal_segments(lengths)),
                                     tolerance(DType::kFloat32).op));
     }
+  }
+}
+
+TEST_CASE("with a sliding window each form equals its definition in float64", "[attention]") {
+  Random random(9);
+  for (const auto& shape : kShapes) {
+    for (const auto& lengths : length_sets()) {
+      for (int64_t window : {1, 2, 7, 64, 65, 1000}) {
+        INFO(describe(shape));
+        CAPTURE(lengths, window);
+        const auto heads = random_heads(random, total(lengths), shape);
+        const AllClose as_defined(naive_attention(heads, causal_segments(lengths, window)),
+                                  tolerance(DType::kFloat32).op);
+        CHECK_THAT(attend(heads, with_window(varlen_attention(lengths), window)), as_defined);
+        const MaskedAttention masked{independent_mask(segment_ids(lengths))};
+        CHECK_THAT(attend(heads, with_window(masked, window)), as_defined);
+        if (std::ranges::count(lengths, lengths.front()) == std::ssize(lengths)) {
+          CHECK_THAT(attend(heads, with_window(CausalAttention{std::ssize(lengths)}, window)),
+                     as_defined);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a window counts from each sequence's own tokens, wherever padding is", "[attention]") {
+  // Two rows of seven: one padded on its left, one packed with two sequences and padded.
+  const auto ids =
+      at::tensor({-1, -1, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, -1, -1}, at::kInt).view({2, 7});
+  const auto windowed = with_window(MaskedAttention{independent_mask(ids)}, 3);
+  const auto& mask = std::get<MaskedAttention>(windowed).mask;
+  const auto sees = [&](int64_t row, int64_t query) {
+    std::vector<int64_t> keys;
+    for (int64_t key = 0; key < 7; ++key) {
+      if (mask[row][0][query][key].item<bool>()) keys.push_back(key);
+    }
+    return keys;
+  };
+  CHECK(sees(0, 0) == std::vector<int64_t>{0});
+  CHECK(sees(0, 3) == std::vector<int64_t>{2, 3});
+  CHECK(sees(0, 6) == std::vector<int64_t>{4, 5, 6});
+  CHECK(sees(1, 2) == std::vector<int64_t>{0, 1, 2});
+  CHECK(sees(1, 3) == std::vector<int64_t>{3});
+  CHECK(sees(1, 4) == std::vector<int64_t>{3, 4});
+  CHECK(sees(1, 6) == std::vector<int64_t>{6});
+}
+
+TEST_CASE("a window no shorter than the rows leaves a mask as it is", "[attention]") {
+  const auto mask = independent_mask(at::zeros({2, 5}, at::kInt));
+  for (int64_t window : {5, 6, 4096}) {
+    const auto same = with_window(MaskedAttention{mask}, window);
+    CHECK(std::get<MaskedAttention>(same).mask.is_same(mask));
   }
 }
 
@@ -159,7 +196,7 @@ TEST_CASE("masked attention equals its definition in float64 under any mask", "[
       const auto heads = random_heads(random, num_rows * row_len, shape);
       auto mask = at::zeros({num_rows, 1, row_len, row_len}, at::kBool);
       auto* may_attend = mask.data_ptr<bool>();
-      std::vector<std::vector<int64_t>> visible;
+      VisibleKeys visible;
       for (int64_t i = 0; i < num_rows * row_len; ++i) {
         visible.emplace_back();
         for (int64_t j = 0; j < row_len; ++j) {
@@ -207,14 +244,7 @@ TEST_CASE("attention in half precision stays close to float64", "[attention]") {
       CHECK(attended.scalar_type() == to_scalar_type(dtype));
       CHECK_THAT(attended, AllClose(expected, tolerance(dtype).op));
 
-      auto segment_ids = at::zeros({1, total(lengths)}, at::kInt);
-      for (size_t s = 0, i = 0; s < lengths.size(); ++s) {
-        for (int64_t n = 0; n < lengths[s]; ++n) {
-          segment_ids.data_ptr<int32_t>()[i++] = static_cast<int32_t>(s);
-        }
-      }
-      CHECK_THAT(attend(heads.queries, heads.keys, heads.values,
-                        MaskedAttention{independent_mask(segment_ids)}),
+      CHECK_THAT(attend(heads, MaskedAttention{independent_mask(segment_ids(lengths))}),
                  AllClose(expected, tolerance(dtype).op));
     }
   }
@@ -261,16 +291,22 @@ TEST_CASE("cache attention equals its definition in float64", "[attention]") {
       const auto keys = cache_side().narrow(1, 0, num_slots);
       const auto values = cache_side().narrow(1, 0, num_slots);
       auto mask = at::zeros({num_rows, 1, 1, num_slots}, at::kBool);
-      std::vector<at::Tensor> expected;
       for (int64_t row = 0; row < num_rows; ++row) {
         mask.select(0, row).narrow(2, 0, lengths[row]).fill_(true);
-        std::vector<int64_t> slots;
-        for (int64_t slot = 0; slot < lengths[row]; ++slot) slots.push_back(slot);
-        const Heads heads{queries.narrow(0, row, 1), keys.select(0, row), values.select(0, row)};
-        expected.push_back(naive_attention(heads, {slots}));
       }
-      CHECK_THAT(attend(queries, keys, values, CacheAttention{num_rows, num_slots, mask}),
-                 AllClose(at::cat(expected), tolerance(dtype).op));
+      const CacheAttention spec{num_rows, num_slots, mask};
+      for (int64_t window : {int64_t{1}, int64_t{5}, int64_t{69}, int64_t{70}, kNoWindow}) {
+        CAPTURE(window);
+        std::vector<at::Tensor> expected;
+        for (int64_t row = 0; row < num_rows; ++row) {
+          const VarlenAttention last{{0, 1}, {0}, {lengths[row]}, window};
+          const Heads heads{queries.narrow(0, row, 1), keys.select(0, row), values.select(0, row)};
+          expected.push_back(naive_attention(heads, testing::visible_keys(last)));
+        }
+        const auto windowed = with_window(spec, window);
+        CHECK_THAT(attend({queries, keys, values}, windowed),
+                   AllClose(at::cat(expected), tolerance(dtype).op));
+      }
     }
   }
 }

@@ -307,9 +307,26 @@ TEST_CASE("info shows what a folder holds", "[cli]") {
   REQUIRE(outcome.exit_code == 0);
   const auto json = Json::parse(outcome.out);
   CHECK(json["architecture"] == "LlamaForCausalLM");
+  CHECK(json["family"] == "llama");
   CHECK(json["num_kv_heads"] == 2);
   CHECK(json["chat_template"] == "chatml");
   CHECK(json["memory_bytes"]["total"] > json["memory_bytes"]["weights"]);
+}
+
+TEST_CASE("info shows what is odd about a family, also where there are no weights", "[cli]") {
+  const std::string root = PREPACK_SOURCE_DIR;
+  const auto table = run("info --model " + root + "/models/smollm3-3b");
+  REQUIRE(table.exit_code == 0);
+  CHECK_THAT(table.out, ContainsSubstring("SmolLM3ForCausalLM, family smollm3"));
+  CHECK_THAT(table.out, ContainsSubstring("3075.1 million"));
+  CHECK_THAT(table.out, ContainsSubstring("causal, without RoPE in 9 of 36 layers\n"));
+  const auto outcome = run("info --json --model " + root + "/tests/data/models/qwen3-mixed");
+  REQUIRE(outcome.exit_code == 0);
+  const auto json = Json::parse(outcome.out);
+  CHECK(json["qk_norm"] == true);
+  CHECK(json["layers"][0]["sliding_window"] == 7);
+  CHECK(json["layers"][1]["sliding_window"].is_null());
+  CHECK(json["layers"][1]["rope"] == true);
 }
 
 TEST_CASE("help names every option's default", "[cli]") {

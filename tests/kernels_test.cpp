@@ -4,6 +4,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
@@ -104,22 +105,29 @@ TEST_CASE("the rotation kernel turns pairs of each head, in place too", "[kernel
   for_samples([](const Sample& sample, Random& random) {
     const auto type = to_scalar_type(sample.dtype);
     const int64_t half = sample.size;
-    const auto heads = random_tensor(random, {sample.num_rows, 2 * half}, type);
+    const int64_t num_others = random.integer(0, 5);  // dimensions that are not turned
+    const int64_t head_dim = 2 * half + num_others;
+    const auto heads = random_tensor(random, {sample.num_rows, head_dim}, type);
     const auto cos = random_tensor(random, {half});
     const auto sin = random_tensor(random, {half});
-    auto out = at::empty_like(heads);
+    auto out = at::full_like(heads, 7);
     turn_heads(sample.dtype, heads.data_ptr(), cos.data_ptr<float>(), sin.data_ptr<float>(),
-               out.data_ptr(), sample.num_rows, 2 * half);
+               out.data_ptr(), sample.num_rows, head_dim, 2 * half);
+    const auto others = [&](const at::Tensor& all) { return all.narrow(1, 2 * half, num_others); };
+    REQUIRE_THAT(others(out), testing::BitEqual(at::full_like(others(heads), 7)));
     const auto first = heads.narrow(1, 0, half).to(at::kDouble);
     const auto second = heads.narrow(1, half, half).to(at::kDouble);
     REQUIRE_THAT(
-        out,
+        out.narrow(1, 0, 2 * half),
         AllClose(
             at::cat({first.mul(cos).sub(second.mul(sin)), second.mul(cos).add(first.mul(sin))}, 1),
             2 * tolerance(sample.dtype).op));
-    turn_heads(sample.dtype, heads.data_ptr(), cos.data_ptr<float>(), sin.data_ptr<float>(),
-               heads.data_ptr(), sample.num_rows, 2 * half);
-    REQUIRE_THAT(heads, testing::BitEqual(out));
+    const auto out_in_place = heads.clone();
+    turn_heads(sample.dtype, out_in_place.data_ptr(), cos.data_ptr<float>(), sin.data_ptr<float>(),
+               out_in_place.data_ptr(), sample.num_rows, head_dim, 2 * half);
+    REQUIRE_THAT(out_in_place.narrow(1, 0, 2 * half),
+                 testing::BitEqual(out.narrow(1, 0, 2 * half)));
+    REQUIRE_THAT(others(out_in_place), testing::BitEqual(others(heads)));
   });
 }
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
+#include <variant>
 
 #include "model/decoder.h"
 #include "prepack/attention.h"
@@ -41,9 +43,13 @@ AllClose close(const at::Tensor& expected, double tolerance) {
 
 std::string layer_name(const std::string& part) { return "model.layers.0." + part; }
 
+ModelConfig read_config(const Reference& reference) {
+  return load_model_config(reference.model_folder);
+}
+
 RmsNorm read_norm(const Reference& reference, const std::string& part) {
   return {testing::read_weight(reference, layer_name(part + ".weight")),
-          load_model_config(reference.model_folder).rms_norm_eps};
+          read_config(reference).rms_norm_eps};
 }
 
 Linear read_linear(const Reference& reference, const std::string& part) {
@@ -64,16 +70,38 @@ Linear read_stacked(const Reference& reference, const std::vector<std::string>& 
   return stacked;
 }
 
+bool is_phi3(const Reference& reference) {
+  return read_config(reference).architecture == "Phi3ForCausalLM";
+}
+
+SelfAttention read_attention(const Reference& reference) {
+  SelfAttention attention;
+  attention.qkv_proj =
+      is_phi3(reference)
+          ? read_linear(reference, "self_attn.qkv_proj")
+          : read_stacked(reference, {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"});
+  if (read_config(reference).architecture == "Qwen3ForCausalLM") {
+    attention.q_norm = read_norm(reference, "self_attn.q_norm");
+    attention.k_norm = read_norm(reference, "self_attn.k_norm");
+  }
+  attention.o_proj = read_linear(reference, "self_attn.o_proj");
+  return attention;
+}
+
 DecoderLayer read_first_layer(const Reference& reference) {
   return {
       .input_layernorm = read_norm(reference, "input_layernorm"),
-      .self_attn = {.qkv_proj = read_stacked(
-                        reference, {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
-                    .o_proj = read_linear(reference, "self_attn.o_proj")},
+      .self_attn = read_attention(reference),
       .post_attention_layernorm = read_norm(reference, "post_attention_layernorm"),
-      .mlp = {.gate_up_proj = read_stacked(reference, {"mlp.gate_proj", "mlp.up_proj"}),
+      .mlp = {.gate_up_proj = is_phi3(reference)
+                                  ? read_linear(reference, "mlp.gate_up_proj")
+                                  : read_stacked(reference, {"mlp.gate_proj", "mlp.up_proj"}),
               .down_proj = read_linear(reference, "mlp.down_proj")},
   };
+}
+
+AttentionSpec in_first_layer(const ModelConfig& config, const AttentionSpec& spec) {
+  return with_window(spec, config.sliding_window(0).value_or(kNoWindow));
 }
 
 /// One prompt alone, as a packed forward.
@@ -89,7 +117,7 @@ ForwardInput forward_input(const TokenIds& prompt) {
 }
 
 RopeTable rope_table(const ModelConfig& config, int64_t length) {
-  return Rope(config.rope, config.head_dim, at::kCPU).table(at::arange(length, at::kLong));
+  return Rope(config.rope, config.rotary_dim, at::kCPU).table(at::arange(length, at::kLong));
 }
 
 // The rungs, each given what the reference had before it.
@@ -102,17 +130,18 @@ void check_rms_norm(const Reference& reference) {
 
 void check_rope(const Reference& reference) {
   INFO(reference.model_folder);
-  const auto config = load_model_config(reference.model_folder);
+  const auto config = read_config(reference);
   const auto normed = reference["normed"];
+  const auto attention = read_attention(reference);
+  const auto heads = attention.qkv_proj(normed).unflatten(1, {-1, config.head_dim});
   const auto table = rope_table(config, normed.size(0));
-  for (const auto& [projection, name, num_heads] :
-       {std::tuple{"self_attn.q_proj", "queries", config.num_heads},
-        {"self_attn.k_proj", "keys", config.num_kv_heads}}) {
+  for (const auto& [name, part, norm] :
+       {std::tuple{"queries", heads.narrow(1, 0, config.num_heads), attention.q_norm},
+        {"keys", heads.narrow(1, config.num_heads, config.num_kv_heads), attention.k_norm}}) {
     INFO(name);
-    const auto heads = read_linear(reference, projection)(normed).view(
-        {normed.size(0), num_heads, config.head_dim});
-    apply_rope(heads, table);
-    CHECK_THAT(heads, close(reference[name], kTolerance.layer));
+    if (norm) norm->normalise_heads(part);
+    apply_rope(part, table);
+    CHECK_THAT(part, close(reference[name], kTolerance.layer));
   }
 }
 
@@ -123,22 +152,31 @@ void check_attention(const Reference& reference) {
   const auto values = reference["values"].view(keys.sizes());
   const auto length = queries.size(0);
   const auto expected = reference["attended"].view(queries.sizes());
-  CHECK_THAT(attend(queries, keys, values, testing::varlen_attention(std::vector<int64_t>{length})),
-             close(expected, kTolerance.op));
+  const auto config = read_config(reference);
+  const auto varlen = testing::varlen_attention(std::vector<int64_t>{length});
   const auto places = at::arange(length, at::kLong);
   const auto causal = places.unsqueeze(0).le(places.unsqueeze(1)).view({1, 1, length, length});
-  CHECK_THAT(attend(queries, keys, values, MaskedAttention{causal}),
+  const auto attended = [&]<typename Spec>(const Spec& spec, const at::Tensor& some_queries,
+                                           const at::Tensor& all_keys,
+                                           const at::Tensor& all_values) {
+    return attend(some_queries, all_keys, all_values, std::get<Spec>(in_first_layer(config, spec)));
+  };
+  CHECK_THAT(attended(varlen, queries, keys, values), close(expected, kTolerance.op));
+  CHECK_THAT(attended(MaskedAttention{causal}, queries, keys, values),
              close(expected, kTolerance.op));
+  CHECK_THAT(attended(CausalAttention{1}, queries, keys, values), close(expected, kTolerance.op));
   const CacheAttention last{1, length, causal.narrow(2, length - 1, 1)};
-  CHECK_THAT(attend(queries.narrow(0, length - 1, 1), keys.unsqueeze(0), values.unsqueeze(0), last),
-             close(expected.narrow(0, length - 1, 1), kTolerance.op));
+  CHECK_THAT(
+      attended(last, queries.narrow(0, length - 1, 1), keys.unsqueeze(0), values.unsqueeze(0)),
+      close(expected.narrow(0, length - 1, 1), kTolerance.op));
 }
 
 void check_layer(const Reference& reference) {
   INFO(reference.model_folder);
-  auto config = load_model_config(reference.model_folder);
+  auto config = read_config(reference);
   config.num_layers = 1;
-  const auto input = forward_input(reference.longest_prompt());
+  auto input = forward_input(reference.longest_prompt());
+  input.attention = in_first_layer(config, input.attention);
   const auto length = input.input_ids.size(0);
   KvCache cache(config, 1, length, DType::kFloat32, at::kCPU);
   auto hidden = reference["embeddings"].clone();
@@ -176,6 +214,7 @@ void check_texts(const Reference& reference, const std::vector<int64_t>& order,
                         .max_new_tokens = static_cast<int64_t>(expected.back().size())});
   }
   auto state = prefill(model, prompts, options, cache_capacity(reference));
+  decode_final_tokens(model, state);
   const auto logits = reference["logits"].index_select(0, at::tensor(order, at::kLong));
   CHECK_THAT(state.logits, AllClose(logits, kTolerance.logits));
   const auto decoded = decode(model, std::move(state), requests);
@@ -266,6 +305,22 @@ TEST_CASE("packed-rows has the reference's logits and greedy tokens on the tiny 
 TEST_CASE("padded has the reference's logits and greedy tokens on the tiny models", "[ladder]") {
   for_tiny_models(check_method<PrefillMethod::kPadded>);
   for_tiny_models(check_method_in_another_order<PrefillMethod::kPadded>);
+}
+
+TEST_CASE(
+    "final tokens in the first step, shared beginnings and padded caches have the reference's "
+    "logits and greedy tokens on the tiny models",
+    "[ladder]") {
+  for_tiny_models([](const Reference& reference) {
+    const auto order = callers_order(reference);
+    INFO(reference.model_folder);
+    for (auto method :
+         {PrefillMethod::kPacked, PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
+      check_texts(reference, order, {.method = method, .final_token = FinalToken::kFirstStep});
+      check_texts(reference, order, {.method = method, .padded_cache = true});
+    }
+    check_texts(reference, order, {.shares_prefixes = true});
+  });
 }
 
 TEST_CASE("rms_norm equals the reference on the default model", "[ladder][default-model]") {

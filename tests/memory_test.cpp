@@ -1,5 +1,9 @@
 #include "prepack/memory.h"
 
+#include <optional>
+#include <utility>
+#include <vector>
+
 #include "support/catch.h"
 #include "support/tiny_model.h"
 
@@ -69,6 +73,23 @@ TEST_CASE("activations grow with the tokens of a forward and with its mask", "[m
   CHECK(activations(600, 0) == 2 * activations(300, 0));
   CHECK(activations(0, 600) == 2 * activations(0, 300));
   CHECK(activations(300, 600) == activations(300, 0) + activations(0, 600));
+}
+
+TEST_CASE("dense masks are counted once for each length of sliding window", "[memory]") {
+  const auto mask_bytes = [](std::vector<std::optional<int64_t>> windows, int64_t mask_elements,
+                             int64_t row_len) {
+    auto windowed = config();
+    windowed.sliding_windows = std::move(windows);
+    const BatchShape shape{.max_mask_elements = mask_elements, .max_row_len = row_len};
+    return estimate_memory(windowed, DType::kFloat32, at::kCPU, shape).activations;
+  };
+  // In bool each, and one in float32 at a time.
+  CHECK(mask_bytes({}, 1000, 10) == 5 * 1000);
+  CHECK(mask_bytes({7, std::nullopt, 7}, 1000, 10) == 6 * 1000);
+  CHECK(mask_bytes({7, 8, std::nullopt}, 1000, 10) == 7 * 1000);
+  // Whole rows need a mask for windows alone, the same for all of them.
+  CHECK(mask_bytes({}, 0, 10) == 0);
+  CHECK(mask_bytes({7, std::nullopt, 7}, 0, 10) == 6 * 10 * 10);
 }
 
 TEST_CASE("a token's row of the mask counts among its activations", "[memory]") {

@@ -67,6 +67,10 @@ void check_same(const ModelConfig& a, const ModelConfig& b) {
   CHECK(a.qkv_bias == b.qkv_bias);
   CHECK(a.attention_output_bias == b.attention_output_bias);
   CHECK(a.mlp_bias == b.mlp_bias);
+  CHECK(a.rotary_dim == b.rotary_dim);
+  CHECK(a.qk_norm == b.qk_norm);
+  CHECK(a.sliding_windows == b.sliding_windows);
+  CHECK(a.rope_layers == b.rope_layers);
   CHECK(a.dtype == b.dtype);
   CHECK(a.bos_token_id == b.bos_token_id);
   CHECK(a.eos_token_ids == b.eos_token_ids);
@@ -138,6 +142,10 @@ TEST_CASE("absent keys take the values of transformers' LlamaConfig", "[model_co
   CHECK_FALSE(config.qkv_bias);
   CHECK_FALSE(config.attention_output_bias);
   CHECK_FALSE(config.mlp_bias);
+  CHECK_FALSE(config.qk_norm);
+  CHECK(config.rotary_dim == 8);
+  CHECK(config.sliding_windows.empty());
+  CHECK(config.rope_layers.empty());
   CHECK(config.dtype == DType::kFloat32);
   CHECK_FALSE(config.bos_token_id.has_value());
   CHECK(config.eos_token_ids.empty());
@@ -217,7 +225,9 @@ TEST_CASE("RoPE parameters are checked", "[model_config]") {
 
 TEST_CASE("other architectures are named beside the supported ones", "[model_config]") {
   CHECK(refusal({{"architectures", {"GPT2LMHeadModel"}}}) ==
-        "config.json: architectures: expected LlamaForCausalLM, got GPT2LMHeadModel");
+        "config.json: architectures: expected one of LlamaForCausalLM, MistralForCausalLM, "
+        "Qwen2ForCausalLM, Qwen3ForCausalLM, Phi3ForCausalLM, SmolLM3ForCausalLM, got "
+        "GPT2LMHeadModel");
   CHECK_THAT(refusal({{"architectures", nullptr}}), ContainsSubstring("got none"));
   CHECK_THAT(refusal({{"architectures", nullptr}, {"model_type", "gpt2"}}),
              ContainsSubstring("got model_type gpt2"));

@@ -89,11 +89,14 @@ TEST_CASE("the plan's counts are those of the batches it leads to", "[prefill_pl
     int64_t num_rows = 0;
     int64_t max_forward_tokens = 0;
     int64_t max_mask_elements = 0;
+    int64_t max_row_len = 0;
     for (const auto& batch : batches_of(plan, lengths)) {
       computed_tokens += batch.input_ids.numel();
       num_rows += batch.num_rows();
       max_forward_tokens = std::max(max_forward_tokens, batch.input_ids.numel());
-      if (options.method == PrefillMethod::kPacked || batch.has_whole_rows()) continue;
+      if (options.method == PrefillMethod::kPacked) continue;
+      max_row_len = std::max(max_row_len, batch.row_len());
+      if (batch.has_whole_rows()) continue;
       max_mask_elements = std::max(max_mask_elements, independent_mask(batch.segment_ids).numel());
     }
     REQUIRE(plan.method == options.method);
@@ -102,6 +105,7 @@ TEST_CASE("the plan's counts are those of the batches it leads to", "[prefill_pl
     REQUIRE(plan.num_rows == num_rows);
     REQUIRE(plan.max_forward_tokens == max_forward_tokens);
     REQUIRE(plan.max_mask_elements == max_mask_elements);
+    REQUIRE(plan.max_row_len == max_row_len);
   }
 }
 

@@ -77,5 +77,22 @@ TEST_CASE("rms_norm of half precision is computed in float32", "[rms_norm]") {
   }
 }
 
+TEST_CASE("rms_norm normalises some heads of a token, and leaves the others as they were",
+          "[rms_norm]") {
+  Random random(4);
+  for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+    INFO(to_string(dtype));
+    const auto type = to_scalar_type(dtype);
+    const RmsNorm norm{random_tensor(random, {10}, type), 1e-5};
+    const auto all = random_tensor(random, {40, 5, 10}, type);
+    const auto before = all.clone();
+    norm.normalise_heads(all.narrow(1, 1, 3));
+    CHECK_THAT(all.narrow(1, 0, 1), testing::BitEqual(before.narrow(1, 0, 1)));
+    CHECK_THAT(all.narrow(1, 4, 1), testing::BitEqual(before.narrow(1, 4, 1)));
+    CHECK_THAT(all.narrow(1, 1, 3).reshape({-1, 10}),
+               testing::BitEqual(norm(before.narrow(1, 1, 3).reshape({-1, 10}))));
+  }
+}
+
 }  // namespace
 }  // namespace prepack

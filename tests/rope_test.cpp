@@ -130,6 +130,23 @@ TEST_CASE("RoPE turns each pair of dimensions by its definition", "[rope]") {
   }
 }
 
+TEST_CASE("a table for a part of each head turns that, and leaves the rest as it was", "[rope]") {
+  Random random(4);
+  const auto position_ids = at::tensor({0, 3, 57}, at::kLong);
+  const auto heads = random_tensor(random, {3, 4, 16});
+  for (int64_t rotary_dim : {2, 12, 16}) {
+    CAPTURE(rotary_dim);
+    const auto turned = turned_by(heads, Rope(kPlain, rotary_dim, at::kCPU).table(position_ids));
+    const auto part = heads.narrow(2, 0, rotary_dim);
+    CHECK_THAT(
+        turned.narrow(2, 0, rotary_dim),
+        AllClose(naive_rope(part, position_ids, expected_frequencies(kPlain, rotary_dim)), 1e-5));
+    const int64_t rest = 16 - rotary_dim;
+    CHECK_THAT(turned.narrow(2, rotary_dim, rest),
+               testing::BitEqual(heads.narrow(2, rotary_dim, rest)));
+  }
+}
+
 TEST_CASE("position 0 turns nothing", "[rope]") {
   Random random(2);
   const auto heads = random_tensor(random, {4, 2, 10});

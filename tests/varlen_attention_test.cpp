@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "attention/libtorch_attention.h"
 #include "base/scalar_type.h"
@@ -14,6 +13,7 @@
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/instruction_sets.h"
+#include "support/naive_attention.h"
 #include "support/random.h"
 #include "support/tensors.h"
 #include "support/tolerances.h"
@@ -58,7 +58,7 @@ at::Tensor nan_slice(int64_t num_rows, int64_t num_heads, int64_t head_dim, at::
 
 /// Sequences whose keys lie in any order, with gaps. What is not theirs is NaN.
 Batch make_batch(Random& random, const HeadShape& shape, const std::vector<Lengths>& lengths,
-                 at::ScalarType dtype = at::kFloat) {
+                 at::ScalarType dtype = at::kFloat, int64_t window = kNoWindow) {
   Batch batch;
   auto& spec = batch.spec;
   spec.cu_seqlens = {0};
@@ -75,6 +75,7 @@ Batch make_batch(Random& random, const HeadShape& shape, const std::vector<Lengt
     spec.first_keys[i] = num_slots;
     num_slots += spec.num_keys[i] + random.integer(0, 3);
   }
+  spec.window = window;
   const auto [num_kv_heads, group, head_dim] = shape;
   batch.queries = nan_slice(spec.cu_seqlens.back(), num_kv_heads * group, head_dim, dtype);
   batch.queries.copy_(random_tensor(random, batch.queries.sizes(), dtype));
@@ -89,46 +90,9 @@ Batch make_batch(Random& random, const HeadShape& shape, const std::vector<Lengt
   return batch;
 }
 
-/// Attention by its definition, in float64, one query at a time.
 at::Tensor naive_attention(const Batch& batch) {
-  const auto queries = batch.queries.to(at::kDouble).contiguous();
-  const auto keys = batch.keys.to(at::kDouble).contiguous();
-  const auto values = batch.values.to(at::kDouble).contiguous();
-  const int64_t num_heads = queries.size(1);
-  const int64_t num_kv_heads = keys.size(1);
-  const int64_t head_dim = queries.size(2);
-  auto attended = at::zeros(queries.sizes(), at::kDouble);
-  for (size_t sequence = 0; sequence < batch.spec.num_keys.size(); ++sequence) {
-    const int64_t end = batch.spec.cu_seqlens[sequence + 1];
-    for (int64_t i = batch.spec.cu_seqlens[sequence]; i < end; ++i) {
-      // The last query is that of the last key.
-      const int64_t num_visible = batch.spec.num_keys[sequence] - (end - 1 - i);
-      for (int64_t head = 0; head < num_heads; ++head) {
-        const int64_t kv_head = head / (num_heads / num_kv_heads);
-        const auto* query = queries.data_ptr<double>() + (i * num_heads + head) * head_dim;
-        auto* out = attended.data_ptr<double>() + (i * num_heads + head) * head_dim;
-        std::vector<double> weights(num_visible);
-        double largest = -std::numeric_limits<double>::infinity();
-        const int64_t first = batch.spec.first_keys[sequence] * num_kv_heads + kv_head;
-        const auto* key = keys.data_ptr<double>() + first * head_dim;
-        const auto* value = values.data_ptr<double>() + first * head_dim;
-        const int64_t stride = num_kv_heads * head_dim;
-        for (int64_t j = 0; j < num_visible; ++j) {
-          double score = 0;
-          for (int64_t d = 0; d < head_dim; ++d) score += query[d] * key[j * stride + d];
-          weights[j] = score / std::sqrt(static_cast<double>(head_dim));
-          largest = std::max(largest, weights[j]);
-        }
-        double total = 0;
-        for (auto& weight : weights) total += weight = std::exp(weight - largest);
-        for (int64_t j = 0; j < num_visible; ++j) {
-          for (int64_t d = 0; d < head_dim; ++d)
-            out[d] += weights[j] / total * value[j * stride + d];
-        }
-      }
-    }
-  }
-  return attended;
+  return testing::naive_attention(batch.queries, batch.keys, batch.values,
+                                  testing::visible_keys(batch.spec));
 }
 
 HeadShape random_shape(Random& random) {
@@ -152,8 +116,23 @@ std::vector<Lengths> random_lengths(Random& random) {
   return lengths;
 }
 
-std::string describe(const HeadShape& shape, const std::vector<Lengths>& lengths) {
+/// None, one that is shorter than most sequences, or one around a kernel's block of keys.
+int64_t random_window(Random& random) {
+  static constexpr int64_t kAroundBlocks[] = {63, 64, 65, 127, 128, 129};
+  switch (random.integer(0, 3)) {
+    case 0:
+      return kNoWindow;
+    case 1:
+      return kAroundBlocks[random.integer(0, 5)];
+    default:
+      return random.integer(1, 30);
+  }
+}
+
+std::string describe(const HeadShape& shape, const std::vector<Lengths>& lengths,
+                     int64_t window = kNoWindow) {
   std::ostringstream text;
+  if (window != kNoWindow) text << "window " << window << "; ";
   text << shape.num_kv_heads << " key heads of " << shape.group << ", head_dim " << shape.head_dim;
   for (const auto& [num_queries, num_keys] : lengths) {
     text << "; " << num_queries << " queries, " << num_keys << " keys";
@@ -187,8 +166,9 @@ TEST_CASE("varlen attention of any queries and keys equals its definition in flo
   for (int i = 0; i < 2000; ++i) {
     const auto shape = random_shape(random);
     const auto lengths = random_lengths(random);
-    INFO(describe(shape, lengths));
-    const auto batch = make_batch(random, shape, lengths);
+    const auto window = random_window(random);
+    INFO(describe(shape, lengths, window));
+    const auto batch = make_batch(random, shape, lengths, at::kFloat, window);
     REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(DType::kFloat32).op));
   }
 }
@@ -196,9 +176,11 @@ TEST_CASE("varlen attention of any queries and keys equals its definition in flo
 TEST_CASE("varlen attention of long sequences equals its definition in float64", "[attention]") {
   Random random(2);
   for (const auto& [shape, lengths] : long_shapes()) {
-    INFO(describe(shape, lengths));
-    const auto batch = make_batch(random, shape, lengths);
-    CHECK_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(DType::kFloat32).op));
+    for (int64_t window : {kNoWindow, int64_t{1}, int64_t{100}, int64_t{128}, int64_t{513}}) {
+      INFO(describe(shape, lengths, window));
+      const auto batch = make_batch(random, shape, lengths, at::kFloat, window);
+      CHECK_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(DType::kFloat32).op));
+    }
   }
 }
 
@@ -208,8 +190,9 @@ TEST_CASE("varlen attention in half precision stays close to float64", "[attenti
     for (int i = 0; i < 250; ++i) {
       const auto shape = random_shape(random);
       const auto lengths = random_lengths(random);
-      INFO(to_string(dtype) << ", " << describe(shape, lengths));
-      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+      const auto window = random_window(random);
+      INFO(to_string(dtype) << ", " << describe(shape, lengths, window));
+      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype), window);
       const auto attended = attend(batch);
       CHECK(attended.scalar_type() == to_scalar_type(dtype));
       REQUIRE_THAT(attended, AllClose(naive_attention(batch), tolerance(dtype).op));
@@ -223,11 +206,13 @@ TEST_CASE("varlen attention equals LibTorch's", "[attention]") {
     for (int i = 0; i < 200; ++i) {
       const auto shape = random_shape(random);
       const auto lengths = random_lengths(random);
-      INFO(to_string(dtype) << ", " << describe(shape, lengths));
-      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+      const auto window = random_window(random);
+      INFO(to_string(dtype) << ", " << describe(shape, lengths, window));
+      const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype), window);
       const auto expected =
           attend_with_libtorch(batch.queries, batch.keys, batch.values, batch.spec);
-      REQUIRE_THAT(attend(batch), AllClose(expected, tolerance(dtype).op));
+      // Each is within the tolerance of the definition.
+      REQUIRE_THAT(attend(batch), AllClose(expected, 2 * tolerance(dtype).op));
     }
   }
 }
@@ -241,8 +226,9 @@ TEST_CASE("varlen attention equals its definition with every instruction set", "
       for (int i = 0; i < 100; ++i) {
         const auto shape = random_shape(random);
         const auto lengths = random_lengths(random);
-        INFO(to_string(dtype) << ", " << describe(shape, lengths));
-        const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype));
+        const auto window = random_window(random);
+        INFO(to_string(dtype) << ", " << describe(shape, lengths, window));
+        const auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype), window);
         REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
       }
     }
@@ -310,8 +296,9 @@ TEST_CASE("other sequences never change a sequence's varlen attention by a singl
   for (int i = 0; i < 300; ++i) {
     const auto shape = random_shape(random);
     const auto lengths = random_lengths(random);
-    INFO(describe(shape, lengths));
-    const auto batch = make_batch(random, shape, lengths);
+    const auto window = random_window(random);
+    INFO(describe(shape, lengths, window));
+    const auto batch = make_batch(random, shape, lengths, at::kFloat, window);
     const auto amid = attend(batch);
     for (size_t s = 0; s < lengths.size(); ++s) {
       const auto [num_queries, num_keys] = lengths[s];
@@ -323,7 +310,7 @@ TEST_CASE("other sequences never change a sequence's varlen attention by a singl
       };
       const auto alone =
           attend(own(batch.queries).contiguous(), run(batch.keys), run(batch.values),
-                 VarlenAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}});
+                 VarlenAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}, window});
       REQUIRE_THAT(own(amid), BitEqual(alone));
     }
   }
@@ -333,15 +320,17 @@ TEST_CASE("the number of threads never changes varlen attention by a single bit"
           "[attention][isolation]") {
   Random random(9);
   for (const auto& [shape, lengths] : long_shapes()) {
-    INFO(describe(shape, lengths));
-    const auto batch = make_batch(random, shape, lengths);
-    const auto expected = [&] {
-      const ThreadCount one(1);
-      return attend(batch);
-    }();
-    for (int count : {2, 3, 8}) {
-      const ThreadCount several(count);
-      CHECK_THAT(attend(batch), BitEqual(expected));
+    for (int64_t window : {kNoWindow, int64_t{100}}) {
+      INFO(describe(shape, lengths, window));
+      const auto batch = make_batch(random, shape, lengths, at::kFloat, window);
+      const auto expected = [&] {
+        const ThreadCount one(1);
+        return attend(batch);
+      }();
+      for (int count : {2, 3, 8}) {
+        const ThreadCount several(count);
+        CHECK_THAT(attend(batch), BitEqual(expected));
+      }
     }
   }
 }
@@ -349,17 +338,69 @@ TEST_CASE("the number of threads never changes varlen attention by a single bit"
 TEST_CASE("the rest of a prompt comes out as with the whole prompt, bit for bit", "[attention]") {
   Random random(10);
   for (int64_t group : {1, 3}) {
-    const auto whole = make_batch(random, {2, group, 64}, {{400, 400}});
-    const auto expected = attend(whole);
-    for (int64_t num_rest : {10, 77, 399}) {
-      CAPTURE(group, num_rest);
-      const auto rest = [&](const at::Tensor& all) {
-        return all.narrow(0, 400 - num_rest, num_rest);
-      };
-      auto spec = whole.spec;
-      spec.cu_seqlens.back() = static_cast<int32_t>(num_rest);
-      CHECK_THAT(attend(rest(whole.queries), whole.keys, whole.values, spec),
-                 BitEqual(rest(expected)));
+    for (int64_t window : {kNoWindow, int64_t{1}, int64_t{37}, int64_t{128}, int64_t{200}}) {
+      const auto whole = make_batch(random, {2, group, 64}, {{400, 400}}, at::kFloat, window);
+      const auto expected = attend(whole);
+      for (int64_t num_rest : {10, 77, 399}) {
+        CAPTURE(group, window, num_rest);
+        const auto rest = [&](const at::Tensor& all) {
+          return all.narrow(0, 400 - num_rest, num_rest);
+        };
+        auto spec = whole.spec;
+        spec.cu_seqlens.back() = static_cast<int32_t>(num_rest);
+        CHECK_THAT(attend(rest(whole.queries), whole.keys, whole.values, spec),
+                   BitEqual(rest(expected)));
+      }
+    }
+  }
+}
+
+TEST_CASE("a window as long as the sequence changes nothing, by a single bit", "[attention]") {
+  Random random(11);
+  for (int i = 0; i < 200; ++i) {
+    const auto shape = random_shape(random);
+    const auto lengths = random_lengths(random);
+    INFO(describe(shape, lengths));
+    auto batch = make_batch(random, shape, lengths);
+    const auto expected = attend(batch);
+    batch.spec.window = *std::ranges::max_element(batch.spec.num_keys);
+    REQUIRE_THAT(attend(batch), BitEqual(expected));
+  }
+}
+
+TEST_CASE("blocks of keys before every window are not read", "[attention]") {
+  // A block of keys holds 64 where queries are few, and 8192 / head_dim where they are many.
+  Random random(12);
+  for (int64_t num_queries : {1, 2, 40}) {
+    auto batch = make_batch(random, {1, 2, 64}, {{num_queries, 1000}}, at::kFloat, 100);
+    const auto expected = attend(batch);
+    const int64_t num_unread = 1000 - num_queries - 100 - 128;
+    CAPTURE(num_queries, num_unread);
+    for (const auto& side : {batch.keys, batch.values}) {
+      side.narrow(0, batch.spec.first_keys[0], num_unread).fill_(NAN);
+    }
+    CHECK_THAT(attend(batch), BitEqual(expected));
+  }
+}
+
+TEST_CASE("where all scores are equal, a windowed query's output is the mean of its window",
+          "[attention]") {
+  for (int64_t group : {1, 3, 8}) {
+    for (int64_t num_queries : {1, 2, 7, 17, 70, 300}) {
+      for (int64_t num_cached : {0, 5, 100}) {
+        for (int64_t window : {1, 2, 13, 64, 150}) {
+          CAPTURE(group, num_queries, num_cached, window);
+          const int64_t num_keys = num_cached + num_queries;
+          const auto values = at::arange(num_keys, at::kFloat).view({num_keys, 1, 1});
+          const auto attended = attend(
+              at::zeros({num_queries, group, 1}), at::zeros({num_keys, 1, 1}), values,
+              VarlenAttention{{0, static_cast<int32_t>(num_queries)}, {0}, {num_keys}, window});
+          const auto last = values.narrow(0, num_cached, num_queries);
+          const auto first = last.sub(static_cast<double>(window - 1)).clamp_min(0);
+          const auto expected = first.add(last).div(2).expand({num_queries, group, 1});
+          REQUIRE_THAT(attended, AllClose(expected, 0, 1e-6));
+        }
+      }
     }
   }
 }

@@ -3,10 +3,18 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <variant>
 #include <vector>
 
 namespace prepack {
+
+// Each query attends to its own key and to those before it in its sequence. A layer with a sliding
+// window of w keeps the last w of these, its own included: position p attends to p - w + 1 ... p.
+// Ref: Beltagy et al. (arXiv:2004.05150); transformers sliding_window_causal_mask_function.
+
+/// The window of a layer that has none.
+inline constexpr int64_t kNoWindow = std::numeric_limits<int64_t>::max();
 
 /// The dense form, as in the paper: rows of tokens under a mask. Memory grows with row_len^2; this
 /// is the reference the fast form is compared to.
@@ -17,11 +25,13 @@ struct MaskedAttention {
 /// Rows of one whole sequence each, all of the same length: plain causal attention, no mask.
 struct CausalAttention {
   int64_t num_rows = 0;
+  int64_t window = kNoWindow;  // shorter than the rows, it does need a mask
 };
 
 /// The fast form: sequences of queries one after the other, each attending causally to its own run
 /// of keys, wherever those lie. There is no mask, and nothing is computed between two sequences.
-/// Query i of the n queries of a sequence attends to the first num_keys - n + i + 1 of its keys.
+/// Query i of the n queries of a sequence attends to the first num_keys - n + i + 1 of its keys, of
+/// these to the last `window`.
 ///
 /// A whole prompt: n = num_keys. The rest of one whose start is in the cache: n < num_keys. A
 /// decode step, or a prompt of which only the last hidden state is wanted: n = 1.
@@ -33,6 +43,7 @@ struct VarlenAttention {
   std::vector<int32_t> cu_seqlens;  // [num_sequences + 1] where the queries of each begin
   std::vector<int64_t> first_keys;  // [num_sequences] where the keys of each begin
   std::vector<int64_t> num_keys;    // [num_sequences] those of its own queries are the last
+  int64_t window = kNoWindow;
 
   /// The same for the last query of each sequence alone.
   VarlenAttention of_last_queries() const;
@@ -48,6 +59,12 @@ struct CacheAttention {
 /// Which keys the queries of one forward attend to.
 using AttentionSpec =
     std::variant<MaskedAttention, CausalAttention, VarlenAttention, CacheAttention>;
+
+/// The same for the layers of one sliding window, made once for all of them. A mask is narrowed to
+/// the window, which counts a sequence's own tokens because they lie next to each other in its row.
+/// @param spec    of the layers without a window
+/// @param window  at least 1
+AttentionSpec with_window(const AttentionSpec& spec, int64_t window);
 
 /// Scaled dot-product attention with grouped-query heads: num_kv_heads divides num_heads, and
 /// query head h reads key head h / (num_heads / num_kv_heads). Scale: 1 / sqrt(head_dim).

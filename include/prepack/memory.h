@@ -15,6 +15,7 @@ struct BatchShape {
   int64_t cache_slots = 0;         // that take memory: those written; on a GPU all of every row
   int64_t max_forward_tokens = 0;  // computed tokens of one forward
   int64_t max_mask_elements = 0;   // of one dense mask
+  int64_t max_row_len = 0;         // of a dense form's rows
 };
 
 /// Predicted peak of a job, in bytes, by what takes them.

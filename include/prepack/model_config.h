@@ -42,8 +42,9 @@ struct ModelConfig {
   int64_t num_layers = 0;
   int64_t num_heads = 0;  // query heads
   int64_t num_kv_heads =
-      0;                 // divides num_heads; each is shared by num_heads / num_kv_heads queries
-  int64_t head_dim = 0;  // even; need not be hidden_size / num_heads
+      0;                   // divides num_heads; each is shared by num_heads / num_kv_heads queries
+  int64_t head_dim = 0;    // even; need not be hidden_size / num_heads
+  int64_t rotary_dim = 0;  // even; the first dimensions of each head, which RoPE turns
   int64_t max_position_embeddings = 0;
   double rms_norm_eps = 0;
   RopeConfig rope;
@@ -51,9 +52,27 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool attention_output_bias = false;
   bool mlp_bias = false;
+  bool qk_norm = false;  // an RMS norm of each query and key head, before RoPE
+
+  /// Of how many keys up to its own a query attends to the last, per layer; nullopt: of all.
+  /// Empty if no layer has such a window.
+  std::vector<std::optional<int64_t>> sliding_windows;  // [num_layers]
+
+  /// Whether queries and keys are turned by their positions. Empty if they are in all layers.
+  std::vector<bool> rope_layers;  // [num_layers]
+
   DType dtype = DType::kFloat32;  // of the stored weights, as config.json says
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation ends at any of these; may be empty
+
+  std::optional<int64_t> sliding_window(int64_t layer) const {
+    return sliding_windows.empty() ? std::nullopt : sliding_windows[layer];
+  }
+
+  bool has_rope(int64_t layer) const { return rope_layers.empty() || rope_layers[layer]; }
+
+  /// Windows of the layers, each length once, from the shortest on.
+  std::vector<int64_t> distinct_windows() const;
 
   /// Parameters of the whole model; a tied embedding counts once.
   int64_t num_parameters() const;

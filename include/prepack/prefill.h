@@ -66,6 +66,7 @@ struct PrefillPlan {
   int64_t num_rows = 0;         // over all forwards
   int64_t max_forward_tokens = 0;  // computed tokens of the largest forward
   int64_t max_mask_elements = 0;   // num_rows * row_len^2 of the largest dense mask; 0 for kPacked
+  int64_t max_row_len = 0;         // of the dense forms' rows; 0 for kPacked
   Optimality optimality = Optimality::kUnknown;  // of the bins; unknown for kPadded
 };
 

@@ -4,6 +4,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "attention/grouped_heads.h"
@@ -18,19 +19,26 @@ at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& key
   for (size_t i = 0; i < spec.num_keys.size(); ++i) {
     const int64_t start = spec.cu_seqlens[i];
     const int64_t num_queries = spec.cu_seqlens[i + 1] - start;
-    const int64_t num_keys = spec.num_keys[i];
     if (num_queries == 0) continue;
+    // Keys before the first query's window are nobody's.
+    const int64_t num_before =
+        std::max<int64_t>(spec.num_keys[i] - num_queries + 1 - spec.window, 0);
+    const int64_t first_key = spec.first_keys[i] + num_before;
+    const int64_t num_keys = spec.num_keys[i] - num_before;
+    const bool is_causal = num_queries == num_keys && spec.window >= num_keys;
     // LibTorch aligns queries and keys at their starts; here they end together.
     std::optional<at::Tensor> mask;
-    if (num_queries > 1 && num_queries < num_keys) {
+    if (num_queries > 1 && !is_causal) {
+      const int64_t last_key = num_keys - num_queries;  // of the first query
       mask = at::ones({num_queries, num_keys}, queries.options().dtype(at::kBool))
-                 .tril_(num_keys - num_queries);
+                 .tril_(last_key)
+                 .triu_(last_key + 1 - std::min(spec.window, num_keys));
     }
     const auto result = at::scaled_dot_product_attention(
         group_queries(queries.narrow(0, start, num_queries), num_kv_heads),
-        group_keys(keys.narrow(0, spec.first_keys[i], num_keys), group),
-        group_keys(values.narrow(0, spec.first_keys[i], num_keys), group), mask,
-        /*dropout_p=*/0.0, /*is_causal=*/num_queries == num_keys);
+        group_keys(keys.narrow(0, first_key, num_keys), group),
+        group_keys(values.narrow(0, first_key, num_keys), group), mask,
+        /*dropout_p=*/0.0, is_causal);
     group_queries(attended.narrow(0, start, num_queries), num_kv_heads).copy_(result);
   }
   return attended;

@@ -1,5 +1,8 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include <algorithm>
+
+#include "attention/window_mask.h"
 #include "prepack/attention.h"
 
 namespace prepack {
@@ -26,7 +29,12 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const CausalAttention& spec) {
-  return attend_rows(queries, keys, values, spec.num_rows, std::nullopt);
+  const int64_t row_len = queries.size(0) / std::max<int64_t>(spec.num_rows, 1);
+  std::optional<at::Tensor> mask;
+  if (spec.window < row_len) {
+    mask = window_mask(row_len, spec.window, queries.device()).view({1, 1, row_len, row_len});
+  }
+  return attend_rows(queries, keys, values, spec.num_rows, mask);
 }
 
 }  // namespace prepack

@@ -40,7 +40,8 @@ std::vector<Part> cut_sequences(const VarlenAttention& spec, int64_t group, int6
       const int64_t end = num_queries * (n + 1) / num_parts;
       const int64_t num_keys = spec.num_keys[i] - num_queries + end;
       const double mean_keys =
-          static_cast<double>(num_keys) - 0.5 * static_cast<double>(end - begin);
+          std::min(static_cast<double>(num_keys) - 0.5 * static_cast<double>(end - begin),
+                   static_cast<double>(spec.window));
       parts.push_back(
           {.first_query = start + begin,
            .num_queries = end - begin,
@@ -61,6 +62,7 @@ void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& 
               " query heads for ", keys.size(1), " key heads");
   TORCH_CHECK(keys.dtype() == queries.dtype() && values.dtype() == queries.dtype(),
               "attention: queries of ", queries.dtype(), ", keys of ", keys.dtype());
+  TORCH_CHECK(spec.window >= 1, "attention: a window of ", spec.window);
   const auto num_sequences = spec.num_keys.size();
   TORCH_CHECK(spec.cu_seqlens.size() == num_sequences + 1 &&
                   spec.first_keys.size() == num_sequences && spec.cu_seqlens.front() == 0 &&
@@ -118,7 +120,8 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
                   .num_queries = part.num_queries,
                   .num_keys = part.num_keys,
                   .group = group,
-                  .head_dim = head_dim});
+                  .head_dim = head_dim,
+                  .window = spec.window});
   };
 
   auto parts = cut_sequences(spec, group, head_dim);

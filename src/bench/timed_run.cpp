@@ -75,6 +75,7 @@ BatchShape batch_shape(std::span<const int64_t> lengths, const PrefillPlan& plan
       .cache_slots = device.is_cpu() && !options.padded_cache ? written : allocated,
       .max_forward_tokens = plan.max_forward_tokens,
       .max_mask_elements = plan.max_mask_elements,
+      .max_row_len = plan.max_row_len,
   };
 }
 

@@ -1,12 +1,17 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>  // fmt::join
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/job.h"
 #include "cli/output.h"
+#include "model/families/family.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "weights/checkpoint.h"
@@ -67,6 +72,7 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
                                                    (options.prompt_tokens + options.max_new_tokens),
                                     .max_forward_tokens = plan.max_forward_tokens,
                                     .max_mask_elements = plan.max_mask_elements,
+                                    .max_row_len = plan.max_row_len,
                                 });
   info.weights = describe_or_error(
       [&] { return fmt::format("{} tensors", Checkpoint::open_folder(folder).tensors().size()); });
@@ -77,10 +83,43 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
   return info;
 }
 
+/// What this model's attention has that Llama's has not.
+std::string describe_attention(const ModelConfig& config) {
+  std::vector<std::string> features = {"causal"};
+  for (int64_t window : config.distinct_windows()) {
+    const auto num_layers =
+        std::count(config.sliding_windows.begin(), config.sliding_windows.end(), window);
+    features.push_back(fmt::format("the last {} tokens only in {} of {} layers", window, num_layers,
+                                   config.num_layers));
+  }
+  const auto& rope = config.rope_layers;
+  if (const auto num_layers = std::count(rope.begin(), rope.end(), false); num_layers > 0) {
+    features.push_back(
+        fmt::format("without RoPE in {} of {} layers", num_layers, config.num_layers));
+  }
+  if (config.rotary_dim < config.head_dim) {
+    features.push_back(fmt::format("RoPE of {} dimensions", config.rotary_dim));
+  }
+  if (config.qk_norm) features.emplace_back("norms of queries and keys");
+  if (config.qkv_bias) features.emplace_back("biases of queries, keys and values");
+  return fmt::format("{}", fmt::join(features, ", "));
+}
+
+nlohmann::json layers_json(const ModelConfig& config) {
+  auto layers = nlohmann::json::array();
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const auto window = config.sliding_window(layer);
+    layers.push_back({{"sliding_window", window ? nlohmann::json(*window) : nlohmann::json()},
+                      {"rope", config.has_rope(layer)}});
+  }
+  return layers;
+}
+
 void print_json(const FolderInfo& info) {
   const auto& config = info.config;
   const nlohmann::ordered_json json{
       {"architecture", config.architecture},
+      {"family", family_of(config.architecture).model_type},
       {"num_parameters", config.num_parameters()},
       {"stored_dtype", to_string(config.dtype)},
       {"compute_dtype", to_string(info.dtype)},
@@ -91,6 +130,10 @@ void print_json(const FolderInfo& info) {
       {"num_heads", config.num_heads},
       {"num_kv_heads", config.num_kv_heads},
       {"head_dim", config.head_dim},
+      {"rotary_dim", config.rotary_dim},
+      {"qk_norm", config.qk_norm},
+      {"qkv_bias", config.qkv_bias},
+      {"layers", layers_json(config)},
       {"max_position_embeddings", config.max_position_embeddings},
       {"eos_token_ids", config.eos_token_ids},
       {"weights", info.weights},
@@ -111,10 +154,11 @@ void print_table(const FolderInfo& info, const Options& options) {
   const auto& config = info.config;
   const auto& memory = info.memory;
   write_standard_output(fmt::format(
-      "architecture      {}\n"
+      "architecture      {}, family {}\n"
       "parameters        {:.1f} million, stored in {}\n"
       "layers            {} of hidden size {}, intermediate size {}\n"
       "heads             {} for queries, {} for keys, of {} dimensions\n"
+      "attention         {}\n"
       "vocabulary        {}{}\n"
       "longest sequence  {} tokens\n"
       "weights           {}\n"
@@ -122,9 +166,10 @@ void print_table(const FolderInfo& info, const Options& options) {
       "chat template     {}\n"
       "memory            {} to run {} prompts of {} tokens, each generating {}, in {}:\n"
       "                  weights {}, caches {}, activations {}, logits {}, program {}\n",
-      config.architecture, static_cast<double>(config.num_parameters()) / 1e6,
-      to_string(config.dtype), config.num_layers, config.hidden_size, config.intermediate_size,
-      config.num_heads, config.num_kv_heads, config.head_dim, config.vocab_size,
+      config.architecture, family_of(config.architecture).model_type,
+      static_cast<double>(config.num_parameters()) / 1e6, to_string(config.dtype),
+      config.num_layers, config.hidden_size, config.intermediate_size, config.num_heads,
+      config.num_kv_heads, config.head_dim, describe_attention(config), config.vocab_size,
       config.tie_word_embeddings ? ", embeddings tied" : "", config.max_position_embeddings,
       info.weights, info.tokenizer, info.chat_template, format_bytes(memory.total()),
       options.batch.batch_size, options.prompt_tokens, options.max_new_tokens,

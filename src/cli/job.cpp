@@ -82,6 +82,7 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
     const auto plan = plan_prefill(batch_lengths(job, batch), job.prefill);
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
     shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
+    shape.max_row_len = std::max(shape.max_row_len, plan.max_row_len);
   }
   if (job.measures_capacity) {
     // Bins of every size up to the budget are tried.

@@ -7,7 +7,8 @@
 namespace prepack {
 
 /// Consecutive queries of one sequence, in the `group` heads that share one key head. Query i
-/// attends causally to the keys [0, num_keys - num_queries + i]. Strides are in elements.
+/// attends to the last `window` of the keys [0, num_keys - num_queries + i]. Strides are in
+/// elements.
 struct AttentionBlock {
   DType dtype;          // of queries, keys, values and out
   const void* queries;  // [num_queries, group, head_dim], query_stride from query to query
@@ -22,6 +23,7 @@ struct AttentionBlock {
   int64_t num_keys;
   int64_t group;
   int64_t head_dim;
+  int64_t window;  // at least 1; blocks of keys that no query's window reaches are not read
 };
 
 /// softmax(queries keys^T / sqrt(head_dim)) values, computed in float32. Allocates nothing once the

@@ -76,16 +76,24 @@ struct Panel {
   float* maxima;           // [width]: of each row's scores
   float* totals;           // [width]: of each row's weights, relative to its maximum
   const float* last_keys;  // [width]: number of the last key that each row attends to
-  int64_t num_keys;        // that any of its rows attends to
+  int64_t first_key;       // that any of its rows attends to
+  int64_t last_key;        // that any of its rows attends to
+  int64_t window;
 };
 
-/// scores[key][row], of the first `num_keys` of the block and some more, up to a whole tile.
+/// The keys of a block, by their numbers in it, that rows of a panel attend to.
+struct KeyRange {
+  int64_t begin;  // a multiple of kTileRows
+  int64_t end;
+};
+
+/// scores[key][row], of the keys in range and some more, up to a whole tile.
 template <int kVectors>
-void compute_scores(const KeyBlock& block, const Panel& panel, int64_t num_keys, float* scores) {
+void compute_scores(const KeyBlock& block, const Panel& panel, KeyRange range, float* scores) {
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
-  for (int64_t key = 0; key < num_keys; key += kTileRows) {
+  for (int64_t key = range.begin; key < range.end; key += kTileRows) {
     Tile<kTileRows, kVectors> tile;
     HWY_UNROLL(12) for (int row = 0; row < kTileRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) tile.sums[row][v] = hn::Zero(d);
@@ -100,36 +108,61 @@ void compute_scores(const KeyBlock& block, const Panel& panel, int64_t num_keys,
   }
 }
 
+/// Minus infinity for the scores of keys that rows do not attend to.
+/// @param first_row  of the vector of rows, in the panel
+/// @param column     scores of that vector of rows, `width` from key to key
+inline void hide_scores(const KeyBlock& block, const Panel& panel, KeyRange range,
+                        int64_t first_row, int64_t width, float* column) {
+  const Floats d;
+  const auto last_keys = hn::LoadU(d, panel.last_keys + first_row);
+  const auto hidden = hn::Set(d, -std::numeric_limits<float>::infinity());
+  const auto hide = [&](int64_t begin, int64_t end, const auto& is_hidden) HWY_ATTR {
+    for (int64_t key = begin; key < end; ++key) {
+      float* scores = column + key * width;
+      const auto number = hn::Set(d, static_cast<float>(block.first + key));
+      hn::StoreU(hn::IfThenElse(is_hidden(number), hidden, hn::LoadU(d, scores)), d, scores);
+    }
+  };
+  const auto last_key_of = [&](int64_t row) {
+    return static_cast<int64_t>(panel.last_keys[first_row + row]);
+  };
+  // Rows are in order: what the last may attend to no row's window has left behind ...
+  const int64_t in_all_windows = first_key_of(last_key_of(num_lanes() - 1), panel.window);
+  const auto before_window = hn::Sub(last_keys, hn::Set(d, static_cast<float>(panel.window)));
+  hide(range.begin, std::min(in_all_windows - block.first, range.end),
+       [&](FloatVec number) HWY_ATTR { return hn::Le(number, before_window); });
+  // ... and where the first may attend, all may.
+  hide(std::max(last_key_of(0) + 1 - block.first, range.begin), range.end,
+       [&](FloatVec number) HWY_ATTR { return hn::Gt(number, last_keys); });
+}
+
+/// Whether no block before this one holds keys that rows of the panel attend to.
+inline bool is_first_block(const KeyBlock& block, const Panel& panel) {
+  return panel.first_key >= block.first;
+}
+
 /// Scores become weights, relative to the largest score so far; the totals follow.
 /// @return by `shrink`: what outputs of the blocks before are to be multiplied by
 template <int kVectors>
-void compute_weights(const KeyBlock& block, const Panel& panel, int64_t num_keys, float* scores,
+void compute_weights(const KeyBlock& block, const Panel& panel, KeyRange range, float* scores,
                      FloatVec (&shrink)[kVectors]) {
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
   HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
     float* column = scores + v * lanes;
-    const auto last_keys = hn::LoadU(d, panel.last_keys + v * lanes);
-    // Rows are in order: where the first may attend, all may.
-    const int64_t first_hidden = static_cast<int64_t>(panel.last_keys[v * lanes]) + 1 - block.first;
-    for (int64_t key = std::max<int64_t>(first_hidden, 0); key < num_keys; ++key) {
-      const auto number = hn::Set(d, static_cast<float>(block.first + key));
-      const auto score = hn::LoadU(d, column + key * width);
-      const auto hidden = hn::Set(d, -std::numeric_limits<float>::infinity());
-      hn::StoreU(hn::IfThenElse(hn::Gt(number, last_keys), hidden, score), d, column + key * width);
-    }
-    const bool is_first = block.first == 0;
+    hide_scores(block, panel, range, v * lanes, width, column);
+    const bool is_first = is_first_block(block, panel);
     const auto old_maximum =
-        is_first ? hn::LoadU(d, column) : hn::LoadU(d, panel.maxima + v * lanes);
+        is_first ? hn::Set(d, kLeastMaximum) : hn::LoadU(d, panel.maxima + v * lanes);
     auto maximum = old_maximum;
-    for (int64_t key = 0; key < num_keys; ++key) {
+    for (int64_t key = range.begin; key < range.end; ++key) {
       maximum = hn::Max(maximum, hn::LoadU(d, column + key * width));
     }
     shrink[v] = exp2_of_negative(hn::Sub(old_maximum, maximum));
     auto total =
         is_first ? hn::Zero(d) : hn::Mul(shrink[v], hn::LoadU(d, panel.totals + v * lanes));
-    for (int64_t key = 0; key < num_keys; ++key) {
+    for (int64_t key = range.begin; key < range.end; ++key) {
       const auto weight = exp2_of_negative(hn::Sub(hn::LoadU(d, column + key * width), maximum));
       hn::StoreU(weight, d, column + key * width);
       total = hn::Add(total, weight);
@@ -140,12 +173,13 @@ void compute_weights(const KeyBlock& block, const Panel& panel, int64_t num_keys
 }
 
 template <int kVectors>
-void add_outputs(const KeyBlock& block, const Panel& panel, int64_t num_keys, const float* weights,
+void add_outputs(const KeyBlock& block, const Panel& panel, KeyRange range, const float* weights,
                  const FloatVec (&shrink)[kVectors]) {
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
-  const bool is_first = block.first == 0;
+  const bool is_first = is_first_block(block, panel);
+  const float* values = block.values + range.begin * block.stride;
   const auto add = [&](int64_t dim, auto count) HWY_ATTR {
     constexpr int kRows = decltype(count)::value;
     Tile<kRows, kVectors> tile;
@@ -157,7 +191,8 @@ void add_outputs(const KeyBlock& block, const Panel& panel, int64_t num_keys, co
                      : hn::Mul(shrink[v], hn::LoadU(d, outputs + row * width + v * lanes));
       }
     }
-    tile.add_product(block.values + dim, 1, block.stride, weights, width, num_keys);
+    tile.add_product(values + dim, 1, block.stride, weights + range.begin * width, width,
+                     range.end - range.begin);
     HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
         hn::StoreU(tile.sums[row][v], d, outputs + row * width + v * lanes);
@@ -175,11 +210,13 @@ void add_outputs(const KeyBlock& block, const Panel& panel, int64_t num_keys, co
 
 template <int kVectors>
 void attend_panel(const KeyBlock& block, const Panel& panel, float* scores) {
-  const int64_t num_keys = std::min(panel.num_keys - block.first, block.num_keys);
+  const int64_t first = std::max<int64_t>(panel.first_key - block.first, 0);
+  const KeyRange range = {first / kTileRows * kTileRows,
+                          std::min(panel.last_key + 1 - block.first, block.num_keys)};
   FloatVec shrink[kVectors];
-  compute_scores<kVectors>(block, panel, num_keys, scores);
-  compute_weights<kVectors>(block, panel, num_keys, scores, shrink);
-  add_outputs<kVectors>(block, panel, num_keys, scores, shrink);
+  compute_scores<kVectors>(block, panel, range, scores);
+  compute_weights<kVectors>(block, panel, range, scores, shrink);
+  add_outputs<kVectors>(block, panel, range, scores, shrink);
 }
 
 /// [num_rows, head_dim] -> [num_rows, stride] in float32.
@@ -224,7 +261,9 @@ class Panels {
             .maxima = maxima_ + i * width_,
             .totals = totals_ + i * width_,
             .last_keys = last_keys_ + i * width_,
-            .num_keys = last_key(block_, last_row) + 1};
+            .first_key = first_key(block_, i * width_),
+            .last_key = last_key(block_, last_row),
+            .window = block_.window};
   }
 
   /// Divides the outputs by their totals and stores them where the block says.
@@ -295,7 +334,10 @@ void attend_panels(const AttentionBlock& block) {
   float* keys = scratch.take(block_floats);
   float* values = scratch.take(block_floats);
 
-  for (int64_t first = 0; first < block.num_keys; first += block_size) {
+  // Blocks begin at the same keys whatever the window and the other queries are, because a result
+  // may depend on where they do.
+  const int64_t first_block = first_key(block, 0) / block_size * block_size;
+  for (int64_t first = first_block; first < block.num_keys; first += block_size) {
     const int64_t num_keys = std::min(block_size, block.num_keys - first);
     widen_rows(static_cast<const T*>(block.keys) + first * block.key_stride, num_keys,
                block.key_stride, head_dim, keys, stride);
@@ -305,7 +347,7 @@ void attend_panels(const AttentionBlock& block) {
     const KeyBlock key_block{keys, values, first, num_keys, head_dim, stride};
     for (int64_t i = 0; i < panels.size(); ++i) {
       const auto panel = panels[i];
-      if (panel.num_keys <= first) continue;
+      if (panel.last_key < first || panel.first_key >= first + num_keys) continue;
       if (panels.is_narrow(i)) {
         attend_panel<1>(key_block, panel, scores);
       } else {

@@ -7,7 +7,9 @@
 #define PREPACK_KERNELS_ATTENTION_ROWS_INL_H_
 #endif
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <type_traits>
 
@@ -37,6 +39,19 @@ HWY_INLINE void with_count(int64_t count, const F& f) {
 inline int64_t last_key(const AttentionBlock& block, int64_t row) {
   return block.num_keys - block.num_queries + row / block.group;
 }
+
+/// The first key within `window` of the last one.
+inline int64_t first_key_of(int64_t last_key, int64_t window) {
+  return std::max<int64_t>(last_key + 1 - window, 0);
+}
+
+inline int64_t first_key(const AttentionBlock& block, int64_t row) {
+  return first_key_of(last_key(block, row), block.window);
+}
+
+/// Of a row's scores before it has seen any. Finite, so that a block of keys of which a row may see
+/// none, all minus infinity, leaves the row as it was.
+constexpr float kLeastMaximum = std::numeric_limits<float>::lowest();
 
 /// to[i] = from[i] * factor, and zeros up to a whole vector.
 template <typename T>

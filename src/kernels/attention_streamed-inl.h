@@ -89,16 +89,18 @@ HWY_INLINE void add_values(const T* values, int64_t value_stride, int64_t num_ke
 
 /// One row's scores, block by block, become weights.
 struct StreamedSoftmax {
-  float maximum = -std::numeric_limits<float>::infinity();
+  float maximum = kLeastMaximum;
   float total = 0;
 
-  /// @param num_keys  that the row attends to, of the block; the weights of the others are 0
+  /// @param begin, end  the keys of the block that the row attends to; either may lie outside. The
+  ///                    weights of the others are 0
   /// @return what the output of the blocks before is to be multiplied by
-  float add(float* scores, int64_t num_keys) {
+  float add(float* scores, int64_t begin, int64_t end) {
     const Floats d;
     const int64_t lanes = num_lanes();
-    std::fill(scores + std::max<int64_t>(num_keys, 0), scores + kStreamedKeys,
-              -std::numeric_limits<float>::infinity());
+    constexpr float kHidden = -std::numeric_limits<float>::infinity();
+    std::fill(scores, scores + std::clamp<int64_t>(begin, 0, kStreamedKeys), kHidden);
+    std::fill(scores + std::clamp<int64_t>(end, 0, kStreamedKeys), scores + kStreamedKeys, kHidden);
     auto maxima = hn::Set(d, maximum);
     for (int64_t i = 0; i < kStreamedKeys; i += lanes) {
       maxima = hn::Max(maxima, load_floats(scores + i));
@@ -179,7 +181,8 @@ void attend_streamed(const AttentionBlock& block) {
 
   StreamedSoftmax softmax[kMostStreamedRows];
   float shrink[kMostStreamedRows];
-  for (int64_t first = 0; first < block.num_keys; first += kStreamedKeys) {
+  const int64_t first_block = first_key(block, 0) / kStreamedKeys * kStreamedKeys;
+  for (int64_t first = first_block; first < block.num_keys; first += kStreamedKeys) {
     const int64_t num_keys = std::min(kStreamedKeys, block.num_keys - first);
     for (int64_t row = 0; row < num_rows; row += kStreamedRows) {
       with_count<kStreamedRows>(
@@ -189,9 +192,8 @@ void attend_streamed(const AttentionBlock& block) {
             score_keys<kRows, T>(block, first, num_keys, queries + row * stride, stride,
                                  row_scores);
             for (int64_t r = row; r < row + kRows; ++r) {
-              const int64_t num_visible = last_key(block, r) + 1 - first;
-              shrink[r] =
-                  softmax[r].add(scores + r * kStreamedKeys, std::min(num_visible, num_keys));
+              shrink[r] = softmax[r].add(scores + r * kStreamedKeys, first_key(block, r) - first,
+                                         last_key(block, r) + 1 - first);
             }
             add_weighted_values<kRows, T>(block, first, num_keys, row_scores, shrink + row,
                                           outputs + row * stride, stride);

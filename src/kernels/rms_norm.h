@@ -11,7 +11,7 @@ namespace prepack {
 /// @param dtype   of x, weight and out
 /// @param x       [num_rows, size]
 /// @param weight  [size]
-/// @param out     [num_rows, size]
+/// @param out     [num_rows, size]; may be x
 void rms_norm(DType dtype, const void* x, const void* weight, double eps, void* out,
               int64_t num_rows, int64_t size);
 

@@ -11,8 +11,8 @@ namespace prepack::HWY_NAMESPACE {
 namespace {
 
 void turn_heads(DType dtype, const void* heads, const float* cos, const float* sin, void* out,
-                int64_t num_heads, int64_t head_dim) {
-  const int64_t half = head_dim / 2;
+                int64_t num_heads, int64_t head_dim, int64_t rotary_dim) {
+  const int64_t half = rotary_dim / 2;
   const int64_t lanes = num_lanes();
   const auto turn = [&](const auto* head, auto* result) HWY_ATTR {
     for (int64_t h = 0; h < num_heads; ++h, head += head_dim, result += head_dim) {
@@ -47,8 +47,8 @@ namespace prepack {
 HWY_EXPORT(turn_heads);
 
 void turn_heads(DType dtype, const void* heads, const float* cos, const float* sin, void* out,
-                int64_t num_heads, int64_t head_dim) {
-  HWY_DYNAMIC_DISPATCH(turn_heads)(dtype, heads, cos, sin, out, num_heads, head_dim);
+                int64_t num_heads, int64_t head_dim, int64_t rotary_dim) {
+  HWY_DYNAMIC_DISPATCH(turn_heads)(dtype, heads, cos, sin, out, num_heads, head_dim, rotary_dim);
 }
 
 }  // namespace prepack

@@ -32,6 +32,11 @@ const nlohmann::json* ConfigReader::find(const char* key) const {
   return found == object_->end() || found->is_null() ? nullptr : &*found;
 }
 
+bool ConfigReader::is_null(const char* key) const {
+  const auto found = object_->find(key);
+  return found != object_->end() && found->is_null();
+}
+
 const nlohmann::json& ConfigReader::require(const char* key) const {
   const auto* value = find(key);
   if (value == nullptr) fail(key, "is missing");

@@ -33,6 +33,10 @@ class ConfigReader {
 
   bool has(const char* key) const { return find(key) != nullptr; }
 
+  /// Whether the key is there with the value null, for the few where that does not mean the
+  /// default.
+  bool is_null(const char* key) const;
+
   int64_t integer(const char* key, IntegerRange range) const;
   int64_t integer(const char* key, IntegerRange range, int64_t absent) const;
   double number(const char* key, NumberRange range) const;

@@ -43,7 +43,9 @@ at::Tensor self_attention(const DecoderLayer& layer, int64_t layer_index, const 
   const auto queries = heads.narrow(1, 0, config.num_heads);
   const auto keys = heads.narrow(1, config.num_heads, config.num_kv_heads);
   const auto values = heads.narrow(1, num_turned, config.num_kv_heads);
-  apply_rope(heads.narrow(1, 0, num_turned), rope);
+  if (layer.self_attn.q_norm) layer.self_attn.q_norm->normalise_heads(queries);
+  if (layer.self_attn.k_norm) layer.self_attn.k_norm->normalise_heads(keys);
+  if (config.has_rope(layer_index)) apply_rope(heads.narrow(1, 0, num_turned), rope);
   cache.write(layer_index, keys, values, input.cache_slots);
   return attend_with_spec(queries, keys, values, input.attention, layer_index, cache);
 }
@@ -65,14 +67,16 @@ at::Tensor last_self_attention(const DecoderLayer& layer, int64_t layer_index,
     return as_heads(qkv_proj.rows(query_size, 2 * key_size)(normed), config.head_dim);
   });
   const auto keys = heads.narrow(1, 0, config.num_kv_heads);
-  apply_rope(keys, rope);
+  if (layer.self_attn.k_norm) layer.self_attn.k_norm->normalise_heads(keys);
+  if (config.has_rope(layer_index)) apply_rope(keys, rope);
   cache.write(layer_index, keys, heads.narrow(1, config.num_kv_heads, config.num_kv_heads),
               input.cache_slots);
   const auto queries = profiled(Part::kQkvProj, [&] {
     return as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
   });
   if (outputs.numel() == 0) return queries;
-  apply_rope(queries, rope.of_tokens(outputs));
+  if (layer.self_attn.q_norm) layer.self_attn.q_norm->normalise_heads(queries);
+  if (config.has_rope(layer_index)) apply_rope(queries, rope.of_tokens(outputs));
   const ProfiledPart part(Part::kAttention);
   return attend(queries, cache.keys(layer_index), cache.values(layer_index),
                 attention.of_last_queries());

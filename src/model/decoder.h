@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,9 @@ namespace prepack {
 
 struct SelfAttention {
   Linear qkv_proj;  // q_proj, k_proj, v_proj: [(num_heads + 2 num_kv_heads) head_dim, hidden_size]
-  Linear o_proj;    // [hidden_size, num_heads * head_dim]
+  std::optional<RmsNorm> q_norm;  // of each query head by itself
+  std::optional<RmsNorm> k_norm;  // of each key head by itself
+  Linear o_proj;                  // [hidden_size, num_heads * head_dim]
 };
 
 struct Mlp {

@@ -1,7 +1,13 @@
 #include <fmt/format.h>
 
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "base/scalar_type.h"
 #include "model/decoder.h"
+#include "model/families/family.h"
 #include "prepack/model.h"
 #include "weights/checkpoint.h"
 #include "weights/weight_loader.h"
@@ -13,7 +19,7 @@ namespace {
 class DecoderBinder {
  public:
   DecoderBinder(const ModelConfig& config, WeightLoader& loader)
-      : config_(config), loader_(loader) {}
+      : config_(config), names_(family_of(config.architecture).names), loader_(loader) {}
 
   void bind(Model::Decoder& decoder) {
     loader_.bind_rows(decoder.embed_tokens, {{"model.embed_tokens.weight", config_.vocab_size}},
@@ -21,7 +27,7 @@ class DecoderBinder {
     for (size_t i = 0; i < decoder.layers.size(); ++i) {
       bind_layer(decoder.layers[i], fmt::format("model.layers.{}", i));
     }
-    bind_norm(decoder.norm, "model.norm");
+    bind_norm(decoder.norm, "model.norm", config_.hidden_size);
     if (config_.tie_word_embeddings) {
       // Some checkpoints store the shared tensor under both names.
       loader_.tolerate("lm_head.weight", {config_.vocab_size, config_.hidden_size});
@@ -36,26 +42,44 @@ class DecoderBinder {
     const int64_t query_size = config_.num_heads * config_.head_dim;
     const int64_t key_size = config_.num_kv_heads * config_.head_dim;
     auto& attention = layer.self_attn;
-    bind_norm(layer.input_layernorm, name + ".input_layernorm");
+    bind_norm(layer.input_layernorm, name + ".input_layernorm", hidden_size);
     bind_linear(attention.qkv_proj,
-                {{name + ".self_attn.q_proj", query_size},
-                 {name + ".self_attn.k_proj", key_size},
-                 {name + ".self_attn.v_proj", key_size}},
+                stacked(name, names_.qkv_proj, std::array{query_size, key_size, key_size}),
                 hidden_size, config_.qkv_bias);
+    if (config_.qk_norm) {
+      bind_norm(attention.q_norm.emplace(), name + ".self_attn.q_norm", config_.head_dim);
+      bind_norm(attention.k_norm.emplace(), name + ".self_attn.k_norm", config_.head_dim);
+    }
     bind_linear(attention.o_proj, {{name + ".self_attn.o_proj", hidden_size}}, query_size,
                 config_.attention_output_bias);
-    bind_norm(layer.post_attention_layernorm, name + ".post_attention_layernorm");
+    bind_norm(layer.post_attention_layernorm, name + ".post_attention_layernorm", hidden_size);
     bind_linear(layer.mlp.gate_up_proj,
-                {{name + ".mlp.gate_proj", config_.intermediate_size},
-                 {name + ".mlp.up_proj", config_.intermediate_size}},
+                stacked(name, names_.gate_up_proj,
+                        std::array{config_.intermediate_size, config_.intermediate_size}),
                 hidden_size, config_.mlp_bias);
     bind_linear(layer.mlp.down_proj, {{name + ".mlp.down_proj", hidden_size}},
                 config_.intermediate_size, config_.mlp_bias);
   }
 
-  void bind_norm(RmsNorm& norm, const std::string& name) {
+  /// The parts of one product: tensors of their own, or one that holds them all.
+  template <size_t kNumParts>
+  static std::vector<StackedRows> stacked(const std::string& layer,
+                                          const std::array<std::string_view, kNumParts>& names,
+                                          const std::array<int64_t, kNumParts>& num_rows) {
+    std::vector<StackedRows> parts;
+    for (size_t i = 0; i < kNumParts; ++i) {
+      if (names[i].empty()) {
+        parts.back().num_rows += num_rows[i];
+      } else {
+        parts.push_back({fmt::format("{}.{}", layer, names[i]), num_rows[i]});
+      }
+    }
+    return parts;
+  }
+
+  void bind_norm(RmsNorm& norm, const std::string& name, int64_t size) {
     norm.eps = config_.rms_norm_eps;
-    loader_.bind(norm.weight, name + ".weight", {config_.hidden_size});
+    loader_.bind(norm.weight, name + ".weight", {size});
   }
 
   /// @param parts  projections of the same input, by name and output features
@@ -71,6 +95,7 @@ class DecoderBinder {
   }
 
   const ModelConfig& config_;
+  const StackedNames& names_;
   WeightLoader& loader_;
 };
 
@@ -81,7 +106,7 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
   const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
   const auto checkpoint = Checkpoint::open_folder(folder);
   auto decoder =
-      std::make_shared<Model::Decoder>(Rope(config.rope, config.head_dim, options.device));
+      std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, options.device));
   decoder->layers.resize(static_cast<size_t>(config.num_layers));
   WeightLoader loader(checkpoint, to_scalar_type(dtype), options.device);
   DecoderBinder(config, loader).bind(*decoder);

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
 
+#include <map>
 #include <utility>
 #include <variant>
 
@@ -22,6 +23,21 @@ Model::Model(ModelConfig config, DType dtype, at::Device device,
              std::shared_ptr<const Decoder> decoder)
     : config_(std::move(config)), dtype_(dtype), device_(device), decoder_(std::move(decoder)) {}
 
+namespace {
+
+/// The same input for the layers of each sliding window, by its length.
+std::map<int64_t, ForwardInput> windowed_inputs(const ModelConfig& config,
+                                                const ForwardInput& input) {
+  std::map<int64_t, ForwardInput> inputs;
+  for (int64_t window : config.distinct_windows()) {
+    auto& windowed = inputs.emplace(window, input).first->second;
+    windowed.attention = with_window(input.attention, window);
+  }
+  return inputs;
+}
+
+}  // namespace
+
 at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const at::NoGradGuard no_grad;
   auto hidden = profiled(Part::kEmbedding, [&] {
@@ -31,10 +47,13 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   // The dense forms are there to be compared with, and compute what ordinary batching does.
   const bool is_pruned =
       input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);
+  const auto windowed = windowed_inputs(config_, input);
   const auto num_layers = static_cast<int64_t>(decoder_->layers.size());
   for (int64_t i = 0; i < num_layers; ++i) {
     const auto run = is_pruned && i == num_layers - 1 ? run_last_layer : run_layer;
-    run(decoder_->layers[i], i, config_, input, rope, cache, hidden);
+    const auto window = config_.sliding_window(i);
+    run(decoder_->layers[i], i, config_, window ? windowed.at(*window) : input, rope, cache,
+        hidden);
   }
   if (input.output_tokens && !is_pruned) hidden = hidden.index_select(0, *input.output_tokens);
   return decoder_->norm(hidden);

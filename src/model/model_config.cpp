@@ -4,48 +4,35 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <algorithm>
-#include <array>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "model/config_reader.h"
-#include "model/families/llama.h"
+#include "model/families/family.h"
 #include "prepack/error.h"
 #include "weights/json.h"
 
 namespace prepack {
 namespace {
 
-/// A model family, by the names that config.json gives it.
-struct Family {
-  std::string_view architecture;
-  std::string_view model_type;
-  ModelConfig (*read_config)(const ConfigReader& config);
-};
-
-constexpr std::array kFamilies = {
-    Family{"LlamaForCausalLM", "llama", read_llama_config},
-};
-
 const Family& find_family(const ConfigReader& config) {
   const auto architectures = config.strings("architectures");
   const auto model_type = config.string("model_type", "");
-  for (const auto& family : kFamilies) {
+  for (const auto* family : families()) {
     // Some configs name their model_type only.
-    if (architectures.empty() ? family.model_type == model_type
+    if (architectures.empty() ? family->model_type == model_type
                               : std::find(architectures.begin(), architectures.end(),
-                                          family.architecture) != architectures.end()) {
-      return family;
+                                          family->architecture) != architectures.end()) {
+      return *family;
     }
   }
   std::vector<std::string_view> supported;
-  for (const auto& family : kFamilies) supported.push_back(family.architecture);
+  for (const auto* family : families()) supported.push_back(family->architecture);
   const auto got = !architectures.empty() ? printable(architectures.front())
                    : !model_type.empty()  ? "model_type " + printable(model_type)
                                           : "none";
   config.fail("architectures",
-              fmt::format("expected {}, got {}", fmt::join(supported, " or "), got));
+              fmt::format("expected one of {}, got {}", fmt::join(supported, ", "), got));
 }
 
 /// nullopt if the key is absent or null. An id outside the vocabulary could never be generated, nor
@@ -59,7 +46,9 @@ std::optional<std::vector<TokenId>> read_token_ids(const ConfigReader& config, c
 
 ModelConfig read_model_config(const nlohmann::json& json, const std::string& source) {
   const ConfigReader config(json, source);
-  ModelConfig result = find_family(config).read_config(config);
+  const auto& family = find_family(config);
+  ModelConfig result = family.read_config(config);
+  result.architecture = family.architecture;
   result.dtype = config.dtype(config.has("dtype") ? "dtype" : "torch_dtype", DType::kFloat32);
   if (config.has("bos_token_id")) {
     result.bos_token_id =
@@ -72,12 +61,21 @@ ModelConfig read_model_config(const nlohmann::json& json, const std::string& sou
 
 }  // namespace
 
+std::vector<int64_t> ModelConfig::distinct_windows() const {
+  std::set<int64_t> windows;
+  for (const auto& window : sliding_windows) {
+    if (window) windows.insert(*window);
+  }
+  return {windows.begin(), windows.end()};
+}
+
 int64_t ModelConfig::num_parameters() const {
   const int64_t query_size = num_heads * head_dim;
   const int64_t kv_size = num_kv_heads * head_dim;
   int64_t attention = 2 * hidden_size * (query_size + kv_size);  // q and o, k and v
   if (qkv_bias) attention += query_size + 2 * kv_size;
   if (attention_output_bias) attention += hidden_size;
+  if (qk_norm) attention += 2 * head_dim;
   int64_t mlp = 3 * hidden_size * intermediate_size;  // gate, up, down
   if (mlp_bias) mlp += 2 * intermediate_size + hidden_size;
   const int64_t norms = 2 * hidden_size;

@@ -24,4 +24,20 @@ at::Tensor RmsNorm::operator()(const at::Tensor& input) const {
   return normed;
 }
 
+void RmsNorm::normalise_heads(const at::Tensor& heads) const {
+  if (!heads.is_cpu()) {
+    heads.copy_(at::rms_norm(heads, weight.sizes(), weight, eps));
+    return;
+  }
+  const auto dtype = from_scalar_type(heads.scalar_type());
+  const int64_t num_heads = heads.size(1);
+  const int64_t size = heads.size(2);
+  parallel_rows(heads.size(0), 2 * num_heads * size, [&](int64_t begin, int64_t end) {
+    for (int64_t token = begin; token < end; ++token) {
+      auto* of_token = row_address(heads, token);
+      rms_norm(dtype, of_token, weight.data_ptr(), eps, of_token, num_heads, size);
+    }
+  });
+}
+
 }  // namespace prepack

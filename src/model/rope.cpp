@@ -63,7 +63,7 @@ RopeTable RopeTable::of_tokens(const at::Tensor& tokens) const {
 namespace {
 
 void apply_rope_with_libtorch(const at::Tensor& heads, const RopeTable& table) {
-  const int64_t half = heads.size(2) / 2;
+  const int64_t half = table.cos.size(1);
   const auto cos = table.cos.unsqueeze(1);
   const auto sin = table.sin.unsqueeze(1);
   const auto first = heads.narrow(2, 0, half);
@@ -81,14 +81,14 @@ void apply_rope(const at::Tensor& heads, const RopeTable& table) {
   const auto dtype = from_scalar_type(heads.scalar_type());
   const int64_t num_heads = heads.size(1);
   const int64_t head_dim = heads.size(2);
-  const int64_t half = head_dim / 2;
+  const int64_t half = table.cos.size(1);
   const auto* cos = table.cos.const_data_ptr<float>();
   const auto* sin = table.sin.const_data_ptr<float>();
   parallel_rows(heads.size(0), num_heads * head_dim, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {
       auto* of_token = row_address(heads, token);
       turn_heads(dtype, of_token, cos + token * half, sin + token * half, of_token, num_heads,
-                 head_dim);
+                 head_dim, 2 * half);
     }
   });
 }

@@ -34,7 +34,8 @@ class Rope {
   at::Tensor frequencies_;  // [head_dim / 2] float32
 };
 
-/// Turns every head of every token by its position, in place; computed in float32.
+/// Turns every head of every token by its position, in place; computed in float32. Where the table
+/// is for fewer dimensions than a head has, those behind them stay as they are.
 /// @param heads  [num_tokens, num_heads, head_dim]; the heads of one token must lie together
 void apply_rope(const at::Tensor& heads, const RopeTable& table);
 

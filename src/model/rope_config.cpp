@@ -9,16 +9,13 @@
 namespace prepack {
 namespace {
 
-constexpr double kDefaultTheta = 10000.0;
 constexpr NumberRange kThetaRange = {1.0, 1e15};
 constexpr NumberRange kFactorRange = {1e-3, 1e6};
 constexpr IntegerRange kLengthRange = {1, std::numeric_limits<int32_t>::max()};
 
-/// Models that rotate a part of each head only are not supported; 1 is the whole.
-void check_rotates_whole_head(const ConfigReader& config) {
-  if (config.number("partial_rotary_factor", {0.0, 1.0}, 1.0) != 1.0) {
-    config.fail("partial_rotary_factor", "expected 1, others are not supported");
-  }
+/// Where a file has both, transformers follows the older one.
+std::optional<ConfigReader> rope_object(const ConfigReader& config) {
+  return config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
 }
 
 Llama3RopeScaling read_llama3(const ConfigReader& config, const ConfigReader& parameters,
@@ -42,16 +39,20 @@ Llama3RopeScaling read_llama3(const ConfigReader& config, const ConfigReader& pa
 
 }  // namespace
 
-RopeConfig read_rope_config(const ConfigReader& config, int64_t max_position_embeddings) {
-  check_rotates_whole_head(config);
+double read_partial_rotary_factor(const ConfigReader& config) {
+  constexpr auto kKey = "partial_rotary_factor";
+  const auto parameters = rope_object(config);
+  const auto& inner = parameters && parameters->has(kKey) ? *parameters : config;
+  return inner.number(kKey, {0.0, 1.0}, 1.0);
+}
+
+RopeConfig read_rope_config(const ConfigReader& config, int64_t max_position_embeddings,
+                            double default_theta) {
   RopeConfig rope;
-  rope.theta = config.number("rope_theta", kThetaRange, kDefaultTheta);
-  // Where a file has both, transformers follows the older one.
-  const auto parameters =
-      config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  rope.theta = config.number("rope_theta", kThetaRange, default_theta);
+  const auto parameters = rope_object(config);
   if (!parameters) return rope;
 
-  check_rotates_whole_head(*parameters);
   rope.theta = parameters->number("rope_theta", kThetaRange, rope.theta);
   const auto type = parameters->string("rope_type", parameters->string("type", "default"));
   if (type == "linear") {

@@ -16,8 +16,19 @@ constexpr int64_t kFewestTokens = 256;
 constexpr int64_t kLibraryBytes = int64_t{190} << 20;
 constexpr int64_t kTokenizerBytesPerEntry = 400;
 
-// A dense mask is made in bool and turned into float32 by LibTorch's kernel.
-constexpr int64_t kBytesPerMaskElement = 5;
+/// Dense masks are made in bool, one for each sliding window beside that of the layers without, and
+/// turned into float32 by LibTorch's kernel.
+int64_t bytes_per_mask_element(const ModelConfig& config) {
+  return 1 + std::ssize(config.distinct_windows()) + static_cast<int64_t>(sizeof(float));
+}
+
+/// Of all masks of a forward. Rows that are one prompt each need none, but for a sliding window,
+/// which is the same in all of them.
+int64_t mask_bytes(const ModelConfig& config, const BatchShape& shape) {
+  const int64_t window_elements =
+      config.sliding_windows.empty() ? 0 : shape.max_row_len * shape.max_row_len;
+  return std::max(shape.max_mask_elements, window_elements) * bytes_per_mask_element(config);
+}
 
 }  // namespace
 
@@ -37,7 +48,7 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const int64_t product =
       config.intermediate_size + (is_wide ? config.hidden_size + 2 * config.intermediate_size : 0);
   return std::max(attention, mlp) * element_size(dtype) + product * element_size(DType::kFloat32) +
-         row_len * kBytesPerMaskElement;
+         row_len * bytes_per_mask_element(config);
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
@@ -51,7 +62,7 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations =
           shape.max_forward_tokens * activation_bytes_per_token(config, dtype, device, 0) +
-          shape.max_mask_elements * kBytesPerMaskElement,
+          mask_bytes(config, shape),
       // Of all prompts, and of the forward that is adding to them.
       .logits = 2 * shape.num_prompts * vocabulary_row,
       .libraries = kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,

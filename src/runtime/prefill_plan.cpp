@@ -141,7 +141,8 @@ SegmentCost prefill_cost(const ModelConfig& config) {
                           3 * config.hidden_size * config.intermediate_size;
   return {
       .linear = static_cast<double>(2 * config.num_layers * weights),
-      // Scores and their sum with the values, over half of the square.
+      // Scores and their sum with the values, over half of the square; as if there were no windows,
+      // which prompts are mostly shorter than.
       .quadratic = static_cast<double>(2 * config.num_layers * query_size),
   };
 }
@@ -170,9 +171,11 @@ PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions&
     plan.num_rows += num_rows;
     plan.computed_tokens += num_rows * row_len;
     plan.max_forward_tokens = std::max(plan.max_forward_tokens, num_rows * row_len);
+    if (options.method == PrefillMethod::kPacked) continue;
+    plan.max_row_len = std::max(plan.max_row_len, row_len);
     // Rows that are one prompt each, without padding, need no mask.
     const bool has_whole_rows = num_segments == num_rows && num_used == num_rows * row_len;
-    if (options.method != PrefillMethod::kPacked && !has_whole_rows) {
+    if (!has_whole_rows) {
       plan.max_mask_elements = std::max(plan.max_mask_elements, num_rows * row_len * row_len);
     }
   }

@@ -50,6 +50,10 @@ DecoderLayer random_layer(WeightSource& weights, const ModelConfig& config) {
       weights.linear(query_size + 2 * key_size, config.hidden_size, config.qkv_bias);
   layer.self_attn.o_proj =
       weights.linear(config.hidden_size, query_size, config.attention_output_bias);
+  if (config.qk_norm) {
+    layer.self_attn.q_norm = weights.norm(config.head_dim, config.rms_norm_eps);
+    layer.self_attn.k_norm = weights.norm(config.head_dim, config.rms_norm_eps);
+  }
   layer.post_attention_layernorm = weights.norm(config.hidden_size, config.rms_norm_eps);
   layer.mlp.gate_up_proj =
       weights.linear(2 * config.intermediate_size, config.hidden_size, config.mlp_bias);
@@ -98,12 +102,37 @@ std::vector<ModelConfig> tiny_configs() {
   separate.num_kv_heads = 5;
   separate.head_dim = 12;
   separate.rope = {.theta = 500, .scaling = Llama3RopeScaling{8, 1, 4, 64}};
-  return {grouped, single, separate};
+
+  // Windows that most prompts of the tests are longer than.
+  auto windowed = base_config();
+  windowed.num_layers = 2;
+  windowed.num_heads = 4;
+  windowed.sliding_windows = {7, 7};
+
+  auto normed = base_config();
+  normed.num_heads = 8;
+  normed.num_kv_heads = 4;
+  normed.head_dim = 8;
+  normed.qk_norm = normed.qkv_bias = true;
+  normed.sliding_windows = {std::nullopt, 5, 12};
+
+  auto partly_turned = base_config();
+  partly_turned.num_heads = 9;
+  partly_turned.num_kv_heads = 3;
+  partly_turned.rotary_dim = 6;
+  partly_turned.rope_layers = {true, false, true};
+  partly_turned.sliding_windows = {9, std::nullopt, 9};
+
+  std::vector<ModelConfig> configs = {grouped, single, separate, windowed, normed, partly_turned};
+  for (auto& config : configs) {
+    if (config.rotary_dim == 0) config.rotary_dim = config.head_dim;
+  }
+  return configs;
 }
 
 Model random_model(const ModelConfig& config, uint64_t seed, DType dtype) {
   WeightSource weights(seed, dtype);
-  auto decoder = std::make_shared<Model::Decoder>(Rope(config.rope, config.head_dim, at::kCPU));
+  auto decoder = std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, at::kCPU));
   decoder->embed_tokens = weights.matrix(config.vocab_size, config.hidden_size);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     decoder->layers.push_back(random_layer(weights, config));
