@@ -24,7 +24,7 @@ Model::Model(ModelConfig config, DType dtype, at::Device device,
 at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const at::NoGradGuard no_grad;
   auto hidden = at::embedding(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
-  const auto rope = decoder_->rope.table(input.position_ids);
+  const auto rope = decoder_->rope.table(input.position_ids, input.sequence_lens);
   // The dense forms are there to be compared with, and compute what ordinary batching does.
   const bool is_pruned =
       input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);

@@ -11,6 +11,7 @@
 
 #include "model/config_reader.h"
 #include "model/families/llama.h"
+#include "model/rope_config.h"
 #include "prepack/error.h"
 #include "weights/json.h"
 
@@ -60,6 +61,7 @@ std::optional<std::vector<TokenId>> read_token_ids(const ConfigReader& config, c
 ModelConfig read_model_config(const nlohmann::json& json, const std::string& source) {
   const ConfigReader config(json, source);
   ModelConfig result = find_family(config).read_config(config);
+  result.max_position_embeddings = reach_of_rope(result.rope, result.max_position_embeddings);
   result.dtype = config.dtype(config.has("dtype") ? "dtype" : "torch_dtype", DType::kFloat32);
   if (config.has("bos_token_id")) {
     result.bos_token_id =

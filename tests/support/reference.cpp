@@ -49,7 +49,8 @@ Reference read_reference(const std::filesystem::path& model_folder,
 
 std::vector<Reference> tiny_references() {
   std::vector<Reference> references;
-  for (const auto* name : {"llama-grouped", "llama-biased", "llama-scaled"}) {
+  for (const auto* name : {"llama-grouped", "llama-biased", "llama-scaled", "llama-dynamic",
+                           "llama-yarn", "llama-longrope"}) {
     const auto folder = kSource / "tests" / "data" / "models" / name;
     references.push_back(read_reference(folder, folder));
   }

@@ -98,7 +98,23 @@ std::vector<ModelConfig> tiny_configs() {
   separate.num_kv_heads = 5;
   separate.head_dim = 12;
   separate.rope = {.theta = 500, .scaling = Llama3RopeScaling{8, 1, 4, 64}};
-  return {grouped, single, separate};
+
+  // Original contexts that some prompts of most tests exceed and others do not.
+  auto dynamic = base_config();
+  dynamic.num_layers = 2;
+  dynamic.rope = {.theta = 500, .scaling = DynamicRopeScaling{8, 11}};
+
+  auto longrope = base_config();
+  longrope.num_layers = 2;
+  longrope.num_heads = 4;
+  longrope.rope = {.theta = 500,
+                   .scaling = LongRopeScaling{{1, 1, 1.2, 1.5, 2}, {1, 2, 3, 4, 5}, 1.2, 11}};
+
+  auto yarn = base_config();
+  yarn.num_layers = 2;
+  yarn.num_kv_heads = 3;
+  yarn.rope = {.theta = 500, .scaling = YarnRopeScaling{4, 1.1, 32, 1, true, 32}};
+  return {grouped, single, separate, dynamic, longrope, yarn};
 }
 
 Model random_model(const ModelConfig& config, uint64_t seed, DType dtype) {

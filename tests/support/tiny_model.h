@@ -10,7 +10,7 @@
 namespace prepack::testing {
 
 /// Small shapes that differ in everything a Llama-style model may differ in: grouped, single and
-/// separate key heads; tied embeddings; biases; the three types of RoPE.
+/// separate key heads; tied embeddings; biases; the types of RoPE.
 std::vector<ModelConfig> tiny_configs();
 
 /// A model of random weights; the same for the same seed, and, but for rounding, in every dtype.

@@ -65,7 +65,7 @@ ModelConfig read_llama_config(const ConfigReader& config) {
   result.head_dim = read_head_dim(config, result.hidden_size, result.num_heads);
   result.max_position_embeddings = config.integer("max_position_embeddings", kPositionCounts, 2048);
   result.rms_norm_eps = config.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
-  result.rope = read_rope_config(config, result.max_position_embeddings);
+  result.rope = read_rope_config(config, result.head_dim, result.max_position_embeddings);
   result.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
   result.qkv_bias = config.boolean("attention_bias", false);
   result.attention_output_bias = result.qkv_bias;
