@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes tests/data/chat_templates.json: template sources in the forms of the model families, written down from
-knowledge of these models, and the prompts that transformers' apply_chat_template renders with them.
+"""Makes tests/data/chat_templates.json: template sources in the forms of the model families, written down after
+the published ones without what only tools need, and the prompts that transformers' apply_chat_template renders
+with them.
 
     .venv/bin/python scripts/make_chat_template_data.py
 
@@ -8,6 +9,7 @@ Needs transformers and jinja2. A prompt of null means that the template refuses 
 its messages, which we refuse to do.
 """
 
+import datetime
 import json
 from pathlib import Path
 
@@ -75,6 +77,287 @@ MISTRAL = ("{{ bos_token }}{% for message in messages %}{% if (message['role'] =
            "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token%SPACE% }}{% else %}"
            "{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}")
 
+# Of Mistral's later versions, which differ in white space and in where the system message goes.
+MISTRAL_V1 = r"""{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content'] %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+
+{{- bos_token }}
+{%- for message in loop_messages %}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('After the optional system message, conversation roles must alternate!') }}
+    {%- endif %}
+    {%- if message['role'] == 'user' %}
+        {%- if loop.first and system_message is defined %}
+            {{- ' [INST] ' + system_message + '\n\n' + message['content'] + ' [/INST]' }}
+        {%- else %}
+            {{- ' [INST] ' + message['content'] + ' [/INST]' }}
+        {%- endif %}
+    {%- elif message['role'] == 'assistant' %}
+        {{- ' ' + message['content'] + eos_token}}
+    {%- else %}
+        {{- raise_exception('Only user and assistant roles are supported!') }}
+    {%- endif %}
+{%- endfor %}
+"""
+MISTRAL_V3 = r"""{%- if messages[0]["role"] == "system" %}
+    {%- set system_message = messages[0]["content"] %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{%- if not tools is defined %}
+    {%- set tools = none %}
+{%- endif %}
+{%- set ns = namespace() %}
+{%- set ns.index = 0 %}
+{%- for message in loop_messages %}
+    {%- if not (message.role == "tool" or message.tool_calls is defined) %}
+        {%- if (message["role"] == "user") != (ns.index % 2 == 0) %}
+            {{- raise_exception("After the optional system message, conversation roles must alternate!") }}
+        {%- endif %}
+        {%- set ns.index = ns.index + 1 %}
+    {%- endif %}
+{%- endfor %}
+
+{{- bos_token }}
+{%- for message in loop_messages %}
+    {%- if message["role"] == "user" %}
+        {%- if tools is not none and loop.last %}
+            {{- "[AVAILABLE_TOOLS]%SPACE%" + tools | tojson + "[/AVAILABLE_TOOLS]" }}
+        {%- endif %}
+        {%- if loop.last and system_message is defined %}
+            {{- "[INST]%SPACE%" + system_message + "\n\n" + message["content"] + "[/INST]" }}
+        {%- else %}
+            {{- "[INST]%SPACE%" + message["content"] + "[/INST]" }}
+        {%- endif %}
+    {%- elif message["role"] == "assistant" %}
+        {{- %ANSWER% + eos_token}}
+    {%- else %}
+        {{- raise_exception("Only user and assistant roles are supported!") }}
+    {%- endif %}
+{%- endfor %}
+"""
+MISTRAL_V7 = ("{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+              "{{ '[INST] ' + message['content'] + '[/INST]' }}{% elif message['role'] == 'system' %}"
+              "{{ '[SYSTEM_PROMPT] ' + message['content'] + '[/SYSTEM_PROMPT]' }}"
+              "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}{% else %}"
+              "{{ raise_exception('Only user, system and assistant roles are supported!') }}{% endif %}{% endfor %}")
+MISTRAL_SMALL = r"""{%- set today = strftime_now("%Y-%m-%d") %}
+{%- set default_system_message = "You are a large language model. Today is " + today + ".\n\nWhen you're not sure, you say so (\"When is the next flight?\" => \"From where?\")" %}
+
+{{- bos_token }}
+
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content'] %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = default_system_message %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{{- '[SYSTEM_PROMPT]' + system_message + '[/SYSTEM_PROMPT]' }}
+
+{%- for message in loop_messages %}
+    {%- if message['role'] == 'user' %}
+        {{- '[INST]' + message['content'] + '[/INST]' }}
+    {%- elif message['role'] == 'system' %}
+        {{- '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}
+    {%- elif message['role'] == 'assistant' %}
+        {{- message['content'] + eos_token }}
+    {%- else %}
+        {{- raise_exception('Only user, system and assistant roles are supported!') }}
+    {%- endif %}
+{%- endfor %}
+"""
+LLAMA31 = r"""{{- bos_token }}
+{%- if not date_string is defined %}
+%DATE%
+{%- endif %}
+{%- if not tools is defined %}
+    {%- set tools = none %}
+{%- endif %}
+
+{#- This block extracts the system message, so we can slot it into the right place. #}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content']|trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "" %}
+{%- endif %}
+
+{#- System message #}
+{{- "<|start_header_id|>system<|end_header_id|>\n\n" }}
+{%- if tools is not none %}
+    {{- "Environment: ipython\n" }}
+{%- endif %}
+{{- "Cutting Knowledge Date: December 2023\n" }}
+{{- "Today Date: " + date_string + "\n\n" }}
+{{- system_message }}
+{{- "<|eot_id|>" }}
+
+{%- for message in messages %}
+    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' }}
+    {%- elif 'tool_calls' in message %}
+        {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' -}}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif %}
+"""
+LLAMA31_DATE = '    {%- set date_string = "26 Jul 2024" %}'
+LLAMA32_DATE = """    {%- if strftime_now is defined %}
+        {%- set date_string = strftime_now("%d %b %Y") %}
+    {%- else %}
+        {%- set date_string = "26 Jul 2024" %}
+    {%- endif %}"""
+PHI3_FIRST = ("{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') %}"
+              "{{'<|user|>' + '\n' + message['content'] + '<|end|>' + '\n' + '<|assistant|>' + '\n'}}"
+              "{% elif (message['role'] == 'assistant') %}{{message['content'] + '<|end|>' + '\n'}}{% endif %}{% endfor %}")
+PHI3_SMALL = ("{{ bos_token }}{% for message in messages %}"
+              "{{'<|' + message['role'] + '|>' + '\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
+              "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
+PHI3 = ("{% for message in messages %}{% if message['role'] == 'system'%AND% %}{{'<|system|>\n' + message['content'] + "
+        "'<|end|>\n'}}{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
+        "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
+QWEN3 = r"""{%- if tools %}
+    {{- '<|im_start|>system\n' }}
+    {%- if messages[0].role == 'system' %}
+        {{- messages[0].content + '\n\n' }}
+    {%- endif %}
+    {{- tools | tojson }}
+    {{- "<|im_end|>\n" }}
+{%- else %}
+    {%- if messages[0].role == 'system' %}
+        {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+    {%- endif %}
+{%- endif %}
+{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.multi_step_tool and message.role == "user" and not(message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
+        {%- set ns.multi_step_tool = false %}
+        {%- set ns.last_query_index = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {%- set content = message.content %}
+        {%- set reasoning_content = '' %}
+        {%- if message.reasoning_content is defined and message.reasoning_content is not none %}
+            {%- set reasoning_content = message.reasoning_content %}
+        {%- else %}
+            {%- if '</think>' in message.content %}
+                {%- set content = message.content.split('</think>')[-1].lstrip('\n') %}
+                {%- set reasoning_content = message.content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
+            {%- endif %}
+        {%- endif %}
+        {%- if loop.index0 > ns.last_query_index %}
+            {%- if loop.last or (not loop.last and reasoning_content) %}
+                {{- '<|im_start|>' + message.role + '\n<think>\n' + reasoning_content.strip('\n') + '\n</think>\n\n' + content.lstrip('\n') }}
+            {%- else %}
+                {{- '<|im_start|>' + message.role + '\n' + content }}
+            {%- endif %}
+        {%- else %}
+            {{- '<|im_start|>' + message.role + '\n' + content }}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}
+"""
+SMOLLM3 = r"""{# defaults #}
+{%- if enable_thinking is not defined -%}
+{%- set enable_thinking = true -%}
+{%- endif -%}
+
+{# reasoning mode #}
+{%- if enable_thinking -%}
+  {%- set reasoning_mode = "/think" -%}
+{%- else -%}
+  {%- set reasoning_mode = "/no_think" -%}
+{%- endif -%}
+
+{# header (system message) #}
+{{- "<|im_start|>system\n" -}}
+
+{%- if messages[0].role == "system" -%}
+  {%- set system_message = messages[0].content -%}
+  {%- if "/no_think" in system_message -%}
+    {%- set reasoning_mode = "/no_think" -%}
+  {%- elif "/think" in system_message -%}
+    {%- set reasoning_mode = "/think" -%}
+  {%- endif -%}
+  {%- set custom_instructions = system_message.replace("/no_think", "").replace("/think", "").rstrip() -%}
+{%- endif -%}
+
+{%- if "/system_override" in system_message -%}
+  {{- custom_instructions.replace("/system_override", "").rstrip() -}}
+  {{- "<|im_end|>\n" -}}
+{%- else -%}
+  {{- "## Metadata\n\n" -}}
+  {{- "Knowledge Cutoff Date: June 2025\n" -}}
+  {%- set today = strftime_now("%d %B %Y") -%}
+  {{- "Today Date: " ~ today ~ "\n" -}}
+  {{- "Reasoning Mode: " + reasoning_mode + "\n\n" -}}
+
+  {{- "## Custom Instructions\n\n" -}}
+  {%- if custom_instructions -%}
+    {{- custom_instructions + "\n\n" -}}
+  {%- elif reasoning_mode == "/think" -%}
+    {{- "You are a helpful AI assistant that thinks first: <think> Thought section </think> Solution section.\n\n" -}}
+  {%- else -%}
+    {{- "You are a helpful AI assistant.\n\n" -}}
+  {%- endif -%}
+
+  {%- if xml_tools or python_tools -%}
+    {{- "### Tools\n\n" -}}
+    {%- if xml_tools -%}
+      {{- xml_tools | string -}}
+    {%- endif -%}
+    {{- "\n\n" -}}
+    {{- "<|im_end|>\n" -}}
+  {%- endif -%}
+{%- endif -%}
+{# main loop #}
+{%- for message in messages -%}
+    {%- set content = message.content if message.content is string else "" -%}
+    {%- if message.role == "user" -%}
+        {{ "<|im_start|>" + message.role + "\n"  + content + "<|im_end|>\n" }}
+    {%- elif message.role == "assistant" -%}
+        {% generation %}
+        {%- if reasoning_mode == "/think" -%}
+            {{ "<|im_start|>assistant\n" + content.lstrip("\n") + "<|im_end|>\n" }}
+        {%- else -%}
+            {{ "<|im_start|>assistant\n" + "<think>\n\n</think>\n" + content.lstrip("\n") + "<|im_end|>\n" }}
+        {%- endif -%}
+        {% endgeneration %}
+    {%- elif message.role == "tool" -%}
+    {{ "<|im_start|>" + "user\n"  + content + "<|im_end|>\n" }}
+    {%- endif -%}
+{%- endfor -%}
+{# generation prompt #}
+{%- if add_generation_prompt -%}
+    {%- if reasoning_mode == "/think" -%}
+        {{ "<|im_start|>assistant\n" }}
+    {%- else -%}
+        {{ "<|im_start|>assistant\n" + "<think>\n\n</think>\n"  }}
+    {%- endif -%}
+{%- endif -%}
+"""
+
 TEMPLATES = [
     ("chatml", "SmolLM2", SMOLLM2, "<|im_start|>", "<|im_end|>"),
     ("chatml", "Qwen2.5", QWEN25, "", "<|im_end|>"),
@@ -84,7 +367,23 @@ TEMPLATES = [
     ("zephyr", "TinyLlama", ZEPHYR, "<s>", "</s>"),
     ("mistral", "Mistral 0.1", MISTRAL.replace("%SPACE%", " + ' '"), "<s>", "</s>"),
     ("mistral", "Mistral 0.2", MISTRAL.replace("%SPACE%", ""), "<s>", "</s>"),
+    ("mistral", "Mistral 7B v0.2, with a system message", MISTRAL_V1, "<s>", "</s>"),
+    ("mistral", "Mistral 7B v0.3",
+     MISTRAL_V3.replace("%SPACE%", " ").replace("%ANSWER%", '" " + message["content"]|trim'), "<s>", "</s>"),
+    ("mistral", "Mistral Nemo", MISTRAL_V3.replace("%SPACE%", "").replace("%ANSWER%", 'message["content"]'), "<s>", "</s>"),
+    ("mistral", "Mistral Large 2411", MISTRAL_V7, "<s>", "</s>"),
+    ("mistral", "Mistral Small 3", MISTRAL_SMALL, "<s>", "</s>"),
+    ("llama3.1", "Llama 3.1", LLAMA31.replace("%DATE%", LLAMA31_DATE), "<|begin_of_text|>", "<|eot_id|>"),
+    ("llama3.1", "Llama 3.2", LLAMA31.replace("%DATE%", LLAMA32_DATE), "<|begin_of_text|>", "<|eot_id|>"),
+    ("phi3", "Phi-3 mini", PHI3.replace("%AND%", ""), "<s>", "<|endoftext|>"),
+    ("phi3", "Phi-3.5 mini", PHI3.replace("%AND%", " and message['content']"), "<s>", "<|endoftext|>"),
+    ("phi3", "Phi-3 mini, first", PHI3_FIRST, "<s>", "<|endoftext|>"),
+    ("phi3", "Phi-3 small", PHI3_SMALL, "<|endoftext|>", "<|endoftext|>"),
+    ("qwen3", "Qwen3", QWEN3, "", "<|im_end|>"),
+    ("smollm3", "SmolLM3", SMOLLM3, "", "<|im_end|>"),
 ]
+
+OTHER_OPTIONS = {"date": "2025-03-09", "enable_thinking": False}
 
 CONVERSATIONS = [
     [("user", "Hello")],
@@ -100,6 +399,50 @@ CONVERSATIONS = [
     [("system", "alone")],
     [("user", "a"), ("system", "late"), ("user", "b")],
 ]
+# For the forms that know hidden reasoning.
+REASONED_CONVERSATIONS = [
+    [("user", "a"), ("assistant", "<think>\nbecause\n</think>\n\nb"), ("user", "c")],
+    [("user", "a"), ("assistant", "<think>\nbecause\n</think>\n\nb")],
+    [("user", "a"), ("assistant", "\n\nb")],
+    [("user", "a"), ("assistant", "\nb"), ("assistant", "<think>\n\nx\n\n</think>c</think>\nd"), ("assistant", "e")],
+    [("user", "<tool_response>a</tool_response>"), ("assistant", "b"), ("user", "<tool_response>c</tool_response>")],
+    [("system", "Be brief. /no_think"), ("user", "a"), ("assistant", "\nb"), ("user", "c")],
+    [("system", "/think Be slow. /think \n"), ("user", "a")],
+    [("system", "/system_override Only this. /no_think\n"), ("user", "a")],
+    [("system", "/no_think"), ("user", "a")],
+]
+
+
+def default_options(source):
+    """Null where the template names a date itself; else the day that stands for today."""
+    needs_date = "strftime_now" in source and "date_string" not in source
+    return {"date": "2026-11-21" if needs_date else None, "enable_thinking": True}
+
+
+def render(tokenizer, conversation, options):
+    """The prompt, or None if the template refuses the conversation or drops one of its messages."""
+    messages = [{"role": role, "content": content} for role, content in conversation]
+    variables = {}
+    if not options["enable_thinking"]:
+        variables["enable_thinking"] = False
+    if "date_string" in tokenizer.chat_template:
+        # transformers has the function, and would write today's date.
+        variables["date_string"] = "26 Jul 2024"
+    if options["date"]:
+        day = datetime.date.fromisoformat(options["date"])
+        variables.update(strftime_now=day.strftime, date_string=day.strftime("%d %b %Y"))
+    try:
+        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
+    except TemplateError:
+        return None
+    for message in messages:
+        # Without what the forms with hidden reasoning do not take for a part of the text.
+        content = message["content"].split("</think>")[-1]
+        for mark in ("/no_think", "/think", "/system_override"):
+            content = content.replace(mark, "")
+        if content.strip() not in prompt:
+            return None
+    return prompt
 
 
 def main():
@@ -108,17 +451,16 @@ def main():
     for form, name, source, bos, eos in TEMPLATES:
         tokenizer.bos_token, tokenizer.eos_token = bos, eos
         tokenizer.chat_template = source
-        prompts = []
-        for conversation in CONVERSATIONS:
-            messages = [{"role": role, "content": content} for role, content in conversation]
-            try:
-                prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            except TemplateError:
-                prompt = None
-            if prompt is not None and not all(m["content"].strip() in prompt for m in messages):
-                prompt = None
-            prompts.append(prompt)
-        entries.append({"form": form, "name": name, "source": source, "bos": bos, "eos": eos, "prompts": prompts})
+        default = default_options(source)
+        entry = {"form": form, "name": name, "source": source, "bos": bos, "eos": eos,
+                 "prompts": [render(tokenizer, conversation, default) for conversation in CONVERSATIONS]}
+        if any(word in source for word in ("enable_thinking", "strftime_now", "date_string")):
+            entry["options"] = default
+            entry["cases"] = [{"options": options, "conversation": conversation,
+                               "prompt": render(tokenizer, conversation, options)}
+                              for conversation in CONVERSATIONS[:3] + REASONED_CONVERSATIONS
+                              for options in (default, OTHER_OPTIONS)]
+        entries.append(entry)
     OUT.write_text(json.dumps({"conversations": CONVERSATIONS, "templates": entries}, ensure_ascii=False, indent=1) + "\n",
                    encoding="utf-8")
 

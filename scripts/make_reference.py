@@ -5,6 +5,8 @@
     scripts/make_reference.py --tiny [NAME ...]          the tiny random models of tests/data/models
                                                          and their references (committed): all, or
                                                          those named
+    scripts/make_reference.py --rope                     tests/data/rope.json: frequencies of every
+                                                         type of RoPE (committed)
 
 Each prompt is run alone and unpadded: that is the meaning of every other way to run it. A reference
 is a folder with two files:
@@ -14,6 +16,7 @@ is a folder with two files:
 """
 
 import argparse
+import copy
 import itertools
 import json
 import pathlib
@@ -27,10 +30,15 @@ import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY_MODELS = ROOT / "tests" / "data" / "models"
+ROPE_DATA = ROOT / "tests" / "data" / "rope.json"
 TINY_TOKENIZER = ROOT / "tests" / "data" / "tokenizers" / "smollm2"
 NUM_GREEDY_TOKENS = 24
-NUM_LONG_GREEDY_TOKENS = 64  # of families with sliding windows
+NUM_LONG_GREEDY_TOKENS = 64  # of models whose texts outgrow a window or an original context
 LEAST_GAP = 3e-4  # between the two likeliest tokens: a text that hangs on rounding proves nothing
+TINY_PROMPT_LENGTHS = [1, 2, 7, 1, 64, 33, 128, 5, 17]
+# Of models whose original context is 64 tokens: prompts that fill it, that are just shorter and just
+# longer, and texts that outgrow it while they are generated.
+EXTENDED_PROMPT_LENGTHS = TINY_PROMPT_LENGTHS + [63, 65]
 CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
     "'<|im_end|>' + '\n'}}{% endfor %}"
@@ -53,6 +61,7 @@ TEXTS = [
 
 def first_layer_values(model, ids):
     """The values at each step of the first layer, for one prompt."""
+    forget_lengths(model)
     values = {}
     layer = model.model.layers[0]
     attention = layer.self_attn
@@ -93,8 +102,19 @@ def first_layer_values(model, ids):
     return {name: value.contiguous().clone() for name, value in values.items()}
 
 
+def forget_lengths(model):
+    """RoPE of type dynamic keeps the frequencies of the longest sequence that it has seen."""
+    model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
+
+
+def next_logits(model, ids):
+    forget_lengths(model)
+    return model(torch.tensor([ids]), use_cache=False).logits[0, -1]
+
+
 def greedy(model, ids, num_tokens):
     """Greedy continuation of one prompt, end-of-sequence tokens included and ignored."""
+    forget_lengths(model)
     output = model.generate(
         torch.tensor([ids]), max_new_tokens=num_tokens, do_sample=False,
         temperature=None, top_p=None, top_k=None, repetition_penalty=1.0,
@@ -110,7 +130,7 @@ def greedy_without_cache(model, ids, num_tokens):
     """The same, each token from the whole text anew: by nothing but the model's masks."""
     text = list(ids)
     for _ in range(num_tokens):
-        top = model(torch.tensor([text]), use_cache=False).logits[0, -1].topk(2)
+        top = next_logits(model, text).topk(2)
         if top.values[0] - top.values[1] < LEAST_GAP:
             raise NearTie
         text.append(top.indices[0].item())
@@ -125,7 +145,7 @@ def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOK
         model_dir, dtype=torch.float32, attn_implementation="sdpa" if is_llama else "eager")
     model.eval()
     continue_text = greedy if is_llama else greedy_without_cache
-    logits = [model(torch.tensor([ids]), use_cache=False).logits[0, -1] for ids in prompts]
+    logits = [next_logits(model, ids) for ids in prompts]
     tensors = first_layer_values(model, max(prompts, key=len))
     tensors["logits"] = torch.stack(logits)
     output.mkdir(parents=True, exist_ok=True)
@@ -195,7 +215,101 @@ def tiny_configs():
             num_attention_heads=5, num_key_value_heads=5, rms_norm_eps=1e-6,
             max_position_embeddings=256, no_rope_layer_interval=2, use_sliding_window=True,
             sliding_window=11, mlp_bias=True, dtype="bfloat16", **common),
+        # The types of RoPE that extend a context of 64 tokens to 256.
+        "llama-dynamic": transformers.LlamaConfig(
+            vocab_size=139, hidden_size=30, intermediate_size=45, num_hidden_layers=2,
+            num_attention_heads=3, num_key_value_heads=1, head_dim=10, rms_norm_eps=1e-5,
+            max_position_embeddings=64, tie_word_embeddings=True, dtype="float32",
+            rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1000.0},
+            **common),
+        "llama-yarn": transformers.LlamaConfig(
+            vocab_size=127, hidden_size=36, intermediate_size=41, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=12, rms_norm_eps=1e-5,
+            max_position_embeddings=256, tie_word_embeddings=True, dtype="float32",
+            rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0,
+                             "original_max_position_embeddings": 64},
+            **common),
+        "llama-longrope": transformers.LlamaConfig(
+            vocab_size=113, hidden_size=28, intermediate_size=47, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5,
+            max_position_embeddings=256, tie_word_embeddings=True, dtype="float32",
+            rope_parameters={"rope_type": "longrope", "rope_theta": 500.0,
+                             "short_factor": [1.0, 1.1, 1.3, 1.6],
+                             "long_factor": [1.1, 1.9, 3.1, 4.3],
+                             "original_max_position_embeddings": 64},
+            **common),
     }
+
+
+def rope_configs():
+    """Keys of config.json that say how positions are encoded, in its newer and older spelling."""
+    def extended(rope_type, length=64, factor=4.0, **parameters):
+        return {"max_position_embeddings": 4 * length,
+                "rope_parameters": {"rope_type": rope_type, "factor": factor, "rope_theta": 10000.0,
+                                    "original_max_position_embeddings": length, **parameters}}
+
+    short, long = [1.0 + 0.05 * i for i in range(8)], [1.0 + 0.7 * i for i in range(8)]
+    longrope = {"short_factor": short, "long_factor": long}
+    return {
+        "default": {"rope_theta": 10000.0},
+        "linear": {"rope_theta": 5000.0, "rope_scaling": {"type": "linear", "factor": 2.5}},
+        "llama3": extended("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0),
+        "dynamic": {"max_position_embeddings": 64,
+                    "rope_parameters": {"rope_type": "dynamic", "factor": 4.0,
+                                        "rope_theta": 10000.0}},
+        "dynamic, spelled as before": {
+            "max_position_embeddings": 2048, "rope_theta": 1000000.0,
+            "rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        "yarn": extended("yarn"),
+        "yarn, spelled as before": {
+            "max_position_embeddings": 32768, "rope_theta": 1000000.0, "head_dim": 128,
+            "rope_scaling": {"type": "yarn", "factor": 4.0,
+                             "original_max_position_embeddings": 32768}},
+        "yarn with its own turns": extended("yarn", beta_fast=4.0, beta_slow=0.5),
+        "yarn not truncated": extended("yarn", truncate=False),
+        "yarn without a ramp": extended("yarn", beta_fast=2.0, beta_slow=2.0, truncate=False),
+        "yarn with both scales": extended("yarn", factor=40.0, mscale=0.707, mscale_all_dim=1.3),
+        "yarn with one scale": extended("yarn", mscale=0.707),
+        "yarn with an attention factor": extended("yarn", attention_factor=1.25),
+        "yarn that does not extend": extended("yarn", factor=1.0),
+        "yarn without an original length": {
+            "max_position_embeddings": 64,
+            "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0}},
+        "longrope": extended("longrope", **longrope),
+        "longrope, spelled as before": {
+            "max_position_embeddings": 131072, "original_max_position_embeddings": 4096,
+            "rope_theta": 10000.0, "rope_scaling": {"type": "longrope", **longrope}},
+        "longrope with an attention factor": extended(
+            "longrope", attention_factor=1.19, **longrope),
+        "longrope that does not extend": extended("longrope", factor=1.0, **longrope),
+        "longrope with two original lengths": {
+            "original_max_position_embeddings": 32,
+            **extended("longrope", **longrope)},
+    }
+
+
+def write_rope_data():
+    """Frequencies around each length at which those of dynamic and longrope change."""
+    entries = []
+    for name, keys in rope_configs().items():
+        config = {"architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 16,
+                  "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+                  "head_dim": 16, **keys}
+        parsed = transformers.LlamaConfig.from_dict(copy.deepcopy(config))
+        context = parsed.rope_parameters.get("original_max_position_embeddings",
+                                             parsed.max_position_embeddings)
+        lengths = [1, 3 * context]
+        if parsed.rope_parameters["rope_type"] in ("dynamic", "longrope"):
+            lengths += [context - 1, context, context + 1, 2 * context]
+        frequencies = {}
+        for length in lengths:
+            rope = modeling_llama.LlamaRotaryEmbedding(parsed)  # without lengths seen before
+            rope(torch.zeros(1), torch.tensor([[length - 1]]))
+            frequencies[length] = [float(f"{f:.9g}") for f in rope.inv_freq.tolist()]
+        entries.append({"name": name, "config": config,
+                        "attention_factor": float(rope.attention_scaling),
+                        "frequencies": frequencies})
+    ROPE_DATA.write_text("[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n")
 
 
 def spell_as_before_transformers_5(config_file):
@@ -203,6 +317,9 @@ def spell_as_before_transformers_5(config_file):
     config = json.loads(config_file.read_text())
     rope = config.pop("rope_parameters")
     config["rope_theta"] = rope.pop("rope_theta")
+    if rope["rope_type"] == "longrope":  # as Phi-3 has it
+        config["original_max_position_embeddings"] = rope.pop("original_max_position_embeddings")
+        rope["type"] = rope.pop("rope_type")
     config["rope_scaling"] = rope
     config["torch_dtype"] = config.pop("dtype")
     config.pop("layer_types", None)
@@ -231,7 +348,7 @@ def write_tiny_model(name, config, seed):
     # One model in shards, so that their index is read too.
     shards = "40KB" if name == "llama-grouped" else "5GB"
     model.to(config.dtype).save_pretrained(folder, max_shard_size=shards)
-    if name in ("llama-scaled", "qwen2-mixed"):
+    if name in ("llama-scaled", "llama-longrope", "qwen2-mixed"):
         spell_as_before_transformers_5(folder / "config.json")
     if name == "llama-grouped":
         shutil.copy(TINY_TOKENIZER / "tokenizer.json", folder)
@@ -239,12 +356,13 @@ def write_tiny_model(name, config, seed):
                             "chat_template": CHATML}
         (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
     draw = random.Random(11)
-    lengths = [1, 2, 7, 1, 64, 33, 128, 5, 17]
+    is_extended = name in ("llama-dynamic", "llama-yarn", "llama-longrope")
+    lengths = EXTENDED_PROMPT_LENGTHS if is_extended else TINY_PROMPT_LENGTHS
     prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
     prompts.append(list(prompts[2]))
-    is_llama = config.model_type == "llama"
+    is_long = is_extended or config.model_type != "llama"
     write_reference(folder, prompts, folder,
-                    NUM_GREEDY_TOKENS if is_llama else NUM_LONG_GREEDY_TOKENS)
+                    NUM_LONG_GREEDY_TOKENS if is_long else NUM_GREEDY_TOKENS)
 
 
 def main():
@@ -252,6 +370,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", nargs="*", metavar="NAME", choices=[*tiny_configs()],
                         help="write tests/data/models anew, or these of them")
+    parser.add_argument("--rope", action="store_true", help="write tests/data/rope.json anew")
     parser.add_argument("--model", type=pathlib.Path, help="Hugging Face folder")
     parser.add_argument("--output", type=pathlib.Path, help="folder of the reference")
     arguments = parser.parse_args()
@@ -260,12 +379,14 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     if arguments.tiny is not None:
         write_tiny_models(arguments.tiny)
+    elif arguments.rope:
+        write_rope_data()
     elif arguments.model and arguments.output:
         tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
         write_reference(arguments.model, [tokenizer.encode(text) for text in TEXTS],
                         arguments.output)
     else:
-        parser.error("give --tiny, or --model and --output")
+        parser.error("give --tiny, --rope, or --model and --output")
 
 
 if __name__ == "__main__":

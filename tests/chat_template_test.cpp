@@ -1,7 +1,11 @@
 #include "prepack/chat_template.h"
 
+#include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "prepack/error.h"
@@ -29,6 +33,29 @@ std::vector<ChatMessage> messages_of(const json& conversation) {
   return messages;
 }
 
+/// {"date": "2025-03-09" or null, "enable_thinking": true}
+ChatOptions options_of(const json& options) {
+  ChatOptions result{.enable_thinking = options["enable_thinking"]};
+  if (options["date"].is_null()) return result;
+  const std::string date = options["date"];
+  result.date = std::chrono::year(std::stoi(date.substr(0, 4))) /
+                static_cast<unsigned>(std::stoi(date.substr(5, 2))) /
+                static_cast<unsigned>(std::stoi(date.substr(8, 2)));
+  return result;
+}
+
+/// null: the conversation is refused.
+void check_prompt(const ChatTemplate& chat, const json& conversation, const ChatOptions& options,
+                  const json& expected) {
+  INFO(conversation);
+  const auto messages = messages_of(conversation);
+  if (expected.is_null()) {
+    CHECK_THROWS_AS(chat.apply(messages, options), InvalidArgument);
+  } else {
+    CHECK(chat.apply(messages, options) == expected.get<std::string>());
+  }
+}
+
 /// A folder of its own for one test, removed at the end.
 struct TemporaryFolder {
   std::filesystem::path path =
@@ -51,16 +78,42 @@ TEST_CASE("conversations are written as transformers writes them", "[chat_templa
     const auto chat =
         ChatTemplate::recognise(entry["source"].get<std::string>(), entry["bos"], entry["eos"]);
     CHECK(chat.name() == entry["form"].get<std::string>());
+    INFO(entry["name"]);
+    const auto options = entry.contains("options") ? options_of(entry["options"]) : ChatOptions{};
     for (size_t i = 0; i < data["conversations"].size(); ++i) {
-      INFO(entry["name"] << ": " << data["conversations"][i]);
-      const auto messages = messages_of(data["conversations"][i]);
-      if (entry["prompts"][i].is_null()) {
-        CHECK_THROWS_AS(chat.apply(messages), InvalidArgument);
-      } else {
-        CHECK(chat.apply(messages) == entry["prompts"][i].get<std::string>());
-      }
+      check_prompt(chat, data["conversations"][i], options, entry["prompts"][i]);
+    }
+    for (const json& other : entry.value("cases", json::array())) {
+      INFO(other["options"]);
+      check_prompt(chat, other["conversation"], options_of(other["options"]), other["prompt"]);
     }
   }
+}
+
+TEST_CASE("templates that write today's date do so where none is given", "[chat_template]") {
+  const json data = test_data();
+  const std::vector<ChatMessage> messages = {{"user", "Hello"}};
+  for (const json& entry : data["templates"]) {
+    if (!entry.contains("options") || entry["options"]["date"].is_null()) continue;
+    const auto chat = ChatTemplate::recognise(entry["source"].get<std::string>());
+    const auto today = [] {
+      const std::time_t now = std::time(nullptr);
+      std::tm local{};
+      localtime_r(&now, &local);
+      return std::chrono::year(local.tm_year + 1900) / (local.tm_mon + 1) / local.tm_mday;
+    };
+    const auto before = chat.apply(messages, {.date = today()});
+    const auto written = chat.apply(messages);
+    const auto after = chat.apply(messages, {.date = today()});
+    CHECK((written == before || written == after));  // midnight may come between
+    CHECK(written != chat.apply(messages, {.date = std::chrono::year(2001) / 2 / 3}));
+  }
+  const auto bad = std::chrono::year(2001) / 2 / 30;
+  const auto smollm3 = std::ranges::find_if(
+      data["templates"], [](const json& entry) { return entry["form"] == "smollm3"; });
+  REQUIRE(smollm3 != data["templates"].end());
+  const auto chat = ChatTemplate::recognise((*smollm3)["source"].get<std::string>());
+  CHECK_THROWS_AS(chat.apply(messages, {.date = bad}), InvalidArgument);
 }
 
 TEST_CASE("a conversation that cannot be written says which message", "[chat_template]") {
@@ -83,8 +136,6 @@ TEST_CASE("a template of an unknown form is refused with the reason", "[chat_tem
   refuse(std::string(kPlainChatMl) + "{% if enable_thinking %}", "hidden reasoning");
   refuse(std::string(kPlainChatMl) + "{{ message['content'] | trim }}", "differently");
   refuse("{{ '<|im_start|>' }}", "does not write the role so");
-  // Every piece of every known source matters or is checked: without it, the same prompts or an
-  // error.
   const json data = test_data();
   for (const json& entry : data["templates"]) {
     std::string source = entry["source"];
@@ -92,6 +143,64 @@ TEST_CASE("a template of an unknown form is refused with the reason", "[chat_tem
     refuse(source + "{{ date_string }}", "current date");
     refuse(source.replace(source.find(" | trim"), 7, ""), "does not write the content so");
   }
+}
+
+TEST_CASE("a template that writes a little differently is refused", "[chat_template]") {
+  // What each form writes, with one piece of it changed.
+  const std::map<std::string, std::vector<std::pair<std::string, std::string>>> changes = {
+      {"Mistral 7B v0.3",
+       {{"loop.last and system", "loop.index0 == 2 and system"},
+        {"\\n\\n\" + message[\"content\"]", "\\n\" + message[\"content\"]"},
+        {"|trim + eos_token", "|upper + eos_token"},
+        {"\"[INST] \" + message", "\"[INST]: \" + message"},
+        {"{{- bos_token }}", ""}}},
+      {"Mistral Nemo", {{"message[\"content\"] + eos", "message[\"content\"]|trim|upper + eos"}}},
+      {"Mistral Large 2411", {{"'[SYSTEM_PROMPT] ' +", "'[SYSTEM_PROMPT]  ' +"}}},
+      {"Mistral Small 3",
+       {{"%Y-%m-%d", "%d.%m.%Y"},
+        {"\" + today + \"", "\" + yesterday + \""},
+        {"= default_system_message", "= \"\""}}},
+      {"Llama 3.1",
+       {{"December 2023", "December 2024"},
+        {"message['content'] | trim", "message['content']"},
+        {"\"Today Date: \"", "\"Date: \""},
+        {"{%- set date_string = \"26 Jul 2024\" %}", ""},
+        {"{{- bos_token }}", ""}}},
+      {"Phi-3 mini",
+       {{"'<|user|>\n'", "'<|user|>'"},
+        {"message['content'] + '<|end|>", "message['content'] | trim + '<|end|>"},
+        {"{{ '<|assistant|>\n' }}", ""}}},
+      {"Phi-3 small", {{"+ '|>' + '\n'", "+ '|>'"}}},
+      {"Qwen3",
+       {{"loop.index0 > ns.last", "loop.index0 >= ns.last"},
+        {"loop.last or (not", "(not"},
+        {"[-1].lstrip", "[1].lstrip"},
+        {"'<think>\\n\\n</think>\\n\\n'", "'<think></think>'"}}},
+      {"SmolLM3",
+       {{"June 2025", "June 2026"},
+        {"%d %B %Y", "%Y"},
+        {".replace(\"/think\", \"\")", ""},
+        {"enable_thinking = true", "enable_thinking = false"},
+        {"</think>\\n\" + content", "</think>\" + content"},
+        {"{%- elif reasoning_mode", "{%- elif not reasoning_mode"}}},
+  };
+  size_t num_changed = 0;
+  const json data = test_data();
+  for (const json& entry : data["templates"]) {
+    const auto found = changes.find(entry["name"]);
+    if (found == changes.end()) continue;
+    for (const auto& [piece, other] : found->second) {
+      INFO(entry["name"] << ": " << piece);
+      std::string source = entry["source"];
+      REQUIRE(source.find(piece) != std::string::npos);
+      for (size_t at = 0; (at = source.find(piece, at)) != std::string::npos; at += other.size()) {
+        source.replace(at, piece.size(), other);
+      }
+      CHECK_THROWS_AS(ChatTemplate::recognise(source), LoadError);
+    }
+    ++num_changed;
+  }
+  CHECK(num_changed == changes.size());
 }
 
 TEST_CASE("a folder's template is found in either file", "[chat_template]") {

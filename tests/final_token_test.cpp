@@ -52,6 +52,17 @@ TEST_CASE("a final token that the first decode step does gives the same state", 
   }
 }
 
+TEST_CASE("a final token that outgrows the original context turns all of its prompt",
+          "[final_token]") {
+  // Of 11 tokens in these configs.
+  for (const auto& config : tiny_configs()) {
+    if (!config.rope.depends_on_length()) continue;
+    Random random(4);
+    check_all_variants(random_model(config),
+                       random.prompts({12, 11, 10, 13, 12, 1}, config.vocab_size));
+  }
+}
+
 TEST_CASE("prompts of one token are all final token", "[final_token]") {
   Random random(1);
   const auto model = random_model(tiny_configs().front());

@@ -152,11 +152,13 @@ at::Tensor second_logits(const Model& model, const std::vector<TokenIds>& prompt
   spoil(wrong);
   const int64_t num_tokens = wrong.batch.num_prompt_tokens();
   KvCache cache(model.config(), 1, num_tokens, DType::kFloat32, at::kCPU);
-  const auto hidden = model.forward({.input_ids = wrong.batch.input_ids.flatten(),
-                                     .position_ids = wrong.position_ids,
-                                     .attention = wrong.attention,
-                                     .cache_slots = {{}, at::arange(num_tokens, at::kLong)}},
-                                    cache);
+  const auto hidden =
+      model.forward({.input_ids = wrong.batch.input_ids.flatten(),
+                     .position_ids = wrong.position_ids,
+                     .attention = wrong.attention,
+                     .cache_slots = {{}, at::arange(num_tokens, at::kLong)},
+                     .sequence_lens = testing::sequence_lens(wrong.batch.cu_seqlens)},
+                    cache);
   return model.compute_logits(hidden.narrow(0, num_tokens - 1, 1))[0];
 }
 

@@ -113,11 +113,13 @@ ForwardInput forward_input(const TokenIds& prompt) {
       .position_ids = places,
       .attention = testing::varlen_attention(std::vector<int64_t>{length}),
       .cache_slots = {.tokens = {}, .slots = places},
+      .sequence_lens = std::vector<int64_t>(length, length),
   };
 }
 
 RopeTable rope_table(const ModelConfig& config, int64_t length) {
-  return Rope(config.rope, config.rotary_dim, at::kCPU).table(at::arange(length, at::kLong));
+  return Rope(config.rope, config.rotary_dim, at::kCPU)
+      .table(at::arange(length, at::kLong), std::vector<int64_t>(length, length));
 }
 
 // The rungs, each given what the reference had before it.

@@ -204,9 +204,66 @@ TEST_CASE("llama3 scaling falls back to max_position_embeddings", "[model_config
   CHECK(std::get<Llama3RopeScaling>(config.rope.scaling).original_max_position_embeddings == 4096);
 }
 
+TEST_CASE("dynamic compares lengths to max_position_embeddings and reaches further",
+          "[model_config]") {
+  const auto config = with({{"max_position_embeddings", 2048},
+                            {"original_max_position_embeddings", 512},
+                            {"rope_scaling", {{"type", "dynamic"}, {"factor", 2.5}}}});
+  const auto& scaling = std::get<DynamicRopeScaling>(config.rope.scaling);
+  CHECK(scaling.factor == 2.5);
+  CHECK(scaling.original_max_position_embeddings == 2048);
+  CHECK(config.max_position_embeddings == 5120);
+  CHECK(config.rope.depends_on_length());
+}
+
+TEST_CASE("yarn reaches as far as the original length times the factor", "[model_config]") {
+  const Json scaling = {
+      {"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+  for (const auto& [given, expected] :
+       {std::pair{32768, 131072}, {131072, 131072}, {200000, 200000}}) {
+    const auto config = with({{"max_position_embeddings", given}, {"rope_scaling", scaling}});
+    CHECK(config.max_position_embeddings == expected);
+    CHECK_FALSE(config.rope.depends_on_length());
+  }
+  CHECK(with({{"max_position_embeddings", 2000000000},
+              {"rope_scaling", {{"type", "dynamic"}, {"factor", 4}}}})
+            .max_position_embeddings == 2147483647);
+}
+
+/// head_dim of the minimal config is 8.
+Json longrope(const Json& changes = Json::object()) {
+  Json scaling = {{"type", "longrope"},
+                  {"short_factor", {1, 1, 1.5, 2}},
+                  {"long_factor", {1, 2, 3, 4}},
+                  {"original_max_position_embeddings", 64}};
+  scaling.update(changes);
+  return {{"max_position_embeddings", 256}, {"rope_scaling", scaling}};
+}
+
+TEST_CASE("longrope is known by its first name too", "[model_config]") {
+  for (const auto* name : {"longrope", "su"}) {
+    const auto config = with(longrope({{"type", name}}));
+    const auto& scaling = std::get<LongRopeScaling>(config.rope.scaling);
+    CHECK(scaling.short_factor == std::vector<double>{1, 1, 1.5, 2});
+    CHECK(scaling.long_factor == std::vector<double>{1, 2, 3, 4});
+    CHECK(scaling.original_max_position_embeddings == 64);
+    CHECK(config.max_position_embeddings == 256);
+    CHECK(config.rope.depends_on_length());
+  }
+}
+
+TEST_CASE("an original length beside rope_scaling wins over the one inside", "[model_config]") {
+  auto json = longrope();
+  json["original_max_position_embeddings"] = 32;
+  const auto config = with(json);
+  CHECK(std::get<LongRopeScaling>(config.rope.scaling).original_max_position_embeddings == 32);
+}
+
 TEST_CASE("an unknown RoPE type is named", "[model_config]") {
-  CHECK(refusal({{"rope_scaling", {{"type", "yarn"}, {"factor", 4.0}}}}) ==
-        "config.json: rope_scaling: rope_type: expected default, linear or llama3, got \"yarn\"");
+  CHECK(
+      refusal({{"rope_scaling", {{"type", "proportional"}, {"factor", 4.0}}}}) ==
+      "config.json: rope_scaling: rope_type: expected default, linear, dynamic, yarn, longrope or "
+      "llama3, got \"proportional\"");
 }
 
 TEST_CASE("RoPE parameters are checked", "[model_config]") {
@@ -219,6 +276,30 @@ TEST_CASE("RoPE parameters are checked", "[model_config]") {
           {{"rope_scaling",
             {{"type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}}}}),
       ContainsSubstring("high_freq_factor: expected more than low_freq_factor"));
+  for (const auto* type : {"dynamic", "yarn"}) {
+    CHECK(refusal({{"rope_scaling", {{"type", type}}}}) ==
+          "config.json: rope_scaling: factor: is missing");
+  }
+  CHECK(refusal({{"head_dim", 2}, {"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}}) ==
+        "config.json: rope_scaling: rope_type: dynamic needs 4 rotated dimensions, got 2");
+  CHECK(refusal({{"rope_theta", 1}, {"rope_scaling", {{"type", "yarn"}, {"factor", 2}}}}) ==
+        "config.json: rope_scaling: rope_theta: expected more than 1 for yarn, got 1");
+  CHECK(refusal({{"rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"beta_slow", 40}}}}) ==
+        "config.json: rope_scaling: beta_fast: expected beta_slow, 40, or more, got 32");
+  CHECK_THAT(refusal({{"rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"truncate", 1}}}}),
+             ContainsSubstring("truncate: expected true or false, got 1"));
+  for (const auto* key : {"short_factor", "long_factor"}) {
+    const std::string at = std::string("config.json: rope_scaling: ") + key;
+    CHECK(refusal(longrope({{key, nullptr}})) == at + ": is missing");
+    CHECK(refusal(longrope({{key, 2}})) == at + ": expected a list of numbers, got 2");
+    CHECK_THAT(refusal(longrope({{key, {1, 2, 0, 4}}})),
+               ContainsSubstring(at + ": expected a number from"));
+    CHECK(refusal(longrope({{key, {1, 2, 3}}})) ==
+          at + ": expected 4 numbers, one for each pair of dimensions, got 3");
+  }
+  CHECK_THAT(
+      refusal(longrope({{"original_max_position_embeddings", 1}})),
+      ContainsSubstring("original_max_position_embeddings: expected at least 2 for longrope"));
   CHECK_THAT(refusal({{"partial_rotary_factor", 0.5}}), ContainsSubstring("partial_rotary_factor"));
   CHECK_THAT(refusal({{"rope_theta", 0}}), ContainsSubstring("rope_theta: expected a number"));
 }

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "model/rope_frequencies.h"
+#include "prepack/error.h"
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/random.h"
@@ -199,6 +201,57 @@ TEST_CASE("RoPE of half precision turns by angles of float32", "[rope]") {
   CHECK(turned.scalar_type() == at::kBFloat16);
   CHECK_THAT(turned, AllClose(naive_rope(heads, position_ids, expected_frequencies(kPlain, 64)),
                               tolerance(DType::kBFloat16).op));
+}
+
+const RopeConfig kDynamic{.theta = 500, .scaling = DynamicRopeScaling{4, 64}};
+const RopeConfig kLongRope{
+    .theta = 500, .scaling = LongRopeScaling{{1, 1.1, 1.3, 1.6, 2}, {1, 2, 3, 4, 5}, 1.2, 64}};
+const RopeConfig kYarn{.theta = 500, .scaling = YarnRopeScaling{4, 1.1, 32, 1, true, 64}};
+
+TEST_CASE("each token turns by the frequencies of its own sequence's length", "[rope]") {
+  Random random(7);
+  const auto heads = random_tensor(random, {6, 2, 10});
+  const auto position_ids = at::tensor({63, 64, 199, 0, 30, 64}, at::kLong);
+  const std::vector<int64_t> lengths = {64, 65, 200, 1, 64, 65};
+  for (const auto& config : {kDynamic, kLongRope}) {
+    CAPTURE(config.scaling.index());
+    const Rope rope(config, 10, at::kCPU);
+    const auto together = turned_by(heads, rope.table(position_ids, lengths));
+    for (int64_t token = 0; token < 6; ++token) {
+      CAPTURE(token);
+      const auto frequencies = rope_frequencies(config, 10, lengths[token]);
+      const auto expected =
+          naive_rope(heads.narrow(0, token, 1), position_ids.narrow(0, token, 1).clone(),
+                     {frequencies.begin(), frequencies.end()})
+              .mul(rope_attention_factor(config));
+      // Angles are kept in float32.
+      CHECK_THAT(together.narrow(0, token, 1), AllClose(expected, 5e-5));
+    }
+  }
+}
+
+TEST_CASE("yarn and longrope make queries and keys longer", "[rope]") {
+  Random random(8);
+  const auto heads = random_tensor(random, {3, 2, 10});
+  const std::vector<int64_t> lengths = {1, 1, 1};
+  for (const auto& [config, factor] : {std::pair{kYarn, 1.1}, {kLongRope, 1.2}, {kDynamic, 1.0}}) {
+    CAPTURE(config.scaling.index());
+    const Rope rope(config, 10, at::kCPU);
+    const auto turned = turned_by(heads, rope.table(at::zeros({3}, at::kLong), lengths));
+    CHECK_THAT(turned, AllClose(heads.mul(factor), tolerance(DType::kFloat32).op));
+  }
+}
+
+TEST_CASE("types that depend on the length refuse to go without it", "[rope]") {
+  const auto position_ids = at::arange(3, at::kLong);
+  const std::vector<int64_t> too_few = {3, 3};
+  for (const auto& config : {kDynamic, kLongRope}) {
+    const Rope rope(config, 10, at::kCPU);
+    CHECK_THROWS_WITH(rope.table(position_ids),
+                      ContainsSubstring("expected 3 sequence_lens, got 0"));
+    CHECK_THROWS_AS(rope.table(position_ids, too_few), InvalidArgument);
+  }
+  CHECK_NOTHROW(Rope(kYarn, 10, at::kCPU).table(position_ids));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "support/catch.h"
 #include "support/random.h"
 #include "support/tiny_model.h"
+#include "support/varlen.h"
 
 namespace prepack::bench {
 namespace {
@@ -78,7 +79,8 @@ DecodeState contaminated_state(const Model& model, const std::vector<TokenIds>& 
   const auto hidden = model.forward({.input_ids = batch.input_ids.flatten(),
                                      .position_ids = batch.position_ids.flatten(),
                                      .attention = CausalAttention{.num_rows = 1},
-                                     .cache_slots = {{}, at::tensor(slots, at::kLong)}},
+                                     .cache_slots = {{}, at::tensor(slots, at::kLong)},
+                                     .sequence_lens = testing::sequence_lens(batch.cu_seqlens)},
                                     state.cache);
   state.logits = model.compute_logits(hidden.index_select(0, at::tensor(last_tokens, at::kLong)));
   return state;

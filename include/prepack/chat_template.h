@@ -1,10 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace prepack {
 
@@ -13,9 +16,22 @@ struct ChatMessage {
   std::string content;
 };
 
+/// What a template may ask for beside the messages; most read neither.
+struct ChatOptions {
+  bool enable_thinking = true;  // whether answers may begin with reasoning: qwen3, smollm3
+
+  /// The date that llama3.1, smollm3 and some of mistral write. Absent: today's, but for llama3.1
+  /// the one that its template names, so that its prompts are the same every day.
+  std::optional<std::chrono::year_month_day> date = {};
+};
+
+namespace text {
+class ChatForm;
+}
+
 /// A model family's well-known way to write a conversation as one prompt. Templates are written
 /// in Jinja in the model's files; they are recognised by their form, not interpreted: one that is
-/// not known to write what we would write (today's date, tools, hidden reasoning) is an error.
+/// not known to write what we would write is an error. What tools would add is left out.
 class ChatTemplate {
  public:
   /// @param jinja      the template's source
@@ -24,31 +40,20 @@ class ChatTemplate {
   static ChatTemplate recognise(std::string_view jinja, std::string bos_token = "",
                                 std::string eos_token = "");
 
-  /// Name of the form, "chatml", "llama2", "llama3", "mistral" or "zephyr".
+  /// Name of the form: "chatml", "llama2", "llama3", "llama3.1", "mistral", "phi3", "qwen3",
+  /// "smollm3" or "zephyr".
   std::string_view name() const;
 
   /// The prompt that asks for the next assistant turn (add_generation_prompt = true). It contains
   /// every special token the form writes, BOS included, so encode it without adding any.
-  /// @throws InvalidArgument for an unknown role or an order of roles that the form does not allow
-  std::string apply(std::span<const ChatMessage> messages) const;
+  /// @throws InvalidArgument for an unknown role, or an order of roles that the form does not allow
+  ///         or of which it would leave a message out
+  std::string apply(std::span<const ChatMessage> messages, const ChatOptions& options = {}) const;
 
  private:
-  enum class Form { kChatMl, kLlama2, kLlama3, kMistral, kZephyr };
+  explicit ChatTemplate(std::shared_ptr<const text::ChatForm> form) : form_(std::move(form)) {}
 
-  ChatTemplate(Form form, std::string bos_token, std::string eos_token)
-      : form_(form), bos_token_(std::move(bos_token)), eos_token_(std::move(eos_token)) {}
-
-  std::string write_chatml(std::span<const ChatMessage> messages) const;
-  std::string write_llama2(std::span<const ChatMessage> messages) const;
-  std::string write_llama3(std::span<const ChatMessage> messages) const;
-  std::string write_mistral(std::span<const ChatMessage> messages) const;
-  std::string write_zephyr(std::span<const ChatMessage> messages) const;
-
-  Form form_;
-  std::string bos_token_;
-  std::string eos_token_;
-  std::optional<std::string> default_system_;  // kChatMl: written where no system message is given
-  std::string turn_end_;                       // kMistral: written behind EOS
+  std::shared_ptr<const text::ChatForm> form_;
 };
 
 /// Loads the template of a Hugging Face folder: chat_template.jinja, else "chat_template" in

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "prepack/attention.h"
 #include "prepack/dtype.h"
@@ -24,6 +25,10 @@ struct ForwardInput {
   /// No others: VarlenAttention takes them for the last without looking.
   /// Of the others the last layer computes what a cache keeps. Absent: all tokens.
   std::optional<at::Tensor> output_tokens = {};  // [num_outputs] int64
+
+  /// Tokens of the sequence that each token belongs to: in a prefill of the whole prompt, in a
+  /// decode step up to and with the new token. Read where `RopeConfig::depends_on_length` only.
+  std::vector<int64_t> sequence_lens = {};  // [num_tokens]; any number for padding
 };
 
 struct LoadOptions {
@@ -50,6 +55,7 @@ class Model {
   /// Runs all layers and the final norm. Writes keys and values to `cache`. VarlenAttention and
   /// CacheAttention read them there, with what earlier forwards wrote, so that the tokens'
   /// `cache_slots` must be among those that they name; the dense forms attend to the keys at hand.
+  /// @throws InvalidArgument if sequence_lens are needed and there are not as many as tokens
   /// @return hidden states [num_tokens, hidden_size], or of the output tokens alone, in the model's
   ///         dtype
   at::Tensor forward(const ForwardInput& input, KvCache& cache) const;

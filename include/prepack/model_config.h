@@ -27,10 +27,50 @@ struct Llama3RopeScaling {
   int64_t original_max_position_embeddings;
 };
 
+/// In a sequence longer than the original context a larger theta, which grows with the sequence.
+/// Ref: transformers modeling_rope_utils, "dynamic".
+struct DynamicRopeScaling {
+  double factor;
+  int64_t original_max_position_embeddings;  // max_position_embeddings of config.json
+};
+
+/// Low frequencies divided by `factor`, high ones kept, a linear ramp between, and logits scaled.
+/// Ref: YaRN (arXiv:2309.00071); transformers modeling_rope_utils, "yarn".
+struct YarnRopeScaling {
+  double factor;
+  double attention_factor;  // of cosines and sines
+  double beta_fast;         // turns in the original context from which on frequencies are kept
+  double beta_slow;         // turns up to which they are divided
+  bool truncate;            // the ramp begins and ends at whole pairs of dimensions
+  int64_t original_max_position_embeddings;
+};
+
+/// Each frequency divided by a factor of its own, by others in sequences longer than the original
+/// context. Ref: LongRoPE (arXiv:2402.13753); transformers modeling_rope_utils, "longrope".
+struct LongRopeScaling {
+  std::vector<double> short_factor;  // [rotated dimensions / 2]
+  std::vector<double> long_factor;   // [rotated dimensions / 2]
+  double attention_factor;           // of cosines and sines
+  int64_t original_max_position_embeddings;
+};
+
 /// Rotary position embedding. std::monostate: the default type, no scaling.
+///
+/// Two types depend on the sequence's length. Each sequence has the frequencies of its own: in a
+/// prefill those of the whole prompt's length, in a decode step those of its length by then. Keys
+/// in the cache keep the frequencies they were written with, as in transformers; only Phi-3's own
+/// class there computes a sequence anew when it outgrows the original context, which is not done
+/// here.
 struct RopeConfig {
   double theta = 10000.0;
-  std::variant<std::monostate, LinearRopeScaling, Llama3RopeScaling> scaling;
+  std::variant<std::monostate, LinearRopeScaling, Llama3RopeScaling, DynamicRopeScaling,
+               YarnRopeScaling, LongRopeScaling>
+      scaling;
+
+  bool depends_on_length() const {
+    return std::holds_alternative<DynamicRopeScaling>(scaling) ||
+           std::holds_alternative<LongRopeScaling>(scaling);
+  }
 };
 
 /// The shape of a Llama-style decoder, whatever spelling its config.json used.
@@ -45,7 +85,8 @@ struct ModelConfig {
       0;                   // divides num_heads; each is shared by num_heads / num_kv_heads queries
   int64_t head_dim = 0;    // even; need not be hidden_size / num_heads
   int64_t rotary_dim = 0;  // even; the first dimensions of each head, which RoPE turns
-  int64_t max_position_embeddings = 0;
+  int64_t max_position_embeddings = 0;  // tokens of a sequence at most: as config.json says, or
+                                        // more where dynamic or yarn reach further
   double rms_norm_eps = 0;
   RopeConfig rope;
   bool tie_word_embeddings = false;  // lm_head shares the weight of embed_tokens

@@ -52,7 +52,8 @@ struct PrefillOptions {
                                 // the longest prompt, as in the paper
   FinalToken final_token = FinalToken::kPrefill;
   bool shares_prefixes = false;  // packed only: beginnings that prompts have in common are computed
-                                 // once, and their keys and values copied
+                                 // once, and their keys and values copied; where RoPE depends on
+                                 // the length, between prompts whose keys turn alike
   bool padded_cache = false;     // CacheMemory::kPadded, as in ordinary batching
 };
 
@@ -91,6 +92,11 @@ struct DecodeState {
   at::Tensor logits;             // [num_prompts, vocab_size] float32: of each prompt's next token;
                                  // undefined while there are final tokens
   TokenIds final_tokens = {};    // of each prompt, if the first decode step is to do them
+
+  /// Tokens of a prompt that is not yet decoded, the final one included.
+  int64_t prompt_len(int64_t prompt) const {
+    return lengths[prompt] + (final_tokens.empty() ? 0 : 1);
+  }
 };
 
 /// Says what is wrong with a prompt ("is empty", "has 9000 tokens, more than ..."), if anything:

@@ -23,8 +23,11 @@ struct SharedPrefix {
 /// Example: for prompts {1 2 3 4}, {1 2 9}, {1 2 3 4 5} and min_length 2, prompt 0 shares nothing,
 /// prompts 1 and 2 share 2 and 4 tokens with it.
 /// @param min_length  fewer tokens are not worth being shared
+/// @param classes     one per prompt: prompts of different classes share nothing; empty: all are
+///                    of one class
 /// @return one per prompt
 std::vector<SharedPrefix> find_shared_prefixes(std::span<const TokenIds> prompts,
-                                               int64_t min_length);
+                                               int64_t min_length,
+                                               std::span<const int64_t> classes = {});
 
 }  // namespace prepack

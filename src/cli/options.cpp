@@ -76,6 +76,10 @@ void PromptOptions::add_to(CLI::App& command) {
   command.add_flag("--chat", chat, "Put each prompt into the model's chat template")
       ->group(kPromptGroup);
   command
+      .add_flag("--no-thinking", no_thinking,
+                "Ask for answers without hidden reasoning, where the chat template has that choice")
+      ->group(kPromptGroup);
+  command
       .add_flag("--no-special-tokens", no_special_tokens,
                 "Leave out the BOS and EOS that the model's own files say to add")
       ->group(kPromptGroup);

@@ -65,6 +65,7 @@ struct PromptOptions {
   std::vector<std::string> prompts;
   std::vector<std::string> files;
   bool chat = false;
+  bool no_thinking = false;
   bool no_special_tokens = false;
   bool skip_bad_lines = false;
 

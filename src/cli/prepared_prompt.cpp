@@ -46,13 +46,13 @@ class PromptPreparer {
       ids = *record.ids;
       prompt.text = text_of(ids);
     } else if (!record.messages.empty()) {
-      prompt.text = chat_template().apply(record.messages);
+      prompt.text = chat_template().apply(record.messages, chat_options());
       ids = tokenizer_.encode(prompt.text, /*add_special_tokens=*/false);
     } else if (options_.chat) {
       prompt.text = *record.text;
       if (prompt.text.empty()) throw InvalidArgument("the prompt is empty");
       const ChatMessage message{"user", prompt.text};
-      ids = tokenizer_.encode(chat_template().apply({&message, 1}),
+      ids = tokenizer_.encode(chat_template().apply({&message, 1}, chat_options()),
                               /*add_special_tokens=*/false);
     } else {
       prompt.text = *record.text;
@@ -61,6 +61,8 @@ class PromptPreparer {
     }
     return prompt;
   }
+
+  ChatOptions chat_options() const { return {.enable_thinking = !options_.no_thinking}; }
 
   /// What the ids stand for, as far as they stand for anything.
   std::string text_of(TokenIds ids) const {

@@ -43,7 +43,7 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   auto hidden = profiled(Part::kEmbedding, [&] {
     return at::embedding(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
   });
-  const auto rope = decoder_->rope.table(input.position_ids);
+  const auto rope = decoder_->rope.table(input.position_ids, input.sequence_lens);
   // The dense forms are there to be compared with, and compute what ordinary batching does.
   const bool is_pruned =
       input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);

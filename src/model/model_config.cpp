@@ -9,6 +9,7 @@
 
 #include "model/config_reader.h"
 #include "model/families/family.h"
+#include "model/rope_config.h"
 #include "prepack/error.h"
 #include "weights/json.h"
 
@@ -49,6 +50,7 @@ ModelConfig read_model_config(const nlohmann::json& json, const std::string& sou
   const auto& family = find_family(config);
   ModelConfig result = family.read_config(config);
   result.architecture = family.architecture;
+  result.max_position_embeddings = reach_of_rope(result.rope, result.max_position_embeddings);
   result.dtype = config.dtype(config.has("dtype") ? "dtype" : "torch_dtype", DType::kFloat32);
   if (config.has("bos_token_id")) {
     result.bos_token_id =

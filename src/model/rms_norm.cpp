@@ -25,6 +25,7 @@ at::Tensor RmsNorm::operator()(const at::Tensor& input) const {
 }
 
 void RmsNorm::normalise_heads(const at::Tensor& heads) const {
+  const ProfiledPart part(Part::kNorm);
   if (!heads.is_cpu()) {
     heads.copy_(at::rms_norm(heads, weight.sizes(), weight, eps));
     return;

@@ -1,59 +1,68 @@
 #include "model/rope.h"
 
 #include <ATen/ops/cos.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/sin.h>
 #include <ATen/ops/tensor.h>
+#include <fmt/format.h>
 
-#include <cmath>
-#include <numbers>
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "base/parallel_rows.h"
 #include "base/profile.h"
 #include "base/scalar_type.h"
 #include "kernels/rope.h"
+#include "model/rope_frequencies.h"
+#include "prepack/error.h"
 
 namespace prepack {
-namespace {
 
-/// Low frequencies, whose wavelength exceeds the original context, are divided by the factor;
-/// high ones are kept; between them the two are mixed linearly in the number of turns they make.
-/// Ref: transformers modeling_rope_utils, _compute_llama3_parameters.
-float scale_llama3(float frequency, const Llama3RopeScaling& scaling) {
-  const double wavelength = 2 * std::numbers::pi / frequency;
-  const auto context = static_cast<double>(scaling.original_max_position_embeddings);
-  const double turns = context / wavelength;
-  if (turns < scaling.low_freq_factor) return static_cast<float>(frequency / scaling.factor);
-  if (turns > scaling.high_freq_factor) return frequency;
-  const double keep =
-      (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
-  return static_cast<float>((1 - keep) * frequency / scaling.factor + keep * frequency);
-}
+Rope::Rope(RopeConfig config, int64_t rotary_dim, at::Device device)
+    : config_(std::move(config)),
+      rotary_dim_(rotary_dim),
+      attention_factor_(rope_attention_factor(config_)),
+      frequencies_(at::tensor(rope_frequencies(config_, rotary_dim), at::kFloat).to(device)) {}
 
-}  // namespace
-
-std::vector<float> rope_frequencies(const RopeConfig& config, int64_t head_dim) {
-  std::vector<float> frequencies;
-  for (int64_t i = 0; i < head_dim; i += 2) {
-    const auto exponent = static_cast<float>(i) / static_cast<float>(head_dim);
-    float frequency = 1.0F / std::pow(static_cast<float>(config.theta), exponent);
-    if (const auto* linear = std::get_if<LinearRopeScaling>(&config.scaling)) {
-      frequency /= static_cast<float>(linear->factor);
-    } else if (const auto* llama3 = std::get_if<Llama3RopeScaling>(&config.scaling)) {
-      frequency = scale_llama3(frequency, *llama3);
-    }
-    frequencies.push_back(frequency);
+at::Tensor Rope::frequencies(std::span<const int64_t> sequence_lens, int64_t num_tokens) const {
+  if (!config_.depends_on_length()) return frequencies_;
+  if (std::ssize(sequence_lens) != num_tokens) {
+    throw InvalidArgument(
+        fmt::format("forward: the RoPE type depends on the length of each token's sequence: "
+                    "expected {} sequence_lens, got {}",
+                    num_tokens, sequence_lens.size()));
   }
-  return frequencies;
+  const auto is_short = [&](int64_t length) { return rope_length_class(config_, length) == 1; };
+  if (std::ranges::all_of(sequence_lens, is_short)) return frequencies_;
+  auto of_tokens = at::empty({num_tokens, rotary_dim_ / 2}, at::kFloat);
+  auto* row = of_tokens.data_ptr<float>();
+  std::vector<float> of_class;
+  int64_t last_class = 0;
+  for (int64_t length : sequence_lens) {
+    // The tokens of one sequence mostly lie together.
+    const int64_t length_class = rope_length_class(config_, length);
+    if (length_class != last_class) of_class = rope_frequencies(config_, rotary_dim_, length_class);
+    last_class = length_class;
+    row = std::ranges::copy(of_class, row).out;
+  }
+  return of_tokens.to(frequencies_.device());
 }
 
-Rope::Rope(const RopeConfig& config, int64_t head_dim, at::Device device)
-    : frequencies_(at::tensor(rope_frequencies(config, head_dim), at::kFloat).to(device)) {}
-
-RopeTable Rope::table(const at::Tensor& position_ids) const {
+RopeTable Rope::table(const at::Tensor& position_ids,
+                      std::span<const int64_t> sequence_lens) const {
   const ProfiledPart part(Part::kRope);
-  const auto angles = position_ids.to(at::kFloat).unsqueeze(1).mul(frequencies_);
-  return {angles.cos(), angles.sin()};
+  const auto angles = position_ids.to(at::kFloat)
+                          .unsqueeze(1)
+                          .mul(frequencies(sequence_lens, position_ids.size(0)));
+  RopeTable table{angles.cos(), angles.sin()};
+  if (attention_factor_ != 1) {
+    table.cos.mul_(attention_factor_);
+    table.sin.mul_(attention_factor_);
+  }
+  return table;
 }
 
 RopeTable RopeTable::of_tokens(const at::Tensor& tokens) const {

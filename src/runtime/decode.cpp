@@ -60,9 +60,11 @@ CacheAttention attend_to_padded_rows(const std::vector<int64_t>& lengths,
 /// The forward that feeds one new token to each active row, at the slot behind its last token.
 ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vector<int64_t>& lengths,
                         const KvCache& cache, at::Device device) {
-  std::vector<int64_t> slots(lengths.size());
-  for (size_t row = 0; row < slots.size(); ++row) {
-    slots[row] = static_cast<int64_t>(row) * cache.capacity() + lengths[row];
+  std::vector<int64_t> slots;
+  std::vector<int64_t> sequence_lens;
+  for (int64_t length : lengths) {
+    slots.push_back(std::ssize(slots) * cache.capacity() + length);
+    sequence_lens.push_back(length + 1);
   }
   const auto positions = at::tensor(lengths, at::kLong).to(device);
   const auto attention = [&]() -> AttentionSpec {
@@ -76,6 +78,7 @@ ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vecto
       .position_ids = positions,
       .attention = attention(),
       .cache_slots = {.tokens = {}, .slots = at::tensor(slots, at::kLong).to(device)},
+      .sequence_lens = std::move(sequence_lens),
   };
 }
 
@@ -91,8 +94,7 @@ void check_requests(const DecodeState& state, std::span<DecodeRequest> requests)
                                         i, max_new_tokens));
     }
     // The last token drawn is never fed back, so it needs no slot.
-    const int64_t prompt_len = state.lengths[i] + (state.final_tokens.empty() ? 0 : 1);
-    const int64_t needed = prompt_len + max_new_tokens - 1;
+    const int64_t needed = state.prompt_len(static_cast<int64_t>(i)) + max_new_tokens - 1;
     if (needed > state.cache.capacity()) {
       throw InvalidArgument(fmt::format("sequence {}: {} cache slots needed, {} there", i, needed,
                                         state.cache.capacity()));

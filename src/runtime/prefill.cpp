@@ -4,9 +4,12 @@
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "base/stopwatch.h"
+#include "model/rope_frequencies.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
@@ -72,6 +75,17 @@ at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
   return at::tensor(tokens, at::kLong);
 }
 
+/// Tokens of the prompt that each token of the batch belongs to, with the final token, whoever
+/// computes that; 1 for padding.
+std::vector<int64_t> sequence_lens(const PackedBatch& batch, const DecodeState& state) {
+  std::vector<int64_t> of_tokens(batch.input_ids.numel(), 1);
+  for (const auto& segment : batch.segments) {
+    std::fill_n(of_tokens.begin() + batch.first_token(segment), segment.length,
+                state.prompt_len(segment.sequence));
+  }
+  return of_tokens;
+}
+
 /// One packed forward: fills the prompts' cache rows and their next-token logits.
 void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod method,
                  DecodeState& state) {
@@ -83,6 +97,7 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
       .attention = attention_for(method, batch, state.cache.capacity(), device),
       .cache_slots = unpack_slots(batch, state.cache.capacity(), device),
       .output_tokens = last_tokens(batch, reads_logits).to(device),
+      .sequence_lens = sequence_lens(batch, state),
   };
   const auto hidden = model.forward(input, state.cache);
   if (!reads_logits) return;
@@ -131,10 +146,20 @@ void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& s
   }
 }
 
+/// Keys can be copied to prompts whose own would turn by the same frequencies.
+std::vector<SharedPrefix> find_prefixes(const RopeConfig& rope, std::span<const TokenIds> prompts,
+                                        const DecodeState& state) {
+  std::vector<int64_t> classes;
+  for (int64_t i = 0; i < std::ssize(prompts); ++i) {
+    classes.push_back(rope_length_class(rope, state.prompt_len(i)));
+  }
+  return find_shared_prefixes(prompts, kShortestSharedPrefix, classes);
+}
+
 /// @param prompts  without the final tokens, where the first decode step does those
 Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
                     const PrefillOptions& options, DecodeState& state) {
-  const auto shared = options.shares_prefixes ? find_shared_prefixes(prompts, kShortestSharedPrefix)
+  const auto shared = options.shares_prefixes ? find_prefixes(model.config().rope, prompts, state)
                                               : std::vector<SharedPrefix>(prompts.size());
   std::vector<int64_t> first_positions;
   Computed computed;

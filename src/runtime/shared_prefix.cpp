@@ -17,15 +17,21 @@ int64_t common_length(const TokenIds& a, const TokenIds& b) {
 }  // namespace
 
 std::vector<SharedPrefix> find_shared_prefixes(std::span<const TokenIds> prompts,
-                                               int64_t min_length) {
+                                               int64_t min_length,
+                                               std::span<const int64_t> classes) {
   std::vector<SharedPrefix> shared(prompts.size());
+  const auto class_of = [&](int64_t i) { return classes.empty() ? 0 : classes[i]; };
   // In the order of their tokens, prompts that begin alike are neighbours, and what a prompt has in
-  // common with one before it is the least that any two neighbours between them have.
+  // common with one before it is the least that any two neighbours between them have: nothing,
+  // where another class begins.
   std::vector<int64_t> order(prompts.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, {}, [&](int64_t i) -> const TokenIds& { return prompts[i]; });
+  std::ranges::stable_sort(order, [&](int64_t a, int64_t b) {
+    return class_of(a) != class_of(b) ? class_of(a) < class_of(b) : prompts[a] < prompts[b];
+  });
   std::vector<int64_t> common(prompts.size());  // with the prompt before
   for (size_t i = 1; i < order.size(); ++i) {
+    if (class_of(order[i - 1]) != class_of(order[i])) continue;
     common[i] = common_length(prompts[order[i - 1]], prompts[order[i]]);
   }
   // The prompts before, as sources: of each phase the one that has most in common with the prompt

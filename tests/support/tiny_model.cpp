@@ -103,6 +103,22 @@ std::vector<ModelConfig> tiny_configs() {
   separate.head_dim = 12;
   separate.rope = {.theta = 500, .scaling = Llama3RopeScaling{8, 1, 4, 64}};
 
+  // Original contexts that some prompts of most tests exceed and others do not.
+  auto dynamic = base_config();
+  dynamic.num_layers = 2;
+  dynamic.rope = {.theta = 500, .scaling = DynamicRopeScaling{8, 11}};
+
+  auto longrope = base_config();
+  longrope.num_layers = 2;
+  longrope.num_heads = 4;
+  longrope.rope = {.theta = 500,
+                   .scaling = LongRopeScaling{{1, 1, 1.2, 1.5, 2}, {1, 2, 3, 4, 5}, 1.2, 11}};
+
+  auto yarn = base_config();
+  yarn.num_layers = 2;
+  yarn.num_kv_heads = 3;
+  yarn.rope = {.theta = 500, .scaling = YarnRopeScaling{4, 1.1, 32, 1, true, 32}};
+
   // Windows that most prompts of the tests are longer than.
   auto windowed = base_config();
   windowed.num_layers = 2;
@@ -123,7 +139,8 @@ std::vector<ModelConfig> tiny_configs() {
   partly_turned.rope_layers = {true, false, true};
   partly_turned.sliding_windows = {9, std::nullopt, 9};
 
-  std::vector<ModelConfig> configs = {grouped, single, separate, windowed, normed, partly_turned};
+  std::vector<ModelConfig> configs = {grouped, single,   separate, dynamic,      longrope,
+                                      yarn,    windowed, normed,   partly_turned};
   for (auto& config : configs) {
     if (config.rotary_dim == 0) config.rotary_dim = config.head_dim;
   }

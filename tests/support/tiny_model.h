@@ -10,7 +10,7 @@
 namespace prepack::testing {
 
 /// Small shapes that differ in everything a Llama-style model may differ in: grouped, single and
-/// separate key heads; tied embeddings; biases; the three types of RoPE, none and in part; norms of
+/// separate key heads; tied embeddings; biases; the types of RoPE, none and in part; norms of
 /// queries and keys; sliding windows in all layers and in some.
 std::vector<ModelConfig> tiny_configs();
 

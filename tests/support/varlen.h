@@ -25,4 +25,14 @@ inline VarlenAttention varlen_attention(const std::vector<int64_t>& lengths) {
   return varlen_attention(std::move(cu_seqlens));
 }
 
+/// What ForwardInput::sequence_lens is for whole prompts, one behind the other.
+inline std::vector<int64_t> sequence_lens(const std::vector<int32_t>& cu_seqlens) {
+  std::vector<int64_t> of_tokens;
+  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+    const int64_t length = cu_seqlens[s + 1] - cu_seqlens[s];
+    of_tokens.insert(of_tokens.end(), length, length);
+  }
+  return of_tokens;
+}
+
 }  // namespace prepack::testing

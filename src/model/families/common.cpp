@@ -111,7 +111,8 @@ ModelConfig read_common_config(const ConfigReader& config, const ConfigClass& co
   result.max_position_embeddings = config.integer("max_position_embeddings", kPositionCounts,
                                                   config_class.max_position_embeddings);
   result.rms_norm_eps = config.number("rms_norm_eps", {0.0, 1.0}, config_class.rms_norm_eps);
-  result.rope = read_rope_config(config, result.max_position_embeddings, config_class.rope_theta);
+  result.rope = read_rope_config(config, result.rotary_dim, result.max_position_embeddings,
+                                 config_class.rope_theta);
   result.tie_word_embeddings =
       config.boolean("tie_word_embeddings", config_class.tie_word_embeddings);
   return result;
