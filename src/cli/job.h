@@ -33,12 +33,16 @@ PrefillOptions parse_prefill_options(const BatchOptions& options);
 /// Reads --dtype. @throws UsageError
 DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device);
 
+/// Reads --quantize and --quantize-group. @throws UsageError, also for a device that has none
+std::optional<Quantization> parse_quantize_options(const ModelOptions& options, at::Device device);
+
 /// Everything that is decided before weights are loaded.
 struct Job {
   std::filesystem::path model_folder;
   ModelConfig config;
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;
+  std::optional<Quantization> quantization;
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;
@@ -64,6 +68,9 @@ MemoryEstimate predict_memory(const Job& job);
 
 /// @throws OutOfMemory with the prediction, if it exceeds the limit
 void require_memory(const Job& job);
+
+/// Loads the job's model.
+Model load_model(const Job& job);
 
 /// With --capacity auto, measures the capacity.
 void choose_capacity(Job& job, const Model& model);

@@ -11,21 +11,10 @@
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
 #include "prepack/shared_prefix.h"
+#include "runtime/forward_input.h"
 
 namespace prepack {
 namespace {
-
-BatchLayout layout_for(PrefillMethod method) {
-  switch (method) {
-    case PrefillMethod::kPacked:
-      return BatchLayout::kFlat;
-    case PrefillMethod::kPackedRows:
-      return BatchLayout::kRows;
-    case PrefillMethod::kPadded:
-      break;
-  }
-  return BatchLayout::kLeftPaddedRows;
-}
 
 /// Every segment attends to its row of the cache, where its own keys have just been written.
 VarlenAttention varlen_attention(const PackedBatch& batch, int64_t capacity) {
@@ -61,6 +50,32 @@ CacheSlots unpack_slots(const PackedBatch& batch, int64_t capacity, at::Device d
   return {has_padding ? tokens.to(device) : at::Tensor(), slots.to(device)};
 }
 
+}  // namespace
+
+BatchLayout layout_for(PrefillMethod method) {
+  switch (method) {
+    case PrefillMethod::kPacked:
+      return BatchLayout::kFlat;
+    case PrefillMethod::kPackedRows:
+      return BatchLayout::kRows;
+    case PrefillMethod::kPadded:
+      break;
+  }
+  return BatchLayout::kLeftPaddedRows;
+}
+
+ForwardInput forward_input(PrefillMethod method, const PackedBatch& batch, const KvCache& cache,
+                           at::Device device) {
+  return {
+      .input_ids = batch.input_ids.flatten().to(device),
+      .position_ids = batch.position_ids.flatten().to(device),
+      .attention = attention_for(method, batch, cache.capacity(), device),
+      .cache_slots = unpack_slots(batch, cache.capacity(), device),
+  };
+}
+
+namespace {
+
 /// The place of each segment's last token in the batch; none where nobody reads their logits.
 at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
   std::vector<int64_t> tokens;
@@ -77,13 +92,8 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
                  DecodeState& state) {
   const auto device = model.device();
   const bool reads_logits = state.final_tokens.empty();
-  const ForwardInput input{
-      .input_ids = batch.input_ids.flatten().to(device),
-      .position_ids = batch.position_ids.flatten().to(device),
-      .attention = attention_for(method, batch, state.cache.capacity(), device),
-      .cache_slots = unpack_slots(batch, state.cache.capacity(), device),
-      .output_tokens = last_tokens(batch, reads_logits).to(device),
-  };
+  auto input = forward_input(method, batch, state.cache, device);
+  input.output_tokens = last_tokens(batch, reads_logits).to(device);
   const auto hidden = model.forward(input, state.cache);
   if (!reads_logits) return;
   std::vector<int64_t> sequences;
