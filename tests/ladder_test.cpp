@@ -62,7 +62,7 @@ Linear read_stacked(const Reference& reference, const std::vector<std::string>& 
   std::vector<at::Tensor> biases;
   for (const auto& part : parts) {
     const auto linear = read_linear(reference, part);
-    weights.push_back(linear.weight);
+    weights.push_back(std::get<at::Tensor>(linear.weight));
     if (linear.bias) biases.push_back(*linear.bias);
   }
   Linear stacked{at::cat(weights), {}};

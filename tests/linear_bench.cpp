@@ -1,11 +1,11 @@
 // prepack_linear_bench [K,N...]
 //
-// Products of M rows with weights [N, K], by Linear with float32 and with bfloat16 weights and by
-// LibTorch's at::linear in float32: GFLOP/s of each, and the GB/s at which each reads its weights.
-// The three take turns, and the median of the turns is printed. As in a model, the weights differ
-// from turn to turn, so that they come from memory and not from a cache. With one thread
-// (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the machine disturb
-// less.
+// Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
+// weights in float32, bfloat16, 8 and 4 bits: GFLOP/s of each, and the GB/s at which each reads its
+// weights, as they are stored. They take turns, and the median of the turns is printed. As in a
+// model, the weights differ from turn to turn, so that they come from memory and not from a cache.
+// With one thread (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the
+// machine disturb less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -21,6 +21,7 @@
 #include <functional>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "model/linear.h"
@@ -50,44 +51,75 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-std::vector<prepack::Linear> weights(int64_t n, int64_t k, at::ScalarType dtype) {
-  std::vector<prepack::Linear> copies;
-  const auto bytes = n * k * static_cast<int64_t>(c10::elementSize(dtype));
-  const auto weight = at::rand({n, k}).sub(0.5).to(dtype);
-  for (int64_t i = 0; i <= kWeightBytes / bytes; ++i) copies.push_back({weight.clone(), {}});
-  return copies;
+/// One way to multiply, with enough weights.
+struct Contender {
+  const char* name;
+  std::vector<prepack::Linear> weights;
+  double weight_bytes;  // of one of them
+  std::vector<double> times = {};
+};
+
+Contender contender(const char* name, int64_t n, int64_t k,
+                    const std::function<prepack::Weight(const at::Tensor&)>& store) {
+  const auto weight = at::rand({n, k}).sub(0.5);
+  const auto stored = store(weight);
+  const auto* quantized = std::get_if<prepack::QuantizedWeight>(&stored);
+  const auto bytes = quantized != nullptr
+                         ? quantized->nbytes()
+                         : static_cast<int64_t>(std::get<at::Tensor>(stored).nbytes());
+  Contender result{name, {}, static_cast<double>(bytes)};
+  for (int64_t i = 0; i <= kWeightBytes / bytes; ++i) result.weights.push_back({store(weight), {}});
+  return result;
+}
+
+prepack::Weight quantize(const at::Tensor& weight, const prepack::Quantization& quantization) {
+  auto quantized =
+      prepack::QuantizedWeight::make_empty(weight.size(0), weight.size(1), quantization);
+  quantized.quantize_rows(0, weight);
+  return quantized;
+}
+
+std::vector<Contender> contenders(int64_t n, int64_t k) {
+  const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
+  const auto to_int4 = [](const at::Tensor& w) { return quantize(w, {.bits = 4}); };
+  return {contender("at::linear", n, k, [](const at::Tensor& w) { return w.clone(); }),
+          contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
+          contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
+          contender("int8", n, k, to_int8), contender("int4", n, k, to_int4)};
 }
 
 void compare(int64_t k, int64_t n) {
-  const auto floats = weights(n, k, at::kFloat);
-  const auto halves = weights(n, k, at::kBFloat16);
-  fmt::print("\nK = {}, N = {}\n{:>5} {:>20} {:>20} {:>20} {:>9} {:>9}\n", k, n, "M", "at::linear",
-             "float32", "bfloat16", "float32", "bfloat16");
-  for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 2048}) {
+  auto all = contenders(n, k);
+  fmt::print("\nK = {}, N = {}\n{:>5}", k, n, "M");
+  for (const auto& one : all) fmt::print(" {:>28}", one.name);
+  fmt::print("\n");
+  for (int64_t m : {1, 2, 3, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 2048}) {
     const auto x = at::rand({m, k}).sub(0.5);
-    std::vector<double> times[3];
+    for (auto& one : all) one.times.clear();
     const auto start = Clock::now();
-    for (size_t turn = 0; std::ssize(times[0]) < kMinTurns ||
+    for (size_t turn = 0; std::ssize(all[0].times) < kMinTurns ||
                           std::chrono::duration<double>(Clock::now() - start).count() < kSeconds;
          ++turn) {
-      const auto& wide = floats[turn % floats.size()];
-      const auto& other_wide = floats[(turn + floats.size() / 2) % floats.size()];
-      const auto& narrow = halves[turn % halves.size()];
-      times[0].push_back(seconds_of([&] { at::linear(x, wide.weight); }));
-      times[1].push_back(seconds_of([&] { other_wide(x); }));
-      times[2].push_back(seconds_of([&] { narrow(x); }));
+      for (auto& one : all) {
+        const auto& linear = one.weights[turn % one.weights.size()];
+        const bool is_libtorch = &one == &all[0];
+        one.times.push_back(seconds_of([&] {
+          if (is_libtorch) {
+            at::linear(x, std::get<at::Tensor>(linear.weight));
+          } else {
+            linear(x);
+          }
+        }));
+      }
     }
-    const double flop = 2.0 * static_cast<double>(m * k * n);
-    const auto speed = [&](int which) {
-      const double s = median(times[which]);
-      const double bytes = static_cast<double>(k * n) * (which == 2 ? 2 : 4);
-      return fmt::format("{:.0f} GF {:5.1f} GB/s", flop / s * 1e-9, bytes / s * 1e-9);
-    };
-    const auto ratio = [&](int which) {
-      return fmt::format("{:.2f} x", median(times[0]) / median(times[which]));
-    };
-    fmt::print("{:>5} {:>20} {:>20} {:>20} {:>9} {:>9}\n", m, speed(0), speed(1), speed(2),
-               ratio(1), ratio(2));
+    fmt::print("{:>5}", m);
+    for (const auto& one : all) {
+      const double s = median(one.times);
+      fmt::print(" {:>28}", fmt::format("{:.0f} GF {:5.1f} GB/s {:5.2f} x",
+                                        2e-9 * static_cast<double>(m * k * n) / s,
+                                        1e-9 * one.weight_bytes / s, median(all[0].times) / s));
+    }
+    fmt::print("\n");
     std::fflush(stdout);
   }
 }

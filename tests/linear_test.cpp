@@ -9,10 +9,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "base/scalar_type.h"
 #include "kernels/linear.h"
+#include "prepack/quantization.h"
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/instruction_sets.h"
@@ -33,21 +36,62 @@ using testing::tolerance;
 
 constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 
+/// How a weight is stored.
+using Format = std::variant<DType, Quantization>;
+
+std::string name_of(const Format& format) {
+  if (const auto* dtype = std::get_if<DType>(&format)) return std::string(to_string(*dtype));
+  return to_string(std::get<Quantization>(format));
+}
+
+const std::vector<Format> kFormats = {DType::kFloat32,
+                                      DType::kBFloat16,
+                                      DType::kFloat16,
+                                      Quantization{.bits = 8},
+                                      Quantization{.bits = 4, .group_size = 32},
+                                      Quantization{.bits = 4, .group_size = 64},
+                                      Quantization{.bits = 4, .group_size = 128}};
+
+/// At least this many, and whole groups where there are any.
+int64_t whole_groups(const Format& format, int64_t in_features) {
+  const auto* quantization = std::get_if<Quantization>(&format);
+  if (quantization == nullptr || quantization->bits == 8) return in_features;
+  const int64_t size = quantization->group_size;
+  return (in_features + size - 1) / size * size;
+}
+
 /// More rows than the kernel of few rows is given.
 constexpr int64_t kManyRows = 300;
 
 /// Of a size that gives outputs of size 1 for inputs of size 1.
-Linear random_linear(Random& random, int64_t out_features, int64_t in_features, DType dtype,
-                     bool has_bias = false) {
-  const auto type = to_scalar_type(dtype);
+Linear random_linear(Random& random, int64_t out_features, int64_t in_features,
+                     const Format& format, bool has_bias = false) {
   const double scale = 1 / std::sqrt(static_cast<double>(in_features));
-  Linear linear{random_tensor(random, {out_features, in_features}).mul(scale).to(type), {}};
+  const auto numbers = random_tensor(random, {out_features, in_features}).mul(scale);
+  const auto* dtype = std::get_if<DType>(&format);
+  const auto type = dtype != nullptr ? to_scalar_type(*dtype) : at::kFloat;
+  Linear linear;
+  if (dtype != nullptr) {
+    linear.weight = numbers.to(type);
+  } else {
+    auto weight =
+        QuantizedWeight::make_empty(out_features, in_features, std::get<Quantization>(format));
+    REQUIRE(weight.quantize_rows(0, numbers));
+    linear.weight = weight;
+  }
   if (has_bias) linear.bias = random_tensor(random, {out_features}, type);
   return linear;
 }
 
+/// The weight that products multiply with.
+at::Tensor wide_weight(const Linear& linear) {
+  const auto* quantized = std::get_if<QuantizedWeight>(&linear.weight);
+  return quantized != nullptr ? quantized->dequantize()
+                              : std::get<at::Tensor>(linear.weight).to(at::kFloat);
+}
+
 at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
-  const auto product = input.to(at::kDouble).matmul(linear.weight.to(at::kDouble).t());
+  const auto product = input.to(at::kDouble).matmul(wide_weight(linear).to(at::kDouble).t());
   return linear.bias ? product.add(linear.bias->to(at::kDouble)) : product;
 }
 
@@ -67,17 +111,16 @@ void check_products(Random& random, const Linear& linear, const at::Tensor& inpu
 
 TEST_CASE("a product of any shape and dtypes equals its definition in float64", "[linear]") {
   Random random(1);
-  for (const auto weight_dtype : kDTypes) {
+  for (const auto& format : kFormats) {
     for (const auto input_dtype : kDTypes) {
       for (int i = 0; i < 300; ++i) {
         const int64_t num_rows =
             i % 16 == 0 ? random.integer(90, kManyRows) : random.integer(1, 17);
-        const int64_t in_features = random.integer(1, i % 3 == 0 ? 400 : 40);
+        const int64_t in_features = whole_groups(format, random.integer(1, i % 3 == 0 ? 400 : 40));
         const int64_t out_features = random.integer(1, 70);
-        INFO(to_string(weight_dtype) << " * " << to_string(input_dtype));
+        INFO(name_of(format) << " * " << to_string(input_dtype));
         CAPTURE(num_rows, in_features, out_features);
-        const auto linear =
-            random_linear(random, out_features, in_features, weight_dtype, i % 2 == 0);
+        const auto linear = random_linear(random, out_features, in_features, format, i % 2 == 0);
         check_products(random, linear,
                        random_tensor(random, {num_rows, in_features}, to_scalar_type(input_dtype)));
       }
@@ -87,13 +130,14 @@ TEST_CASE("a product of any shape and dtypes equals its definition in float64", 
 
 TEST_CASE("a product of more than one block equals its definition in float64", "[linear]") {
   Random random(2);
-  for (const auto weight_dtype : kDTypes) {
-    INFO(to_string(weight_dtype));
+  for (const auto& format : kFormats) {
+    INFO(name_of(format));
     // Blocks along in_features for few rows, along out_features for many.
-    const auto linear = random_linear(random, 401, 4999, weight_dtype, true);
-    for (int64_t num_rows : {1, 3, 4, 11, 64, 300}) {
+    const int64_t in_features = whole_groups(format, 4999);
+    const auto linear = random_linear(random, 401, in_features, format, true);
+    for (int64_t num_rows : {1, 2, 3, 4, 11, 64, 300}) {
       CAPTURE(num_rows);
-      check_products(random, linear, random_tensor(random, {num_rows, 4999}));
+      check_products(random, linear, random_tensor(random, {num_rows, in_features}));
     }
   }
 }
@@ -101,10 +145,11 @@ TEST_CASE("a product of more than one block equals its definition in float64", "
 TEST_CASE("a product whose weights are widened block by block equals its definition in float64",
           "[linear]") {
   Random random(12);
-  for (const auto weight_dtype : kDTypes) {
-    INFO(to_string(weight_dtype));
-    const auto linear = random_linear(random, 1100, 2100, weight_dtype, true);
-    check_products(random, linear, random_tensor(random, {kManyRows, 2100}));
+  for (const auto& format : kFormats) {
+    INFO(name_of(format));
+    const int64_t in_features = whole_groups(format, 2100);
+    const auto linear = random_linear(random, 1100, in_features, format, true);
+    check_products(random, linear, random_tensor(random, {kManyRows, in_features}));
   }
 }
 
@@ -128,12 +173,14 @@ TEST_CASE("a product of no tokens is empty", "[linear]") {
 
 TEST_CASE("inputs and sums may be slices of wider tensors", "[linear]") {
   Random random(4);
-  for (const auto weight_dtype : kDTypes) {
+  for (const auto& format : kFormats) {
     for (int64_t num_rows : {int64_t{1}, int64_t{5}, kManyRows}) {
-      INFO(to_string(weight_dtype));
+      INFO(name_of(format));
       CAPTURE(num_rows);
-      const auto linear = random_linear(random, 23, 37, weight_dtype, true);
-      const auto input = random_tensor(random, {num_rows, 50}).narrow(1, 6, 37);
+      const int64_t in_features = whole_groups(format, 37);
+      const auto linear = random_linear(random, 23, in_features, format, true);
+      const auto input =
+          random_tensor(random, {num_rows, in_features + 13}).narrow(1, 6, in_features);
       const auto expected = product_in_float64(linear, input);
       CHECK_THAT(linear(input), AllClose(expected, tolerance(DType::kFloat32).op));
       const auto whole = random_tensor(random, {num_rows, 40});
@@ -151,28 +198,35 @@ TEST_CASE("inputs and sums may be slices of wider tensors", "[linear]") {
   }
 }
 
-TEST_CASE("a half-precision weight gives what it gives converted to float32", "[linear]") {
+TEST_CASE("a narrow weight gives what it gives converted to float32", "[linear]") {
   Random random(5);
-  for (const auto weight_dtype : {DType::kBFloat16, DType::kFloat16}) {
+  for (const auto& format : kFormats) {
     for (int64_t num_rows : {int64_t{1}, int64_t{2}, int64_t{8}, int64_t{100}, kManyRows}) {
-      INFO(to_string(weight_dtype));
+      INFO(name_of(format));
       CAPTURE(num_rows);
-      const auto linear = random_linear(random, 130, 515, weight_dtype);
-      const auto input = random_tensor(random, {num_rows, 515});
-      const Linear converted{linear.weight.to(at::kFloat), {}};
+      const int64_t in_features = whole_groups(format, 515);
+      const auto linear = random_linear(random, 130, in_features, format);
+      const auto input = random_tensor(random, {num_rows, in_features});
+      const Linear converted{wide_weight(linear), {}};
       CHECK_THAT(linear(input), AllClose(converted(input), tolerance(DType::kFloat32).op));
     }
   }
 }
 
+const at::Tensor& values_of(const Linear& linear) {
+  const auto* quantized = std::get_if<QuantizedWeight>(&linear.weight);
+  return quantized != nullptr ? quantized->values : std::get<at::Tensor>(linear.weight);
+}
+
 TEST_CASE("rows of a linear compute their part of its outputs", "[linear]") {
   Random random(6);
-  for (const auto weight_dtype : kDTypes) {
-    const auto linear = random_linear(random, 40, 33, weight_dtype, true);
+  for (const auto& format : kFormats) {
+    const int64_t in_features = whole_groups(format, 33);
+    const auto linear = random_linear(random, 40, in_features, format, true);
     for (int64_t num_rows : {int64_t{1}, int64_t{6}, kManyRows}) {
-      const auto input = random_tensor(random, {num_rows, 33});
+      const auto input = random_tensor(random, {num_rows, in_features});
       const auto part = linear.rows(7, 18);
-      CHECK(part.weight.is_alias_of(linear.weight));
+      CHECK(values_of(part).is_alias_of(values_of(linear)));
       CHECK_THAT(part(input),
                  AllClose(linear(input).narrow(1, 7, 18), tolerance(DType::kFloat32).op));
     }
@@ -182,10 +236,11 @@ TEST_CASE("rows of a linear compute their part of its outputs", "[linear]") {
 TEST_CASE("few rows give the same bits on any number of threads", "[linear]") {
   Random random(7);
   const int num_threads = at::get_num_threads();
-  for (const auto weight_dtype : kDTypes) {
-    const auto linear = random_linear(random, 3001, 2100, weight_dtype, true);
+  for (const auto& format : kFormats) {
+    const int64_t in_features = whole_groups(format, 2100);
+    const auto linear = random_linear(random, 3001, in_features, format, true);
     for (int64_t num_rows : {1, 5, 64}) {
-      const auto input = random_tensor(random, {num_rows, 2100});
+      const auto input = random_tensor(random, {num_rows, in_features});
       at::set_num_threads(1);
       const auto alone = linear(input);
       for (int threads : {2, 3, 7}) {
@@ -199,9 +254,10 @@ TEST_CASE("few rows give the same bits on any number of threads", "[linear]") {
 
 TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[linear]") {
   Random random(8);
-  for (const auto weight_dtype : kDTypes) {
-    const auto linear = random_linear(random, 50, 1000, weight_dtype);
-    const auto input = random_tensor(random, {24, 1000});
+  for (const auto& format : kFormats) {
+    const int64_t in_features = whole_groups(format, 1000);
+    const auto linear = random_linear(random, 50, in_features, format);
+    const auto input = random_tensor(random, {24, in_features});
     const auto all = linear(input);
     for (int64_t num_rows : {4, 5, 7, 12, 23}) {
       CHECK_THAT(linear(input.narrow(0, 0, num_rows)), BitEqual(all.narrow(0, 0, num_rows)));
@@ -214,12 +270,12 @@ TEST_CASE("products are right on every set of instructions", "[linear]") {
   for (const auto target : instruction_sets()) {
     const OnlyInstructionSet only(target);
     INFO(hwy::TargetName(target));
-    for (const auto weight_dtype : kDTypes) {
+    for (const auto& format : kFormats) {
       for (int i = 0; i < 50; ++i) {
         const int64_t num_rows = random.integer(1, 12);
-        const int64_t in_features = random.integer(1, 200);
-        CAPTURE(num_rows, in_features);
-        const auto linear = random_linear(random, random.integer(1, 30), in_features, weight_dtype);
+        const int64_t in_features = whole_groups(format, random.integer(1, 200));
+        CAPTURE(name_of(format), num_rows, in_features);
+        const auto linear = random_linear(random, random.integer(1, 30), in_features, format);
         check_products(random, linear, random_tensor(random, {num_rows, in_features}));
       }
     }
@@ -231,14 +287,14 @@ TEST_CASE("weights may lie at any address", "[linear]") {
   for (const auto dtype : kDTypes) {
     const auto linear = random_linear(random, 9, 61, dtype);
     const auto input = random_tensor(random, {4, 61});
-    const auto size = static_cast<size_t>(linear.weight.nbytes());
+    const auto& weight = std::get<at::Tensor>(linear.weight);
+    const auto size = static_cast<size_t>(weight.nbytes());
     for (size_t offset : {1, 2, 3, 30}) {
       std::vector<char> bytes(size + offset);
-      std::memcpy(bytes.data() + offset, linear.weight.const_data_ptr(), size);
+      std::memcpy(bytes.data() + offset, weight.const_data_ptr(), size);
       auto out = at::empty({4, 9});
       multiply_few_rows({.x = input.const_data_ptr<float>(),
-                         .weight_dtype = dtype,
-                         .weight = bytes.data() + offset,
+                         .weight = PlainRows{dtype, bytes.data() + offset},
                          .bias = nullptr,
                          .out = out.data_ptr<float>(),
                          .num_rows = 4,

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "prepack/dtype.h"
 #include "prepack/model_config.h"
 #include "prepack/prefill.h"
+#include "prepack/quantization.h"
 
 namespace prepack {
 
@@ -29,9 +31,11 @@ struct MemoryEstimate {
   int64_t total() const { return weights + cache + activations + logits + libraries; }
 };
 
-/// @param dtype  to compute in; weights keep the stored one on a CPU, if that is narrower
+/// @param dtype         to compute in; weights keep the stored one on a CPU, if that is narrower
+/// @param quantization  of products; absent: none
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
-                               const BatchShape& shape);
+                               const BatchShape& shape,
+                               const std::optional<Quantization>& quantization = {});
 
 /// Bytes of activations that one token of a forward takes at the peak of a layer.
 /// @param row_len  of the dense mask; 0 where there is none

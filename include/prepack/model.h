@@ -11,6 +11,7 @@
 #include "prepack/dtype.h"
 #include "prepack/kv_cache.h"
 #include "prepack/model_config.h"
+#include "prepack/quantization.h"
 
 namespace prepack {
 
@@ -34,6 +35,7 @@ struct ForwardInput {
 struct LoadOptions {
   std::optional<DType> dtype;  // to compute in; default: `default_dtype`
   at::Device device = at::kCPU;
+  std::optional<Quantization> quantization = {};  // of products; absent: as they are stored
 };
 
 /// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has
@@ -46,11 +48,13 @@ class Model {
   /// The model's layers; the definition stays inside the library.
   struct Decoder;
 
-  Model(ModelConfig config, DType dtype, at::Device device, std::shared_ptr<const Decoder> decoder);
+  Model(ModelConfig config, DType dtype, at::Device device, std::shared_ptr<const Decoder> decoder,
+        std::optional<Quantization> quantization = {});
 
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
+  const std::optional<Quantization>& quantization() const { return quantization_; }
 
   /// Runs all layers and the final norm. Writes keys and values to `cache`. VarlenAttention and
   /// CacheAttention read them there, with what earlier forwards wrote, so that the tokens'
@@ -71,9 +75,11 @@ class Model {
   DType dtype_;
   at::Device device_;
   std::shared_ptr<const Decoder> decoder_;
+  std::optional<Quantization> quantization_;
 };
 
 /// Loads config.json and the safetensors weights of a Hugging Face folder.
+/// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
 ///         misshapen tensor
 Model load_model(const std::filesystem::path& folder, const LoadOptions& options = {});

@@ -39,6 +39,12 @@ std::string compiler_name() {
 #endif
 }
 
+/// The type computed in, and what weights are rounded to.
+std::string dtype_name(const Model& model) {
+  const auto dtype = std::string(to_string(model.dtype()));
+  return model.quantization() ? dtype + ", weights " + to_string(*model.quantization()) : dtype;
+}
+
 }  // namespace
 
 Environment describe_environment(const Model& model, std::string model_name, int64_t threads) {
@@ -51,7 +57,7 @@ Environment describe_environment(const Model& model, std::string model_name, int
       .date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr))),
       .model = std::move(model_name),
       .num_parameters = model.config().num_parameters(),
-      .dtype = std::string(to_string(model.dtype())),
+      .dtype = dtype_name(model),
       .device = model.device().str(),
       .threads = threads,
   };

@@ -17,7 +17,7 @@ struct Environment {
   std::string date;      // of the measurement, UTC
   std::string model;     // the folder's name
   int64_t num_parameters = 0;
-  std::string dtype;
+  std::string dtype;  // "float32", or "float32, weights int8"
   std::string device;
   int64_t threads = 0;
 };

@@ -61,13 +61,18 @@ double decode_operations(const ModelConfig& config, std::span<const int64_t> len
 }
 
 double decode_bytes(const ModelConfig& config, DType dtype, c10::Device device,
-                    std::span<const int64_t> lengths, int64_t num_steps) {
-  const auto weights = static_cast<double>(estimate_memory(config, dtype, device, {}).weights);
-  const auto num_parameters = static_cast<double>(config.num_parameters());
+                    std::span<const int64_t> lengths, int64_t num_steps,
+                    const std::optional<Quantization>& quantization) {
+  const auto weight_bytes = [&](const std::optional<Quantization>& of_products) {
+    return static_cast<double>(estimate_memory(config, dtype, device, {}, of_products).weights);
+  };
+  // Embeddings are never quantized.
   const auto num_unread = config.tie_word_embeddings
                               ? 0.0
                               : static_cast<double>(config.vocab_size * config.hidden_size);
-  return static_cast<double>(num_steps) * weights * (1 - num_unread / num_parameters) +
+  const double unread =
+      weight_bytes({}) * num_unread / static_cast<double>(config.num_parameters());
+  return static_cast<double>(num_steps) * (weight_bytes(quantization) - unread) +
          num_keys(lengths, num_steps) * static_cast<double>(KvCache::bytes_per_slot(config, dtype));
 }
 

@@ -3,10 +3,12 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "prepack/dtype.h"
 #include "prepack/model_config.h"
+#include "prepack/quantization.h"
 
 namespace prepack::bench {
 
@@ -16,12 +18,9 @@ namespace prepack::bench {
 //
 // - Counted are the products with the layers' weights and with the vocabulary's, and attention: a
 //   multiplication and its addition are two operations.
-// - A query attends to its own key and those before: a prompt of n tokens has n (n + 1) / 2 pairs
-// of
-//   a query and a key.
-// - Of the last layer a prefill needs keys and values of all tokens, the rest of each prompt's
-// final
-//   token alone.
+// - A query attends to its own key and those before: a prompt of n tokens has n (n + 1) / 2 pairs.
+// - Of the last layer a prefill needs keys and values of all tokens, and the rest of the final
+//   tokens alone.
 // - Padding, and whatever else a method computes beyond this, is not useful. Norms, rotation,
 //   softmax, SwiGLU and sampling are not counted, as is usual.
 //
@@ -41,6 +40,7 @@ double decode_operations(const ModelConfig& config, std::span<const int64_t> len
 /// embedding table that is not the vocabulary's projection as well does not count, because a step
 /// reads a few rows of it.
 double decode_bytes(const ModelConfig& config, DType dtype, c10::Device device,
-                    std::span<const int64_t> lengths, int64_t num_steps);
+                    std::span<const int64_t> lengths, int64_t num_steps,
+                    const std::optional<Quantization>& quantization = {});
 
 }  // namespace prepack::bench

@@ -106,7 +106,7 @@ void run(const Options& options) {
   ReportFile json_file(options.json_file);
 
   const Stopwatch load_time;
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_model(job);
   report.start_up = run_first_prompt(model, report.options, load_time.seconds());
   report.environment =
       bench::describe_environment(model, folder_name(job.model_folder), job.threads);

@@ -94,7 +94,7 @@ void run(const Options& options) {
   require_room(data_sets, comparison.prefill);
   ReportFile json_file(options.json_file);
   ReportFile csv_file(options.csv_file);
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_model(job);
 
   constexpr int64_t kParts = 1000;
   ProgressBar progress("per mille", kParts);

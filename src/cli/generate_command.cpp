@@ -138,7 +138,7 @@ void run(const Options& options) {
     sink.begin(finished);
     return;
   }
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_model(job);
   choose_capacity(job, model);
   sink.begin(finished);
 

@@ -31,6 +31,7 @@ struct Options {
 struct FolderInfo {
   ModelConfig config;
   DType dtype = DType::kFloat32;
+  std::optional<Quantization> quantization;
   MemoryEstimate memory;
   std::string weights;
   std::string tokenizer;
@@ -51,6 +52,7 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
   info.config = load_model_config(folder);
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
+  info.quantization = parse_quantize_options(options.model, device);
   auto prefill = parse_prefill_options(options.batch);
   if (prefill.token_budget == 0) {
     prefill.token_budget = default_token_budget(info.config, info.dtype, device, prefill.method,
@@ -73,7 +75,8 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
                                     .max_forward_tokens = plan.max_forward_tokens,
                                     .max_mask_elements = plan.max_mask_elements,
                                     .max_row_len = plan.max_row_len,
-                                });
+                                },
+                                info.quantization);
   info.weights = describe_or_error(
       [&] { return fmt::format("{} tensors", Checkpoint::open_folder(folder).tensors().size()); });
   info.tokenizer = describe_or_error(
@@ -117,7 +120,7 @@ nlohmann::json layers_json(const ModelConfig& config) {
 
 void print_json(const FolderInfo& info) {
   const auto& config = info.config;
-  const nlohmann::ordered_json json{
+  nlohmann::ordered_json json{
       {"architecture", config.architecture},
       {"family", family_of(config.architecture).model_type},
       {"num_parameters", config.num_parameters()},
@@ -147,12 +150,14 @@ void print_json(const FolderInfo& info) {
         {"program", info.memory.libraries},
         {"total", info.memory.total()}}},
   };
+  if (info.quantization) json["quantization"] = to_string(*info.quantization);
   write_standard_output(json.dump() + "\n");
 }
 
 void print_table(const FolderInfo& info, const Options& options) {
   const auto& config = info.config;
   const auto& memory = info.memory;
+  const auto rounded = info.quantization ? ", weights " + to_string(*info.quantization) : "";
   write_standard_output(fmt::format(
       "architecture      {}, family {}\n"
       "parameters        {:.1f} million, stored in {}\n"
@@ -164,7 +169,7 @@ void print_table(const FolderInfo& info, const Options& options) {
       "weights           {}\n"
       "tokenizer         {}\n"
       "chat template     {}\n"
-      "memory            {} to run {} prompts of {} tokens, each generating {}, in {}:\n"
+      "memory            {} to run {} prompts of {} tokens, each generating {}, in {}{}:\n"
       "                  weights {}, caches {}, activations {}, logits {}, program {}\n",
       config.architecture, family_of(config.architecture).model_type,
       static_cast<double>(config.num_parameters()) / 1e6, to_string(config.dtype),
@@ -173,7 +178,7 @@ void print_table(const FolderInfo& info, const Options& options) {
       config.tie_word_embeddings ? ", embeddings tied" : "", config.max_position_embeddings,
       info.weights, info.tokenizer, info.chat_template, format_bytes(memory.total()),
       options.batch.batch_size, options.prompt_tokens, options.max_new_tokens,
-      to_string(info.dtype), format_bytes(memory.weights), format_bytes(memory.cache),
+      to_string(info.dtype), rounded, format_bytes(memory.weights), format_bytes(memory.cache),
       format_bytes(memory.activations), format_bytes(memory.logits),
       format_bytes(memory.libraries)));
 }

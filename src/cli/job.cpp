@@ -152,6 +152,19 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
   return parse_option("--dtype", [&] { return parse_dtype(name); });
 }
 
+std::optional<Quantization> parse_quantize_options(const ModelOptions& options, at::Device device) {
+  if (options.quantize.empty()) return std::nullopt;
+  const auto quantization = parse_option(
+      "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
+  if (!device.is_cpu()) {
+    throw UsageError(
+        fmt::format("--quantize: weights are quantized on the CPU only, and the "
+                    "device is {}: --device cpu",
+                    device.str()));
+  }
+  return quantization;
+}
+
 Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   Job job;
   job.prefill = parse_prefill_options(batch);
@@ -168,6 +181,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.device = parse_option("--device", [&] { return select_device(model.device); });
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
+  job.quantization = parse_quantize_options(model, job.device);
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)
@@ -195,7 +209,8 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
   if (batch.token_budget == 0) {
     // Activations may be chosen from what weights and caches leave.
     const int64_t free =
-        job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches).total();
+        job.memory_limit -
+        estimate_memory(job.config, job.dtype, job.device, caches, job.quantization).total();
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
                              std::max(longest_prompt(job), job.prefill.capacity), free);
@@ -205,8 +220,8 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 }
 
 MemoryEstimate predict_memory(const Job& job) {
-  return estimate_memory(job.config, job.dtype, job.device,
-                         largest_batch(job, largest_caches(job)));
+  return estimate_memory(job.config, job.dtype, job.device, largest_batch(job, largest_caches(job)),
+                         job.quantization);
 }
 
 void require_memory(const Job& job) {
@@ -218,6 +233,10 @@ void require_memory(const Job& job) {
       format_bytes(memory.total()), format_bytes(memory.weights), format_bytes(memory.cache),
       format_bytes(memory.activations), format_bytes(memory.logits), format_bytes(memory.libraries),
       format_bytes(job.memory_limit)));
+}
+
+Model load_model(const Job& job) {
+  return prepack::load_model(job.model_folder, {job.dtype, job.device, job.quantization});
 }
 
 int64_t longest_prompt(const Job& job) {

@@ -36,12 +36,16 @@ PrefillOptions parse_prefill_options(const BatchOptions& options);
 /// Reads --dtype. @throws UsageError
 DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device);
 
+/// Reads --quantize and --quantize-group. @throws UsageError, also for a device that has none
+std::optional<Quantization> parse_quantize_options(const ModelOptions& options, at::Device device);
+
 /// Everything that is decided before weights are loaded.
 struct Job {
   std::filesystem::path model_folder;
   ModelConfig config;
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;
+  std::optional<Quantization> quantization;
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;
@@ -70,6 +74,9 @@ void require_memory(const Job& job);
 
 /// Tokens of the longest prompt; 0 if there is none.
 int64_t longest_prompt(const Job& job);
+
+/// Loads the job's model.
+Model load_model(const Job& job);
 
 /// The prompts of one batch, as indices into those of the job.
 using Batch = std::vector<size_t>;

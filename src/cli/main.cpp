@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   prepack::cli::add_compare_command(app);
   prepack::cli::add_bench_command(app);
   prepack::cli::add_verify_command(app);
+  prepack::cli::add_score_command(app);
   prepack::cli::add_plan_command(app);
   prepack::cli::add_tokenize_command(app);
   prepack::cli::add_info_command(app);

@@ -51,6 +51,21 @@ void ModelOptions::add_to(CLI::App& command) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kModelGroup);
+  auto* quantizes =
+      command
+          .add_option("--quantize", quantize,
+                      "On the CPU, round the weights of the layers' products as they are loaded: "
+                      "int8, with a scale per row, or int4, with a scale per group [default: as "
+                      "they are stored]")
+          ->type_name("TYPE")
+          ->group(kModelGroup);
+  command
+      .add_option("--quantize-group", quantize_group,
+                  "Weights that share a scale of int4: 32, 64 or 128")
+      ->type_name("N")
+      ->capture_default_str()
+      ->needs(quantizes)
+      ->group(kModelGroup);
   command.add_option("--threads", threads, "CPU threads [default: one per core]")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""))

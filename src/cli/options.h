@@ -55,6 +55,8 @@ struct ModelOptions {
   std::string folder;  // empty: the default model
   std::string dtype = "auto";
   std::string device = "auto";
+  std::string quantize;  // empty: not
+  int64_t quantize_group = 32;
   int threads = 0;
   std::string memory_limit = "auto";
 

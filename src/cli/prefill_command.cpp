@@ -89,6 +89,7 @@ void print_json(const Job& job, const Measurements& measured) {
       {"device", job.device.str()},
       {"threads", job.threads},
   };
+  if (job.quantization) json["quantization"] = to_string(*job.quantization);
   if (job.device.is_cuda()) json["peak_device_bytes"] = peak_device_memory(job.device);
   write_standard_output(json.dump() + "\n");
 }
@@ -100,8 +101,9 @@ void print_table(const Job& job, const Measurements& measured) {
   const double prefill_s = bench::median(measured.prefill_s);
   const auto shared =
       counts.shared_tokens > 0 ? fmt::format(", {} shared", counts.shared_tokens) : std::string();
+  const auto weights = job.quantization ? ", weights " + to_string(*job.quantization) : "";
   write_standard_output(fmt::format(
-      "method            {} on {}, {}, {} threads\n"
+      "method            {} on {}, {}{}, {} threads\n"
       "prompts           {} in batches of at most {}\n"
       "prompt tokens     {}\n"
       "computed tokens   {} (packing efficiency {:.1f} %{})\n"
@@ -110,7 +112,7 @@ void print_table(const Job& job, const Measurements& measured) {
       "prefill           {:.3f} s (median of {}), {:.0f} prompt tokens/s\n"
       "first token       {:.3f} s (median of {})\n"
       "peak memory       {} ({} predicted)\n",
-      to_string(job.prefill.method), job.device.str(), to_string(job.dtype), job.threads,
+      to_string(job.prefill.method), job.device.str(), to_string(job.dtype), weights, job.threads,
       counts.num_prompts, job.batch_size, counts.prompt_tokens, counts.computed_tokens,
       100.0 * static_cast<double>(prefilled - counts.shared_tokens) /
           static_cast<double>(std::max<int64_t>(counts.computed_tokens, 1)),
@@ -132,7 +134,7 @@ void run(const Options& options) {
                         job.config.vocab_size);
   }
   const Stopwatch load_time;
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_model(job);
   measured.load_s = load_time.seconds();
   choose_capacity(job, model);
 

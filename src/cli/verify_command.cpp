@@ -58,7 +58,7 @@ Job prepare(const Options& options) {
 }
 
 std::vector<VariantDifferences> verify_all(Job& job) {
-  const auto model = load_model(job.model_folder, {job.dtype, job.device});
+  const auto model = load_model(job);
   auto variants = bench::all_variants();
   const auto runs_per_prompt = static_cast<int64_t>(variants.size()) + 1;  // and the prompt alone
   ProgressBar progress("runs", runs_per_prompt * static_cast<int64_t>(job.prompts.size()));

@@ -6,7 +6,11 @@
 //
 #include <hwy/cache_control.h>
 
+#include <variant>
+
+#include "kernels/int4-inl.h"
 #include "kernels/lane_sums-inl.h"
+#include "kernels/scratch.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -83,47 +87,60 @@ HWY_INLINE void multiply_tile(const Tile<T>& tile, float (*sums)[kTileFeatures])
   if (kRows > 2) store_lane_sums({s20, s21, s22, s23}, sums[2]);
 }
 
+/// Adds the bias, if it is time, and puts the sums of features first, first + 1, ... where they
+/// belong.
+HWY_INLINE void store_sums(const FewRowsProduct& product, const float* sums, int64_t row,
+                           int64_t first, int64_t count, bool adds_bias, bool adds_to_out) {
+  auto* out = product.out + row * product.out_stride + first;
+  const float* bias = product.bias != nullptr && adds_bias ? product.bias + first : nullptr;
+  for (int64_t i = 0; i < count; ++i) {
+    const float sum = bias != nullptr ? sums[i] + bias[i] : sums[i];
+    out[i] = adds_to_out ? out[i] + sum : sum;
+  }
+}
+
 /// One block of k of the products of a few features with all rows.
 template <typename T>
 class FeatureTile {
  public:
-  FeatureTile(const FewRowsProduct& product, int64_t k, int64_t size)
-      : product_(product), k_(k), adds_(product.adds_to_out || k > 0) {
+  /// @param scales  of all features, or null
+  FeatureTile(const FewRowsProduct& product, int64_t k, int64_t size, const float* scales)
+      : product_(product), scales_(scales), k_(k), adds_(product.adds_to_out || k > 0) {
     tile_.size = size;
   }
 
-  void multiply(int64_t first, int64_t last) {
+  /// @param weights      feature `first`'s from k on, with those of the following ones `stride`
+  ///                     apart
+  /// @param num_weights  features that are there, of which at most four are multiplied
+  void multiply(int64_t first, const T* weights, int64_t stride, int64_t num_weights) {
     first_ = first;
-    num_features_ = std::min(last - first, kTileFeatures);
+    num_features_ = std::min(num_weights, kTileFeatures);
     // Past the last feature it is computed again; and prefetched, which cannot fail.
-    for (int64_t i = 0; i < kTileFeatures; ++i) tile_.w[i] = weight(std::min(first + i, last - 1));
+    const auto weight = [&](int64_t i)
+                            HWY_ATTR { return weights + std::min(i, num_weights - 1) * stride; };
+    for (int64_t i = 0; i < kTileFeatures; ++i) tile_.w[i] = weight(i);
     const int64_t num_groups = (product_.num_rows + kTileRows - 1) / kTileRows;
     int64_t row = 0;
     for (int64_t group = 0; group < num_groups; ++group) {
       // Evenly: two groups of two rows do better than three rows and one.
       const int64_t num_rows = (product_.num_rows - row) / (num_groups - group);
-      choose_next(group, num_groups, last);
+      choose_next(group, num_groups, weight);
       multiply_rows(row, num_rows);
       row += num_rows;
     }
   }
 
  private:
-  const T* weight(int64_t feature) const {
-    return static_cast<const T*>(product_.weight) + feature * product_.in_features + k_;
-  }
-
   /// While a tile's weights are multiplied with one group of rows after the other, memory would be
   /// idle. So the groups share the fetching of the next tile's.
-  void choose_next(int64_t group, int64_t num_groups, int64_t last) {
+  template <typename Weight>
+  void choose_next(int64_t group, int64_t num_groups, const Weight& weight) {
     const int64_t parts = std::min(num_groups, kTileFeatures);
     const int64_t begin = std::min(group, parts) * kTileFeatures / parts;
     const int64_t end = std::min(group + 1, parts) * kTileFeatures / parts;
-    const auto clamp = [&](int64_t feature)
-                           HWY_ATTR { return std::min(first_ + feature, last - 1); };
     const bool fetches = begin < end && num_groups > 1;
-    tile_.next[0] = fetches ? weight(clamp(kTileFeatures + begin)) : tile_.w[0];
-    tile_.next[1] = fetches ? weight(clamp(kTileFeatures + end - 1)) : tile_.w[0];
+    tile_.next[0] = fetches ? weight(kTileFeatures + begin) : tile_.w[0];
+    tile_.next[1] = fetches ? weight(kTileFeatures + end - 1) : tile_.w[0];
   }
 
   void multiply_rows(int64_t row, int64_t num_rows) {
@@ -139,19 +156,18 @@ class FeatureTile {
     } else {
       multiply_tile<1>(tile_, sums);
     }
-    for (int64_t i = 0; i < num_rows; ++i) store(sums[i], row + i);
-  }
-
-  void store(const float* sums, int64_t row) const {
-    auto* out = product_.out + row * product_.out_stride + first_;
-    const float* bias = product_.bias != nullptr && k_ == 0 ? product_.bias + first_ : nullptr;
-    for (int64_t i = 0; i < num_features_; ++i) {
-      const float sum = bias != nullptr ? sums[i] + bias[i] : sums[i];
-      out[i] = adds_ ? out[i] + sum : sum;
+    for (int64_t i = 0; i < num_rows; ++i) {
+      if (scales_ != nullptr) scale(sums[i]);
+      store_sums(product_, sums[i], row + i, first_, num_features_, /*adds_bias=*/k_ == 0, adds_);
     }
   }
 
+  void scale(float* sums) const {
+    for (int64_t i = 0; i < num_features_; ++i) sums[i] *= scales_[first_ + i];
+  }
+
   const FewRowsProduct& product_;
+  const float* scales_;
   int64_t k_;
   bool adds_;
   int64_t first_ = 0;
@@ -159,26 +175,144 @@ class FeatureTile {
   Tile<T> tile_;
 };
 
-template <typename T>
-void multiply_with(const FewRowsProduct& product, int64_t first, int64_t last) {
+int64_t max_block(const FewRowsProduct& product) {
   // With one group of rows every weight is used once, and x can be of any length.
-  const int64_t in_features = product.in_features;
-  const int64_t max_block = std::max(kMinBlock, kBlockNumbers / product.num_rows);
-  const int64_t num_blocks =
-      product.num_rows <= kTileRows ? 1 : (in_features + max_block - 1) / max_block;
-  const int64_t alignment = 64;  // elements; whole vectors and cache lines
+  if (product.num_rows <= kTileRows) return product.in_features;
+  return std::max(kMinBlock, kBlockNumbers / product.num_rows);
+}
+
+/// Calls f(k, size) for blocks of k, as even as they can be, of about `max_block` at most.
+template <typename F>
+void for_blocks(int64_t in_features, int64_t max_block, const F& f) {
+  const int64_t num_blocks = (in_features + max_block - 1) / max_block;
+  const int64_t alignment = 64;  // elements; whole vectors, cache lines and blocks of four bits
   const int64_t block = (in_features / num_blocks + alignment - 1) / alignment * alignment;
-  for (int64_t k = 0; k < in_features; k += block) {
-    FeatureTile<T> tile(product, k, std::min(block, in_features - k));
-    for (int64_t n = first; n < last; n += kTileFeatures) tile.multiply(n, last);
+  for (int64_t k = 0; k < in_features; k += block) f(k, std::min(block, in_features - k));
+}
+
+/// @param scales  of all features, or null
+template <typename T>
+void multiply_stored(const FewRowsProduct& product, const T* weight, const float* scales,
+                     int64_t first, int64_t last) {
+  const int64_t in_features = product.in_features;
+  for_blocks(in_features, max_block(product), [&](int64_t k, int64_t size) HWY_ATTR {
+    FeatureTile<T> tile(product, k, size, scales);
+    for (int64_t n = first; n < last; n += kTileFeatures) {
+      tile.multiply(n, weight + n * in_features + k, in_features, last - n);
+    }
+  });
+}
+
+void multiply_int4_by_one_row(const FewRowsProduct& product, const Int4Rows& weight, int64_t first,
+                              int64_t last) {
+  const int64_t in_features = product.in_features;
+  const int64_t num_groups = in_features / weight.group_size;
+  const bool is_symmetric = weight.minimums == nullptr;
+  // Scales of so many features are widened at a time that there is little to it.
+  constexpr int64_t kScales = 2048;
+  const int64_t stretch =
+      std::max<int64_t>(kScales / num_groups / kTileFeatures, 1) * kTileFeatures;
+  const int64_t scales_size = stretch * num_groups + 8;
+  const int64_t x_size = Int4Input::padded_size(in_features);
+  const int64_t sums_size = Int4Input::padded_groups(in_features, weight.group_size);
+  Scratch scratch(x_size + sums_size + 2 * scales_size, 4);
+  float* x = scratch.take(x_size);
+  float* sums = scratch.take(sums_size);
+  float* scales = scratch.take(scales_size);
+  float* minimums = is_symmetric ? scales : scratch.take(scales_size);
+  const auto input = Int4Input::prepare(product.x, in_features, weight.group_size,
+                                        is_symmetric ? -8.0F : 1.0F, x, sums);
+  const int64_t row_bytes = int4_row_bytes(in_features);
+  Int4Tile tile;
+  tile.in_features = in_features;
+  tile.num_groups = num_groups;
+  tile.group_shift = half_blocks_shift(weight.group_size);
+  tile.next_words = kTileFeatures * row_bytes / static_cast<int64_t>(sizeof(uint32_t));
+  for (int64_t n = first; n < last; n += kTileFeatures) {
+    const int64_t place = (n - first) % stretch;
+    if (place == 0) {
+      const int64_t count = std::min(stretch, last - n) * num_groups;
+      widen_float16(weight.scales, n * num_groups, count, scales);
+      std::fill_n(scales + count, 8, 0.0F);
+      if (!is_symmetric) {
+        widen_float16(weight.minimums, n * num_groups, count, minimums);
+        std::fill_n(minimums + count, 8, 0.0F);
+      }
+    }
+    const int64_t count = std::min(last - n, kTileFeatures);
+    for (int64_t i = 0; i < kTileFeatures; ++i) {
+      // Past the last feature it is computed again.
+      const int64_t feature = std::min(i, count - 1);
+      tile.words[i] = reinterpret_cast<const uint32_t*>(weight.values + (n + feature) * row_bytes);
+      tile.scales[i] = scales + (place + feature) * num_groups;
+      tile.minimums[i] = minimums + (place + feature) * num_groups;
+    }
+    float tile_sums[kTileFeatures];
+    multiply_int4_tile(tile, input, tile_sums);
+    store_sums(product, tile_sums, 0, n, count, /*adds_bias=*/true, product.adds_to_out);
   }
 }
 
+/// For several rows each tile's weights are widened once, into the cache.
+void multiply_int4(const FewRowsProduct& product, const Int4Rows& weight, int64_t first,
+                   int64_t last) {
+  if (product.num_rows == 1) return multiply_int4_by_one_row(product, weight, first, last);
+  // Four rows of a part fill half of a usual cache of 32 KB; and they are not whole pages apart,
+  // which would take turns in the same places of it.
+  constexpr int64_t kPart = 1024;
+  constexpr int64_t kStride = kPart + 16;
+  const int64_t in_features = product.in_features;
+  Scratch scratch(kTileFeatures * kStride, 1);
+  float* wide = scratch.take(kTileFeatures * kStride);
+  for_blocks(in_features, max_block(product), [&](int64_t k, int64_t size) HWY_ATTR {
+    for (int64_t n = first; n < last; n += kTileFeatures) {
+      const int64_t count = std::min(last - n, kTileFeatures);
+      for (int64_t part = k; part < k + size; part += kPart) {
+        const int64_t part_size = std::min(kPart, k + size - part);
+        for (int64_t i = 0; i < count; ++i) {
+          widen_int4(weight, in_features, n + i, part, part_size, wide + i * kStride);
+        }
+        FeatureTile<float>(product, part, part_size, nullptr).multiply(n, wide, kStride, count);
+      }
+    }
+  });
+}
+
 void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last) {
-  with_type(
-      product.weight_dtype,
-      [&]<typename T>(const T*) HWY_ATTR { multiply_with<T>(product, first, last); },
-      product.weight);
+  if (const auto* plain = std::get_if<PlainRows>(&product.weight)) {
+    with_type(
+        plain->dtype,
+        [&](const auto* weight)
+            HWY_ATTR { multiply_stored(product, weight, nullptr, first, last); },
+        plain->values);
+  } else if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
+    multiply_stored(product, int8->values, int8->scales, first, last);
+  } else if (const auto* int4 = std::get_if<Int4Rows>(&product.weight)) {
+    multiply_int4(product, *int4, first, last);
+  }
+}
+
+void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
+                float* to) {
+  if (const auto* plain = std::get_if<PlainRows>(&weight)) {
+    const auto same = [](FloatVec values) HWY_ATTR { return values; };
+    with_type(
+        plain->dtype,
+        [&](const auto* values) HWY_ATTR {
+          transform((last - first) * in_features, same, to, values + first * in_features);
+        },
+        plain->values);
+    return;
+  }
+  for (int64_t row = first; row < last; ++row, to += in_features) {
+    if (const auto* int8 = std::get_if<Int8Rows>(&weight)) {
+      const auto scale = hn::Set(Floats(), int8->scales[row]);
+      const auto times_scale = [&](FloatVec values) HWY_ATTR { return hn::Mul(values, scale); };
+      transform(in_features, times_scale, to, int8->values + row * in_features);
+    } else if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
+      widen_int4(*int4, in_features, row, 0, in_features, to);
+    }
+  }
 }
 
 void widen(DType dtype, const void* from, float* to, int64_t count) {
@@ -202,6 +336,7 @@ namespace prepack {
 
 HWY_EXPORT(multiply_few_rows);
 HWY_EXPORT(widen);
+HWY_EXPORT(widen_rows);
 HWY_EXPORT(narrow);
 
 void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last) {
@@ -210,6 +345,11 @@ void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t las
 
 void widen(DType dtype, const void* from, float* to, int64_t count) {
   HWY_DYNAMIC_DISPATCH(widen)(dtype, from, to, count);
+}
+
+void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
+                float* to) {
+  HWY_DYNAMIC_DISPATCH(widen_rows)(weight, in_features, first, last, to);
 }
 
 void narrow(const float* from, DType dtype, void* to, int64_t count) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/weight_rows.h"
 #include "prepack/dtype.h"
 
 namespace prepack {
@@ -12,13 +13,18 @@ void widen(DType dtype, const void* from, float* to, int64_t count);
 /// From float32, rounded to the nearest, ties to even.
 void narrow(const float* from, DType dtype, void* to, int64_t count);
 
-/// x * weight^T + bias for a few rows x, in float32, with the weight as a checkpoint stores it.
+/// Rows [first, last) of a weight to float32, which holds every weight that is stored: quantized
+/// ones too, where a scale has no more than 16 bits.
+/// @param to  [last - first, in_features]
+void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
+                float* to);
+
+/// x * weight^T + bias for a few rows x, in float32, with the weight as it is stored.
 struct FewRowsProduct {
   const float* x;  // [num_rows, in_features]
-  DType weight_dtype;
-  const void* weight;  // [out_features, in_features], at any address
-  const float* bias;   // [out_features]; null for none
-  float* out;          // [num_rows, out_features], with rows `out_stride` apart
+  WeightRows weight;
+  const float* bias;  // [out_features]; null for none
+  float* out;         // [num_rows, out_features], with rows `out_stride` apart
   int64_t num_rows;
   int64_t in_features;  // at least 1
   int64_t out_stride;

@@ -41,6 +41,12 @@ HWY_INLINE FloatVec load_floats(const hwy::bfloat16_t* from) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
 }
 
+HWY_INLINE FloatVec load_floats(const int8_t* from) {
+  const hn::Rebind<int8_t, Floats> bytes;
+  const hn::Rebind<int32_t, Floats> words;
+  return hn::ConvertTo(Floats(), hn::PromoteTo(words, hn::LoadU(bytes, from)));
+}
+
 #if PREPACK_CONVERTS_FLOAT16
 
 HWY_INLINE FloatVec load_floats(const hwy::float16_t* from) {

@@ -9,25 +9,28 @@
 namespace prepack {
 namespace {
 
-/// Whether the product is left to LibTorch, in the dtype of its operands.
-bool is_native(const at::Tensor& input, const at::Tensor& weight) {
-  if (!input.is_cpu()) return true;
+/// The weight, if the product is left to LibTorch, in the dtype of its operands; else null.
+const at::Tensor* native_weight(const at::Tensor& input, const Weight& weight) {
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
+  if (tensor == nullptr || !input.is_cpu()) return tensor;
   const auto dtype = input.scalar_type();
-  return dtype != at::kFloat && dtype == weight.scalar_type() && has_native_products(dtype);
+  const bool is_native =
+      dtype != at::kFloat && dtype == tensor->scalar_type() && has_native_products(dtype);
+  return is_native ? tensor : nullptr;
 }
 
 }  // namespace
 
 at::Tensor Linear::operator()(const at::Tensor& input) const {
-  if (is_native(input, weight)) return at::linear(input, weight, bias);
-  auto out = at::empty({input.size(0), weight.size(0)}, input.options().dtype(at::kFloat));
+  if (const auto* native = native_weight(input, weight)) return at::linear(input, *native, bias);
+  auto out = at::empty({input.size(0), out_features(weight)}, input.options().dtype(at::kFloat));
   wide_product(input.to(at::kFloat), weight, bias, out);
   return out.to(input.scalar_type());
 }
 
 void Linear::add_to(const at::Tensor& input, at::Tensor& sum) const {
-  if (is_native(input, weight)) {
-    sum.addmm_(input, weight.t());
+  if (const auto* native = native_weight(input, weight)) {
+    sum.addmm_(input, native->t());
     if (bias) sum.add_(*bias);
   } else if (sum.scalar_type() == at::kFloat) {
     add_wide_product(input.to(at::kFloat), weight, bias, sum);
@@ -40,7 +43,7 @@ void Linear::add_to(const at::Tensor& input, at::Tensor& sum) const {
 }
 
 Linear Linear::rows(int64_t first, int64_t count) const {
-  Linear part{weight.narrow(0, first, count), {}};
+  Linear part{narrow(weight, first, count), {}};
   if (bias) part.bias = bias->narrow(0, first, count);
   return part;
 }

@@ -8,6 +8,7 @@
 #include "base/scalar_type.h"
 #include "model/decoder.h"
 #include "model/families/family.h"
+#include "prepack/error.h"
 #include "prepack/model.h"
 #include "weights/checkpoint.h"
 #include "weights/weight_loader.h"
@@ -18,8 +19,13 @@ namespace {
 /// Binds the parts of a decoder to the names that Hugging Face gives them.
 class DecoderBinder {
  public:
-  DecoderBinder(const ModelConfig& config, WeightLoader& loader)
-      : config_(config), names_(family_of(config.architecture).names), loader_(loader) {}
+  /// @param quantization  of products; absent: none
+  DecoderBinder(const ModelConfig& config, const std::optional<Quantization>& quantization,
+                WeightLoader& loader)
+      : config_(config),
+        names_(family_of(config.architecture).names),
+        quantization_(quantization),
+        loader_(loader) {}
 
   void bind(Model::Decoder& decoder) {
     loader_.bind_rows(decoder.embed_tokens, {{"model.embed_tokens.weight", config_.vocab_size}},
@@ -32,7 +38,8 @@ class DecoderBinder {
       // Some checkpoints store the shared tensor under both names.
       loader_.tolerate("lm_head.weight", {config_.vocab_size, config_.hidden_size});
     } else {
-      bind_linear(decoder.lm_head, {{"lm_head", config_.vocab_size}}, config_.hidden_size, false);
+      loader_.bind_rows(std::get<at::Tensor>(decoder.lm_head.weight),
+                        {{"lm_head.weight", config_.vocab_size}}, config_.hidden_size);
     }
   }
 
@@ -90,18 +97,31 @@ class DecoderBinder {
       for (auto& part : named) part.name += suffix;
       return named;
     };
-    loader_.bind_rows(linear.weight, with_suffix(".weight"), in_features);
+    if (quantization_) {
+      loader_.bind_quantized_rows(linear.weight.emplace<QuantizedWeight>(), with_suffix(".weight"),
+                                  in_features, *quantization_);
+    } else {
+      loader_.bind_rows(std::get<at::Tensor>(linear.weight), with_suffix(".weight"), in_features);
+    }
     if (has_bias) loader_.bind_rows(linear.bias.emplace(), with_suffix(".bias"));
   }
 
   const ModelConfig& config_;
   const StackedNames& names_;
+  const std::optional<Quantization>& quantization_;
   WeightLoader& loader_;
 };
 
 }  // namespace
 
 Model load_model(const std::filesystem::path& folder, const LoadOptions& options) {
+  if (options.quantization) {
+    options.quantization->validate();
+    if (!options.device.is_cpu()) {
+      throw InvalidArgument(fmt::format(
+          "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
+    }
+  }
   auto config = load_model_config(folder);
   const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
   const auto checkpoint = Checkpoint::open_folder(folder);
@@ -109,10 +129,10 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
       std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, options.device));
   decoder->layers.resize(static_cast<size_t>(config.num_layers));
   WeightLoader loader(checkpoint, to_scalar_type(dtype), options.device);
-  DecoderBinder(config, loader).bind(*decoder);
+  DecoderBinder(config, options.quantization, loader).bind(*decoder);
   loader.load();
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
-  return {std::move(config), dtype, options.device, std::move(decoder)};
+  return {std::move(config), dtype, options.device, std::move(decoder), options.quantization};
 }
 
 }  // namespace prepack

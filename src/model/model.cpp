@@ -20,8 +20,12 @@ DType default_dtype(const ModelConfig& config, at::Device device) {
 }
 
 Model::Model(ModelConfig config, DType dtype, at::Device device,
-             std::shared_ptr<const Decoder> decoder)
-    : config_(std::move(config)), dtype_(dtype), device_(device), decoder_(std::move(decoder)) {}
+             std::shared_ptr<const Decoder> decoder, std::optional<Quantization> quantization)
+    : config_(std::move(config)),
+      dtype_(dtype),
+      device_(device),
+      decoder_(std::move(decoder)),
+      quantization_(quantization) {}
 
 namespace {
 

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 
-#include "base/scalar_type.h"
 #include "kernels/linear.h"
 
 namespace prepack {
@@ -16,7 +15,7 @@ namespace {
 /// Rows up to which our kernel beats LibTorch's product, as prepack_linear_bench finds it on two
 /// cores of Zen 3: up to four times at 8 rows, level at these. Later where LibTorch's needs weights
 /// widened before.
-int64_t max_few_rows(DType weight_dtype) { return weight_dtype == DType::kFloat32 ? 128 : 192; }
+int64_t max_few_rows(bool is_wide) { return is_wide ? 128 : 192; }
 
 /// Weights are widened and multiplied by blocks of at least so many bytes and features, which are
 /// still in a cache when the product reads them. LibTorch prepares x anew for each block.
@@ -32,14 +31,13 @@ constexpr int64_t kFeatures = 4;
 
 using Bias = std::optional<at::Tensor>;
 
-void product_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                          at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
   const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
   const FewRowsProduct product{
       .x = rows.const_data_ptr<float>(),
-      .weight_dtype = from_scalar_type(weight.scalar_type()),
-      .weight = weight.const_data_ptr(),
+      .weight = weight,
       .bias = bias ? wide_bias.const_data_ptr<float>() : nullptr,
       .out = out.data_ptr<float>(),
       .num_rows = x.size(0),
@@ -47,7 +45,7 @@ void product_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const Bi
       .out_stride = out.stride(0),
       .adds_to_out = adds,
   };
-  const int64_t num_features = weight.size(0);
+  const int64_t num_features = out.size(1);
   const int64_t num_tiles = (num_features + kFeatures - 1) / kFeatures;
   const int64_t work = kFeatures * std::max<int64_t>(x.numel(), 1);  // of a tile
   at::parallel_for(0, num_tiles, std::max<int64_t>(kMinMultiplyAdds / work, 1),
@@ -78,59 +76,65 @@ at::Tensor block_buffer(int64_t size) {
   return buffer;
 }
 
-/// @param buffer  float32, at least of the weight's size
-at::Tensor widen_to(const at::Tensor& buffer, const at::Tensor& weight) {
-  auto wide = buffer.narrow(0, 0, weight.numel()).view(weight.sizes());
-  const auto dtype = from_scalar_type(weight.scalar_type());
-  const auto* from = static_cast<const char*>(weight.const_data_ptr());
+/// Output features [first, first + count) of the weight.
+/// @param buffer  float32, at least of their size
+at::Tensor widen_to(const at::Tensor& buffer, const WeightRows& weight, int64_t in_features,
+                    int64_t first, int64_t count) {
+  auto wide = buffer.narrow(0, 0, count * in_features).view({count, in_features});
   auto* to = wide.data_ptr<float>();
-  at::parallel_for(0, weight.numel(), kMinWidened, [&](int64_t first, int64_t last) {
-    widen(dtype, from + first * element_size(dtype), to + first, last - first);
-  });
+  at::parallel_for(0, count, std::max<int64_t>(kMinWidened / std::max<int64_t>(in_features, 1), 1),
+                   [&](int64_t begin, int64_t end) {
+                     widen_rows(weight, in_features, first + begin, first + end,
+                                to + begin * in_features);
+                   });
   return wide;
 }
 
-void product_by_blocks(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+void product_by_blocks(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                        at::Tensor& out, bool adds) {
-  const int64_t num_features = weight.size(0);
-  const int64_t row_bytes = std::max<int64_t>(weight.size(1), 1) * element_size(DType::kFloat32);
+  const int64_t num_features = out.size(1);
+  const int64_t in_features = x.size(1);
+  const int64_t row_bytes = std::max<int64_t>(in_features, 1) * element_size(DType::kFloat32);
   const int64_t block = std::min(std::max(kBlockBytes / row_bytes, kBlockFeatures), num_features);
-  const auto buffer = block_buffer(block * weight.size(1));
+  const auto buffer = block_buffer(block * in_features);
   for (int64_t first = 0; first < num_features; first += block) {
     const int64_t count = std::min(block, num_features - first);
     auto part = out.narrow(1, first, count);
-    product_of_many_rows(x, widen_to(buffer, weight.narrow(0, first, count)),
+    product_of_many_rows(x, widen_to(buffer, weight, in_features, first, count),
                          bias ? Bias(bias->narrow(0, first, count)) : Bias(), part, adds);
   }
 }
 
-void multiply(const at::Tensor& x, const at::Tensor& any_weight, const Bias& bias, at::Tensor& out,
+void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
               bool adds) {
   if (out.numel() == 0) return;
   if (out.stride(1) != 1) {
     auto compact = out.clone(at::MemoryFormat::Contiguous);
-    multiply(x, any_weight, bias, compact, adds);
+    multiply(x, weight, bias, compact, adds);
     out.copy_(compact);
     return;
   }
-  const auto weight = any_weight.contiguous();
-  if (x.size(0) <= max_few_rows(from_scalar_type(weight.scalar_type()))) {
-    product_of_few_rows(x, weight, bias, out, adds);
-  } else if (weight.scalar_type() == at::kFloat) {
-    product_of_many_rows(x, weight, bias, out, adds);
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
+  if (tensor != nullptr && !tensor->is_contiguous()) {
+    return multiply(x, tensor->contiguous(), bias, out, adds);
+  }
+  const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
+  if (x.size(0) <= max_few_rows(is_wide)) {
+    product_of_few_rows(x, weight_rows(weight), bias, out, adds);
+  } else if (is_wide) {
+    product_of_many_rows(x, *tensor, bias, out, adds);
   } else {
-    product_by_blocks(x, weight, bias, out, adds);
+    product_by_blocks(x, weight_rows(weight), bias, out, adds);
   }
 }
 
 }  // namespace
 
-void wide_product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
-                  at::Tensor& out) {
+void wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out) {
   multiply(x, weight, bias, out, false);
 }
 
-void add_wide_product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+void add_wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias,
                       at::Tensor& out) {
   multiply(x, weight, bias, out, true);
 }

@@ -4,6 +4,8 @@
 
 #include <optional>
 
+#include "model/weight.h"
+
 namespace prepack {
 
 /// out = x * weight^T + bias in float32 on the CPU, whatever the weight is stored as.
@@ -11,11 +13,11 @@ namespace prepack {
 /// @param weight  [out_features, in_features]
 /// @param bias    [out_features]
 /// @param out     [num_rows, out_features] float32; may be a slice of columns
-void wide_product(const at::Tensor& x, const at::Tensor& weight,
-                  const std::optional<at::Tensor>& bias, at::Tensor& out);
+void wide_product(const at::Tensor& x, const Weight& weight, const std::optional<at::Tensor>& bias,
+                  at::Tensor& out);
 
 /// out += x * weight^T + bias, likewise.
-void add_wide_product(const at::Tensor& x, const at::Tensor& weight,
+void add_wide_product(const at::Tensor& x, const Weight& weight,
                       const std::optional<at::Tensor>& bias, at::Tensor& out);
 
 }  // namespace prepack

@@ -30,6 +30,20 @@ int64_t mask_bytes(const ModelConfig& config, const BatchShape& shape) {
   return std::max(shape.max_mask_elements, window_elements) * bytes_per_mask_element(config);
 }
 
+/// Bytes that the weights of a decoder's products take when quantized, less what they took before.
+int64_t quantized_difference(const ModelConfig& config, const Quantization& quantization,
+                             int64_t weight_size) {
+  const int64_t query_size = config.num_heads * config.head_dim;
+  const int64_t key_size = config.num_kv_heads * config.head_dim;
+  const auto difference = [&](int64_t out_features, int64_t in_features) {
+    return quantization.bytes(out_features, in_features) - out_features * in_features * weight_size;
+  };
+  return config.num_layers * (difference(query_size + 2 * key_size, config.hidden_size) +
+                              difference(config.hidden_size, query_size) +
+                              difference(2 * config.intermediate_size, config.hidden_size) +
+                              difference(config.hidden_size, config.intermediate_size));
+}
+
 }  // namespace
 
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
@@ -52,13 +66,15 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
-                               const BatchShape& shape) {
+                               const BatchShape& shape,
+                               const std::optional<Quantization>& quantization) {
   const int64_t weight_size = device.is_cpu()
                                   ? std::min(element_size(dtype), element_size(config.dtype))
                                   : element_size(dtype);
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   return {
-      .weights = config.num_parameters() * weight_size,
+      .weights = config.num_parameters() * weight_size +
+                 (quantization ? quantized_difference(config, *quantization, weight_size) : 0),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations =
           shape.max_forward_tokens * activation_bytes_per_token(config, dtype, device, 0) +

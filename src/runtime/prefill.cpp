@@ -14,21 +14,10 @@
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
 #include "prepack/shared_prefix.h"
+#include "runtime/forward_input.h"
 
 namespace prepack {
 namespace {
-
-BatchLayout layout_for(PrefillMethod method) {
-  switch (method) {
-    case PrefillMethod::kPacked:
-      return BatchLayout::kFlat;
-    case PrefillMethod::kPackedRows:
-      return BatchLayout::kRows;
-    case PrefillMethod::kPadded:
-      break;
-  }
-  return BatchLayout::kLeftPaddedRows;
-}
 
 /// Every segment attends to its row of the cache, where its own keys have just been written.
 VarlenAttention varlen_attention(const PackedBatch& batch, int64_t capacity) {
@@ -64,6 +53,43 @@ CacheSlots unpack_slots(const PackedBatch& batch, int64_t capacity, at::Device d
   return {has_padding ? tokens.to(device) : at::Tensor(), slots.to(device)};
 }
 
+/// Tokens of the sequence that each token of the batch belongs to; 1 for padding.
+std::vector<int64_t> sequence_lens(const PackedBatch& batch, int64_t num_following) {
+  std::vector<int64_t> of_tokens(batch.input_ids.numel(), 1);
+  for (const auto& segment : batch.segments) {
+    std::fill_n(of_tokens.begin() + batch.first_token(segment), segment.length,
+                segment.first_position + segment.length + num_following);
+  }
+  return of_tokens;
+}
+
+}  // namespace
+
+BatchLayout layout_for(PrefillMethod method) {
+  switch (method) {
+    case PrefillMethod::kPacked:
+      return BatchLayout::kFlat;
+    case PrefillMethod::kPackedRows:
+      return BatchLayout::kRows;
+    case PrefillMethod::kPadded:
+      break;
+  }
+  return BatchLayout::kLeftPaddedRows;
+}
+
+ForwardInput forward_input(PrefillMethod method, const PackedBatch& batch, const KvCache& cache,
+                           at::Device device, int64_t num_following) {
+  return {
+      .input_ids = batch.input_ids.flatten().to(device),
+      .position_ids = batch.position_ids.flatten().to(device),
+      .attention = attention_for(method, batch, cache.capacity(), device),
+      .cache_slots = unpack_slots(batch, cache.capacity(), device),
+      .sequence_lens = sequence_lens(batch, num_following),
+  };
+}
+
+namespace {
+
 /// The place of each segment's last token in the batch; none where nobody reads their logits.
 at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
   std::vector<int64_t> tokens;
@@ -75,30 +101,14 @@ at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
   return at::tensor(tokens, at::kLong);
 }
 
-/// Tokens of the prompt that each token of the batch belongs to, with the final token, whoever
-/// computes that; 1 for padding.
-std::vector<int64_t> sequence_lens(const PackedBatch& batch, const DecodeState& state) {
-  std::vector<int64_t> of_tokens(batch.input_ids.numel(), 1);
-  for (const auto& segment : batch.segments) {
-    std::fill_n(of_tokens.begin() + batch.first_token(segment), segment.length,
-                state.prompt_len(segment.sequence));
-  }
-  return of_tokens;
-}
-
 /// One packed forward: fills the prompts' cache rows and their next-token logits.
 void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod method,
                  DecodeState& state) {
   const auto device = model.device();
   const bool reads_logits = state.final_tokens.empty();
-  const ForwardInput input{
-      .input_ids = batch.input_ids.flatten().to(device),
-      .position_ids = batch.position_ids.flatten().to(device),
-      .attention = attention_for(method, batch, state.cache.capacity(), device),
-      .cache_slots = unpack_slots(batch, state.cache.capacity(), device),
-      .output_tokens = last_tokens(batch, reads_logits).to(device),
-      .sequence_lens = sequence_lens(batch, state),
-  };
+  // The first decode step does the final tokens that are left out here.
+  auto input = forward_input(method, batch, state.cache, device, reads_logits ? 0 : 1);
+  input.output_tokens = last_tokens(batch, reads_logits).to(device);
   const auto hidden = model.forward(input, state.cache);
   if (!reads_logits) return;
   std::vector<int64_t> sequences;

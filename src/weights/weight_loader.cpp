@@ -41,25 +41,31 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, at::ScalarType dtype, a
     : checkpoint_(&checkpoint), dtype_(dtype), device_(device) {}
 
 void WeightLoader::bind(at::Tensor& target, std::string name, std::vector<int64_t> shape) {
-  add_target(target, /*keeps_narrow_dtype=*/false, {{std::move(name), shape.at(0)}},
+  add_target({&target, /*keeps_narrow_dtype=*/false, {}}, {{std::move(name), shape.at(0)}},
              {shape.begin() + 1, shape.end()});
 }
 
 void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts,
                              int64_t num_columns) {
-  add_target(target, /*keeps_narrow_dtype=*/device_.is_cpu(), parts, {num_columns});
+  add_target({&target, /*keeps_narrow_dtype=*/device_.is_cpu(), {}}, parts, {num_columns});
+}
+
+void WeightLoader::bind_quantized_rows(QuantizedWeight& target,
+                                       const std::vector<StackedRows>& parts, int64_t num_columns,
+                                       const Quantization& quantization) {
+  add_target({nullptr, /*keeps_narrow_dtype=*/true, {}, &target, quantization}, parts,
+             {num_columns});
 }
 
 void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts) {
-  add_target(target, /*keeps_narrow_dtype=*/false, parts, {});
+  add_target({&target, /*keeps_narrow_dtype=*/false, {}}, parts, {});
 }
 
 void WeightLoader::tolerate(std::string name, std::vector<int64_t> shape) {
   add_request(std::nullopt, 0, std::move(name), std::move(shape));
 }
 
-void WeightLoader::add_target(at::Tensor& tensor, bool keeps_narrow_dtype,
-                              const std::vector<StackedRows>& parts,
+void WeightLoader::add_target(Target target, const std::vector<StackedRows>& parts,
                               const std::vector<int64_t>& row_shape) {
   const auto with_rows = [&](int64_t num_rows) {
     std::vector<int64_t> shape = {num_rows};
@@ -71,7 +77,8 @@ void WeightLoader::add_target(at::Tensor& tensor, bool keeps_narrow_dtype,
     add_request(targets_.size(), num_rows, part.name, with_rows(part.num_rows));
     num_rows += part.num_rows;
   }
-  targets_.push_back({&tensor, keeps_narrow_dtype, with_rows(num_rows)});
+  target.shape = with_rows(num_rows);
+  targets_.push_back(std::move(target));
 }
 
 void WeightLoader::add_request(std::optional<size_t> target, int64_t first_row, std::string name,
@@ -153,6 +160,7 @@ void WeightLoader::load_part(const Request& request, at::ScalarType dtype) {
   const auto& info = request.stored->info;
   request.stored->file->prefetch(info.begin, info.end);
   const auto view = view_tensor(*request.stored);
+  if (target.quantized != nullptr) return quantize_part(request, view);
   const bool is_whole = request.shape == target.shape;
   if (is_whole && device_.is_cpu() && view.scalar_type() == dtype) {
     *target.tensor = view;
@@ -163,6 +171,21 @@ void WeightLoader::load_part(const Request& request, at::ScalarType dtype) {
   }
   // To the device first: it converts faster, and the narrower type crosses the bus.
   target.tensor->narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
+  request.stored->file->release(info.begin, info.end);
+}
+
+void WeightLoader::quantize_part(const Request& request, const at::Tensor& view) {
+  const auto& target = targets_[*request.target];
+  const auto& info = request.stored->info;
+  if (!target.quantized->values.defined()) {
+    *target.quantized =
+        QuantizedWeight::make_empty(target.shape[0], target.shape[1], target.quantization);
+  }
+  if (!target.quantized->quantize_rows(request.first_row, view)) {
+    throw LoadError(
+        fmt::format("{}: has weights that are not finite, which cannot be quantized ({})",
+                    printable(info.name), file_name(request.stored->file->path())));
+  }
   request.stored->file->release(info.begin, info.end);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "weights/checkpoint.h"
+#include "weights/quantized_weight.h"
 
 namespace prepack {
 
@@ -40,6 +41,11 @@ class WeightLoader {
   /// it as they read it.
   void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts, int64_t num_columns);
 
+  /// The same for a weight of products that is rounded as it is loaded, tensor by tensor: memory
+  /// never holds more than one of them as it is stored. On the CPU only.
+  void bind_quantized_rows(QuantizedWeight& target, const std::vector<StackedRows>& parts,
+                           int64_t num_columns, const Quantization& quantization);
+
   /// The same for a bias, which has no columns and is converted.
   void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts);
 
@@ -51,7 +57,7 @@ class WeightLoader {
   /// file that must not be written to. Others are copied one after the other, and the pages they
   /// came from are released, so that memory never holds the model twice.
   /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
-  ///         is not supported
+  ///         is not supported; and naming a tensor to be quantized that is not finite
   void load();
 
  private:
@@ -60,6 +66,8 @@ class WeightLoader {
     at::Tensor* tensor;
     bool keeps_narrow_dtype;
     std::vector<int64_t> shape;
+    QuantizedWeight* quantized = nullptr;  // instead of `tensor`
+    Quantization quantization = {};
   };
 
   struct Request {
@@ -70,13 +78,15 @@ class WeightLoader {
     const StoredTensor* stored;  // nullptr if the checkpoint has none of that name
   };
 
-  void add_target(at::Tensor& tensor, bool keeps_narrow_dtype,
-                  const std::vector<StackedRows>& parts, const std::vector<int64_t>& row_shape);
+  /// @param target  without its shape
+  void add_target(Target target, const std::vector<StackedRows>& parts,
+                  const std::vector<int64_t>& row_shape);
   void add_request(std::optional<size_t> target, int64_t first_row, std::string name,
                    std::vector<int64_t> shape);
   void check() const;
   at::ScalarType loaded_dtype(size_t target) const;
   void load_part(const Request& request, at::ScalarType dtype);
+  void quantize_part(const Request& request, const at::Tensor& view);
 
   const Checkpoint* checkpoint_;
   at::ScalarType dtype_;

@@ -18,7 +18,8 @@ namespace {
 /// Draws the weights of one model in a fixed order.
 class WeightSource {
  public:
-  WeightSource(uint64_t seed, DType dtype) : random_(seed), dtype_(to_scalar_type(dtype)) {}
+  WeightSource(uint64_t seed, DType dtype, std::function<Weight(const at::Tensor&)> store)
+      : random_(seed), dtype_(to_scalar_type(dtype)), store_(std::move(store)) {}
 
   /// Large enough that tokens matter to each other, small enough that logits stay below ten or so.
   at::Tensor matrix(int64_t rows, int64_t columns) {
@@ -27,7 +28,8 @@ class WeightSource {
   }
 
   Linear linear(int64_t rows, int64_t columns, bool has_bias) {
-    Linear linear{.weight = matrix(rows, columns), .bias = {}};
+    const auto weight = matrix(rows, columns);
+    Linear linear{.weight = store_ ? store_(weight) : weight, .bias = {}};
     if (has_bias) linear.bias = random_tensor(random_, {rows}).mul(0.3).to(dtype_);
     return linear;
   }
@@ -39,6 +41,7 @@ class WeightSource {
  private:
   Random random_;
   at::ScalarType dtype_;
+  std::function<Weight(const at::Tensor&)> store_;
 };
 
 DecoderLayer random_layer(WeightSource& weights, const ModelConfig& config) {
@@ -147,8 +150,9 @@ std::vector<ModelConfig> tiny_configs() {
   return configs;
 }
 
-Model random_model(const ModelConfig& config, uint64_t seed, DType dtype) {
-  WeightSource weights(seed, dtype);
+Model random_model(const ModelConfig& config, uint64_t seed, DType dtype,
+                   const std::function<Weight(const at::Tensor&)>& store) {
+  WeightSource weights(seed, dtype, store);
   auto decoder = std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, at::kCPU));
   decoder->embed_tokens = weights.matrix(config.vocab_size, config.hidden_size);
   for (int64_t i = 0; i < config.num_layers; ++i) {

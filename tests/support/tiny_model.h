@@ -1,9 +1,11 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "bench/verification.h"
+#include "model/weight.h"
 #include "prepack/model.h"
 #include "prepack/prefill.h"
 
@@ -15,7 +17,9 @@ namespace prepack::testing {
 std::vector<ModelConfig> tiny_configs();
 
 /// A model of random weights; the same for the same seed, and, but for rounding, in every dtype.
-Model random_model(const ModelConfig& config, uint64_t seed = 1, DType dtype = DType::kFloat32);
+/// @param store  what becomes of the weights of the layers' products; empty: nothing
+Model random_model(const ModelConfig& config, uint64_t seed = 1, DType dtype = DType::kFloat32,
+                   const std::function<Weight(const at::Tensor&)>& store = {});
 
 /// Every way to prefill, named: each method, each packing, and token budgets that need one forward
 /// or several.

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace prepack {
+
+/// How the weights of a decoder's products are rounded as they are loaded. Embeddings, the
+/// projection to the vocabulary, norms and biases stay as they are stored, and so do activations
+/// and caches: products are of float32 and the rounded weights.
+///
+/// - 8 bits: one float32 scale for each output feature (row of a weight).
+/// - 4 bits: one float16 scale for each `group_size` weights of a row. Rows that are not whole
+///   groups get 8 bits.
+struct Quantization {
+  int bits = 8;             // 8 or 4
+  int64_t group_size = 32;  // of 4 bits: 32, 64 or 128 input features
+
+  /// @throws InvalidArgument for other numbers
+  void validate() const;
+
+  /// What a weight with rows of this many input features gets.
+  Quantization for_rows_of(int64_t in_features) const;
+
+  /// Bytes of one weight, with its scales.
+  int64_t bytes(int64_t out_features, int64_t in_features) const;
+};
+
+/// "int8", or "int4 in groups of 32".
+std::string to_string(const Quantization& quantization);
+
+/// @param name        "int8" or "int4"
+/// @param group_size  of int4
+/// @throws InvalidArgument for any other
+Quantization parse_quantization(std::string_view name, int64_t group_size);
+
+}  // namespace prepack

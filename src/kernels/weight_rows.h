@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "prepack/dtype.h"
+
+namespace prepack {
+
+/// A weight's numbers as a checkpoint stores them.
+struct PlainRows {
+  DType dtype;
+  const void* values;  // [out_features, in_features], at any address
+};
+
+/// One scale for each output feature: weight = scale * value.
+struct Int8Rows {
+  const int8_t* values;  // [out_features, in_features]
+  const float* scales;   // [out_features]
+};
+
+/// One scale and minimum for each group of a row: weight = scale * value + minimum, with values
+/// from 0 to 15. A row is cut into blocks of 64 values, the last one filled up with anything; a
+/// block is 8 little-endian words of 32 bits, and bits 4 k to 4 k + 3 of word l are its value
+/// 8 k + l. So 8 lanes that each hold a word need one AND to have 8 values that follow each other.
+struct Int4Rows {
+  const uint8_t* values;  // [out_features, int4_row_bytes(in_features)]
+  const void* scales;     // [out_features, in_features / group_size] float16
+  const void* minimums;   // likewise; null: -8 * scale
+  int64_t group_size;     // 32 times a power of two; divides in_features
+};
+
+constexpr int64_t kInt4Block = 64;  // values
+
+constexpr int64_t int4_row_bytes(int64_t in_features) {
+  return (in_features + kInt4Block - 1) / kInt4Block * (kInt4Block / 2);
+}
+
+/// Rows of a weight, where they lie in memory.
+using WeightRows = std::variant<PlainRows, Int8Rows, Int4Rows>;
+
+}  // namespace prepack

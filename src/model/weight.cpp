@@ -1,0 +1,27 @@
+#include "model/weight.h"
+
+#include "base/scalar_type.h"
+
+namespace prepack {
+
+int64_t out_features(const Weight& weight) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) {
+    return quantized->out_features();
+  }
+  return std::get<at::Tensor>(weight).size(0);
+}
+
+Weight narrow(const Weight& weight, int64_t first, int64_t count) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) {
+    return quantized->narrow(first, count);
+  }
+  return std::get<at::Tensor>(weight).narrow(0, first, count);
+}
+
+WeightRows weight_rows(const Weight& weight) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->rows();
+  const auto& tensor = std::get<at::Tensor>(weight);
+  return PlainRows{from_scalar_type(tensor.scalar_type()), tensor.const_data_ptr()};
+}
+
+}  // namespace prepack

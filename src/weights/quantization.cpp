@@ -1,0 +1,53 @@
+#include "prepack/quantization.h"
+
+#include <fmt/format.h>
+
+#include "kernels/weight_rows.h"
+#include "prepack/error.h"
+
+namespace prepack {
+namespace {
+
+constexpr int64_t kBytesOfFloat16 = 2;
+
+}  // namespace
+
+void Quantization::validate() const {
+  if (bits != 8 && bits != 4) {
+    throw InvalidArgument(fmt::format("quantization: expected 8 or 4 bits, got {}", bits));
+  }
+  if (bits == 4 && group_size != 32 && group_size != 64 && group_size != 128) {
+    throw InvalidArgument(
+        fmt::format("quantization: expected groups of 32, 64 or 128, got {}", group_size));
+  }
+}
+
+Quantization Quantization::for_rows_of(int64_t in_features) const {
+  return bits == 4 && in_features % group_size == 0 ? *this : Quantization{.bits = 8};
+}
+
+int64_t Quantization::bytes(int64_t out_features, int64_t in_features) const {
+  const auto used = for_rows_of(in_features);
+  const int64_t row_bytes =
+      used.bits == 4 ? int4_row_bytes(in_features) + in_features / used.group_size * kBytesOfFloat16
+                     : in_features + static_cast<int64_t>(sizeof(float));
+  return out_features * row_bytes;
+}
+
+std::string to_string(const Quantization& quantization) {
+  return quantization.bits == 8 ? "int8"
+                                : fmt::format("int4 in groups of {}", quantization.group_size);
+}
+
+Quantization parse_quantization(std::string_view name, int64_t group_size) {
+  Quantization quantization;
+  if (name == "int4") {
+    quantization = {.bits = 4, .group_size = group_size};
+  } else if (name != "int8") {
+    throw InvalidArgument(fmt::format("quantization: expected int8 or int4, got {}", name));
+  }
+  quantization.validate();
+  return quantization;
+}
+
+}  // namespace prepack

@@ -1,0 +1,439 @@
+#include "prepack/quantization.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <filesystem>
+#include <limits>
+#include <map>
+
+#include "kernels/linear.h"
+#include "model/weight.h"
+#include "prepack/decode.h"
+#include "prepack/error.h"
+#include "prepack/memory.h"
+#include "prepack/model.h"
+#include "prepack/prefill.h"
+#include "prepack/sampler.h"
+#include "support/all_close.h"
+#include "support/catch.h"
+#include "support/instruction_sets.h"
+#include "support/random.h"
+#include "support/reference.h"
+#include "support/safetensors_writer.h"
+#include "support/temp_dir.h"
+#include "support/tensors.h"
+#include "support/tiny_model.h"
+#include "support/tolerances.h"
+#include "weights/quantized_weight.h"
+#include "weights/tensor_view.h"
+#include "weights/weight_loader.h"
+
+namespace prepack {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllClose;
+using testing::BitEqual;
+using testing::Random;
+using testing::random_tensor;
+
+constexpr Quantization kInt8{.bits = 8};
+constexpr Quantization kInt4{.bits = 4, .group_size = 32};
+const std::vector<Quantization> kQuantizations = {
+    kInt8, kInt4, {.bits = 4, .group_size = 64}, {.bits = 4, .group_size = 128}};
+
+QuantizedWeight quantize(const at::Tensor& weights, const Quantization& quantization) {
+  auto quantized = QuantizedWeight::make_empty(weights.size(0), weights.size(1), quantization);
+  REQUIRE(quantized.quantize_rows(0, weights));
+  return quantized;
+}
+
+/// Each group's scale, for each of its weights: [out_features, in_features].
+at::Tensor scales_of(const QuantizedWeight& weight) {
+  const auto scales = weight.scales.to(at::kDouble);
+  if (weight.quantization.bits == 8) {
+    return scales.unsqueeze(1).expand({weight.out_features(), weight.in_features});
+  }
+  return scales.repeat_interleave(weight.quantization.group_size, 1);
+}
+
+double squared_error(const at::Tensor& weights, const at::Tensor& rounded) {
+  return weights.to(at::kDouble).sub(rounded.to(at::kDouble)).square().sum().item<double>();
+}
+
+TEST_CASE("8 bits are at most half a scale away, and the largest weight is exact",
+          "[quantization]") {
+  Random random(1);
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
+    for (const double size : {1e-30, 1e-4, 1.0, 1e6}) {
+      const auto weights = random_tensor(random, {7, 93}).mul(size);
+      const auto quantized = quantize(weights, kInt8);
+      const auto error = quantized.dequantize().to(at::kDouble).sub(weights.to(at::kDouble)).abs();
+      CHECK(error.le(scales_of(quantized).mul(0.5 + 1e-5)).all().item<bool>());
+      const auto largest = std::get<0>(weights.abs().max(1));
+      CHECK_THAT(std::get<0>(quantized.dequantize().abs().max(1)).div(largest),
+                 AllClose(at::full({7}, 1.0), 1e-6));
+    }
+  }
+}
+
+TEST_CASE("4 bits are the nearest multiples of their scale", "[quantization]") {
+  Random random(2);
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
+    for (const int64_t group_size : {32, 64, 128}) {
+      const auto weights = random_tensor(random, {9, 1152});
+      const auto quantized = quantize(weights, {.bits = 4, .group_size = group_size});
+      const auto scales = scales_of(quantized);
+      const auto nearest = weights.to(at::kDouble).div(scales).round().clamp(-8, 7).mul(scales);
+      CHECK_THAT(quantized.dequantize(), AllClose(nearest, 1e-6));
+    }
+  }
+}
+
+TEST_CASE("scales of 4 bits err less than the one that fits the largest weight", "[quantization]") {
+  Random random(3);
+  const auto weights = random_tensor(random, {50, 256});
+  for (const int64_t group_size : {32, 64, 128}) {
+    const auto quantized = quantize(weights, {.bits = 4, .group_size = group_size});
+    const auto groups = weights.view({50, -1, group_size});
+    const auto extremes = groups.gather(2, groups.abs().argmax(2, true));
+    const auto scales = extremes.div(-8);
+    const auto plain = groups.div(scales).round().clamp(-8, 7).mul(scales).view({50, 256});
+    CHECK(squared_error(weights, quantized.dequantize()) < 0.85 * squared_error(weights, plain));
+    // Gaussian weights: known from the search itself, so that it cannot get worse unnoticed.
+    CHECK(squared_error(weights, quantized.dequantize()) / weights.numel() <
+          (group_size == 32   ? 0.008
+           : group_size == 64 ? 0.011
+                              : 0.014));
+  }
+}
+
+TEST_CASE("weights of few values survive 4 bits unchanged", "[quantization]") {
+  Random random(4);
+  auto weights = at::empty({6, 192});
+  for (int64_t i = 0; i < weights.numel(); ++i) {
+    weights.data_ptr<float>()[i] = 0.25F * static_cast<float>(random.integer(-8, 7));
+  }
+  // Each group has the lowest value, so that its scale is sure.
+  weights.view({-1, 32}).narrow(1, 5, 1).fill_(-2);
+  CHECK_THAT(quantize(weights, kInt4).dequantize(), AllClose(weights, 1e-6));
+}
+
+TEST_CASE("zeros, and weights too small for a scale, become zeros", "[quantization]") {
+  for (const auto& quantization : kQuantizations) {
+    for (const double size : {0.0, 1e-44}) {
+      const auto quantized = quantize(at::full({3, 128}, size, at::kFloat), quantization);
+      CHECK_THAT(quantized.dequantize(), BitEqual(at::zeros({3, 128})));
+    }
+  }
+}
+
+TEST_CASE("weights that are not finite are reported", "[quantization]") {
+  for (const auto& quantization : kQuantizations) {
+    for (const float value :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+          -std::numeric_limits<float>::infinity()}) {
+      auto weights = at::zeros({70, 256});
+      weights[69][255] = value;
+      auto quantized = QuantizedWeight::make_empty(70, 256, quantization);
+      CHECK_FALSE(quantized.quantize_rows(0, weights));
+    }
+  }
+}
+
+TEST_CASE("bfloat16 and float16 weights are rounded as their float32 is", "[quantization]") {
+  Random random(5);
+  for (const auto& quantization : kQuantizations) {
+    for (const auto type : {at::kBFloat16, at::kHalf}) {
+      const auto weights = random_tensor(random, {33, 256}, type);
+      CHECK_THAT(quantize(weights, quantization).values,
+                 BitEqual(quantize(weights.to(at::kFloat), quantization).values));
+    }
+  }
+}
+
+TEST_CASE("rows that are not whole groups get 8 bits", "[quantization]") {
+  CHECK(kInt4.for_rows_of(96).bits == 4);
+  CHECK(kInt4.for_rows_of(80).bits == 8);
+  CHECK(Quantization{.bits = 4, .group_size = 128}.for_rows_of(96).bits == 8);
+  CHECK(kInt8.for_rows_of(80).bits == 8);
+  CHECK(QuantizedWeight::make_empty(2, 80, kInt4).quantization.bits == 8);
+}
+
+TEST_CASE("the bytes foretold are those that a weight takes", "[quantization]") {
+  for (const auto& quantization : kQuantizations) {
+    for (const int64_t in_features : {80, 96, 128, 576, 2048}) {
+      CHECK(quantization.bytes(5, in_features) ==
+            QuantizedWeight::make_empty(5, in_features, quantization).nbytes());
+    }
+  }
+}
+
+TEST_CASE("minimums of groups take the place of the symmetric ones", "[quantization]") {
+  Random random(6);
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
+    for (const int64_t group_size : {32, 64, 128}) {
+      const int64_t in_features = group_size * 3;
+      auto weight =
+          quantize(random_tensor(random, {11, in_features}), {.bits = 4, .group_size = group_size});
+      const auto symmetric = weight.dequantize();
+      weight.minimums = random_tensor(random, {11, 3}, at::kHalf);
+      const auto shift = weight.minimums.to(at::kFloat).add(weight.scales.to(at::kFloat).mul(8));
+      const auto expected = symmetric.add(shift.repeat_interleave(group_size, 1));
+      CHECK_THAT(weight.dequantize(), AllClose(expected, 1e-5));
+      const auto rows = weight.rows();
+      for (const int64_t num_rows : {1, 5}) {
+        const auto x = random_tensor(random, {num_rows, in_features});
+        auto out = at::empty({num_rows, 11});
+        multiply_few_rows({.x = x.const_data_ptr<float>(),
+                           .weight = rows,
+                           .bias = nullptr,
+                           .out = out.data_ptr<float>(),
+                           .num_rows = num_rows,
+                           .in_features = in_features,
+                           .out_stride = 11,
+                           .adds_to_out = false},
+                          0, 11);
+        const auto product = x.to(at::kDouble).matmul(weight.dequantize().to(at::kDouble).t());
+        CHECK_THAT(out, AllClose(product, 1e-4));
+      }
+    }
+  }
+}
+
+TEST_CASE("products of large, shifted inputs stay near float64", "[quantization]") {
+  Random random(7);
+  for (const auto& quantization : kQuantizations) {
+    const auto weight = quantize(random_tensor(random, {40, 2048}), quantization);
+    // As activations are: a few that are far larger than all others, and a mean that is not 0.
+    auto x = random_tensor(random, {3, 2048}).add(0.5);
+    for (int i = 0; i < 5; ++i) x.select(1, random.integer(0, 2047)).mul_(300);
+    const auto wide = weight.dequantize().to(at::kDouble);
+    const auto expected = x.to(at::kDouble).matmul(wide.t());
+    const double norm = x.norm().item<double>() / std::sqrt(3.0);
+    for (const int64_t num_rows : {1, 3}) {
+      auto out = at::empty({num_rows, 40});
+      multiply_few_rows({.x = x.const_data_ptr<float>(),
+                         .weight = weight.rows(),
+                         .bias = nullptr,
+                         .out = out.data_ptr<float>(),
+                         .num_rows = num_rows,
+                         .in_features = 2048,
+                         .out_stride = 40,
+                         .adds_to_out = false},
+                        0, 40);
+      CHECK_THAT(out, AllClose(expected.narrow(0, 0, num_rows), 1e-6 * norm));
+    }
+  }
+}
+
+TEST_CASE("names and group sizes of quantizations", "[quantization]") {
+  CHECK(to_string(parse_quantization("int8", 32)) == "int8");
+  CHECK(to_string(parse_quantization("int4", 64)) == "int4 in groups of 64");
+  CHECK_THROWS_WITH(parse_quantization("int5", 32),
+                    "quantization: expected int8 or int4, got int5");
+  CHECK_THROWS_WITH(parse_quantization("int4", 48),
+                    "quantization: expected groups of 32, 64 or 128, got 48");
+  CHECK_THROWS_WITH((Quantization{.bits = 3}.validate()),
+                    "quantization: expected 8 or 4 bits, got 3");
+}
+
+// Models.
+
+/// Whose rows are whole groups of 32, and some of 64: the others get 8 bits.
+ModelConfig grouped_config() {
+  auto config = testing::tiny_configs().front();
+  config.hidden_size = 64;
+  config.intermediate_size = 96;
+  config.num_heads = 4;
+  config.head_dim = 16;
+  return config;
+}
+
+struct ModelPair {
+  Model quantized;
+  Model dequantized;  // the same weights in float32
+};
+
+ModelPair model_pair(const ModelConfig& config, const Quantization& quantization) {
+  const auto quantized = [&](const at::Tensor& weight) -> Weight {
+    return quantize(weight, quantization);
+  };
+  const auto dequantized = [&](const at::Tensor& weight) -> Weight {
+    return quantize(weight, quantization).dequantize();
+  };
+  return {testing::random_model(config, 1, DType::kFloat32, quantized),
+          testing::random_model(config, 1, DType::kFloat32, dequantized)};
+}
+
+TEST_CASE("a quantized model is its dequantized self, whatever the method", "[quantization]") {
+  Random random(8);
+  auto configs = testing::tiny_configs();
+  configs.push_back(grouped_config());
+  for (const auto& config : configs) {
+    for (const auto& quantization : kQuantizations) {
+      INFO(to_string(quantization));
+      const auto models = model_pair(config, quantization);
+      const auto prompts = random.prompts({5, 1, 17, 9, 30, 2}, config.vocab_size);
+      for (const auto& variant : testing::prefill_variants(prompts)) {
+        INFO(variant.name);
+        testing::check_same_state(prefill(models.quantized, prompts, variant.options, 40),
+                                  prefill(models.dequantized, prompts, variant.options, 40),
+                                  testing::tolerance(DType::kFloat32).logits);
+      }
+    }
+  }
+}
+
+TEST_CASE("a quantized model decodes what its dequantized self does", "[quantization]") {
+  Random random(9);
+  const auto config = grouped_config();
+  for (const auto& quantization : kQuantizations) {
+    const auto models = model_pair(config, quantization);
+    for (const auto& lengths : {std::vector<int64_t>{7}, std::vector<int64_t>{3, 20, 1, 8}}) {
+      const auto prompts = random.prompts(lengths, config.vocab_size);
+      const PrefillOptions leaves_final{.final_token = FinalToken::kFirstStep};
+      auto quantized = prefill(models.quantized, prompts, leaves_final, 64);
+      auto dequantized = prefill(models.dequantized, prompts, leaves_final, 64);
+      decode_final_tokens(models.quantized, quantized);
+      decode_final_tokens(models.dequantized, dequantized);
+      CHECK_THAT(quantized.logits,
+                 AllClose(dequantized.logits, testing::tolerance(DType::kFloat32).logits));
+      const auto greedy = [&](const Model& model, DecodeState state) {
+        std::vector<DecodeRequest> requests;
+        for (size_t i = 0; i < prompts.size(); ++i) {
+          requests.push_back({.sampler = Sampler({}, i, prompts[i]), .max_new_tokens = 30});
+        }
+        std::vector<TokenIds> texts;
+        for (auto& sequence : decode(model, std::move(state), requests)) {
+          texts.push_back(std::move(sequence.token_ids));
+        }
+        return texts;
+      };
+      CHECK(greedy(models.quantized, std::move(quantized)) ==
+            greedy(models.dequantized, std::move(dequantized)));
+    }
+  }
+}
+
+// Loading.
+
+testing::TensorToWrite to_write(const at::Tensor& tensor) {
+  const auto contiguous = tensor.contiguous();
+  return {contiguous.scalar_type() == at::kFloat ? "F32" : "BF16", contiguous.sizes().vec(),
+          std::string(static_cast<const char*>(contiguous.const_data_ptr()), contiguous.nbytes())};
+}
+
+TEST_CASE("a model is quantized as it is loaded, its products alone", "[quantization][weights]") {
+  Random random(10);
+  for (const auto& reference : testing::tiny_references()) {
+    for (const auto& quantization : kQuantizations) {
+      INFO(reference.model_folder << ", " << to_string(quantization));
+      // The same folder with the products' weights rounded beforehand.
+      const testing::TempDir folder;
+      fs::copy(reference.model_folder / "config.json", folder.path() / "config.json");
+      std::map<std::string, testing::TensorToWrite> tensors;
+      const auto checkpoint = Checkpoint::open_folder(reference.model_folder);
+      for (const auto& [name, stored] : checkpoint.tensors()) {
+        auto tensor = view_tensor(stored).to(at::kFloat);
+        if (name.ends_with("_proj.weight")) tensor = quantize(tensor, quantization).dequantize();
+        tensors[name] = to_write(tensor);
+      }
+      folder.write("model.safetensors", testing::aligned_safetensors_bytes(tensors));
+      const auto quantized =
+          load_model(reference.model_folder,
+                     {.dtype = DType::kFloat32, .device = at::kCPU, .quantization = quantization});
+      CHECK(quantized.quantization()->bits == quantization.bits);
+      const auto rounded = load_model(folder.path(), {.dtype = DType::kFloat32});
+      CHECK_FALSE(rounded.quantization().has_value());
+      const auto actual = prefill(quantized, reference.prompts, {}, 200).logits;
+      const auto expected = prefill(rounded, reference.prompts, {}, 200).logits;
+      CHECK_THAT(actual, AllClose(expected, testing::tolerance(DType::kFloat32).logits));
+      // It is another model than the stored one.
+      const auto stored = prefill(testing::load_once(reference), reference.prompts, {}, 200).logits;
+      CHECK(testing::max_difference(actual, stored) > 1e-3);
+    }
+  }
+}
+
+TEST_CASE("stacked rows are quantized as one weight", "[quantization][weights]") {
+  Random random(11);
+  const auto first = random_tensor(random, {5, 128}, at::kBFloat16);
+  const auto second = random_tensor(random, {3, 128});
+  for (const size_t misalignment : {0, 3}) {
+    const testing::TempDir folder;
+    folder.write("model.safetensors",
+                 testing::aligned_safetensors_bytes(
+                     {{"a", to_write(first)}, {"b", to_write(second)}}, misalignment));
+    const auto checkpoint = Checkpoint::open_folder(folder.path());
+    for (const auto& quantization : kQuantizations) {
+      QuantizedWeight loaded;
+      WeightLoader loader(checkpoint, at::kFloat);
+      loader.bind_quantized_rows(loaded, {{"b", 3}, {"a", 5}}, 128, quantization);
+      loader.load();
+      const auto expected = quantize(at::cat({second, first.to(at::kFloat)}), quantization);
+      CHECK_THAT(loaded.values, BitEqual(expected.values));
+      CHECK_THAT(loaded.scales, BitEqual(expected.scales));
+    }
+  }
+}
+
+TEST_CASE("a tensor that cannot be quantized is named", "[quantization][weights]") {
+  const testing::TempDir folder;
+  auto broken = at::zeros({4, 64});
+  broken[3][7] = std::numeric_limits<float>::quiet_NaN();
+  folder.write("model.safetensors",
+               testing::aligned_safetensors_bytes({{"broken", to_write(broken)}}));
+  const auto checkpoint = Checkpoint::open_folder(folder.path());
+  for (const auto& quantization : kQuantizations) {
+    QuantizedWeight loaded;
+    WeightLoader loader(checkpoint, at::kFloat);
+    loader.bind_quantized_rows(loaded, {{"broken", 4}}, 64, quantization);
+    CHECK_THROWS_WITH(loader.load(),
+                      "broken: has weights that are not finite, which cannot be quantized "
+                      "(model.safetensors)");
+  }
+}
+
+TEST_CASE("only the CPU quantizes, and only to what there is", "[quantization]") {
+  const auto folder = testing::tiny_references().front().model_folder;
+  CHECK_THROWS_WITH(load_model(folder, {.dtype = {}, .device = at::kCUDA, .quantization = kInt4}),
+                    "quantization: weights are quantized on the CPU only, not on cuda");
+  CHECK_THROWS_AS(
+      load_model(folder,
+                 {.dtype = {}, .device = at::kCPU, .quantization = Quantization{.bits = 2}}),
+      InvalidArgument);
+}
+
+// Memory.
+
+TEST_CASE("a quantized model of 1.3 billion parameters takes what it is said to",
+          "[quantization][memory]") {
+  ModelConfig config;  // Sheared-LLaMA-1.3B's
+  config.vocab_size = 32000;
+  config.hidden_size = 2048;
+  config.intermediate_size = 5504;
+  config.num_layers = 24;
+  config.num_heads = config.num_kv_heads = 16;
+  config.head_dim = 128;
+  config.dtype = DType::kBFloat16;
+  const auto weights = [&](const std::optional<Quantization>& quantization) {
+    return estimate_memory(config, DType::kFloat32, at::kCPU, {}, quantization).weights;
+  };
+  CHECK(weights({}) == 2 * config.num_parameters());
+  CHECK(weights(kInt4) < 1'000'000'000);
+  CHECK(weights(kInt8) < 1'600'000'000);
+  const int64_t products = 24 * (4 * 2048 * 2048 + 3 * 2048 * 5504);
+  const int64_t others = 2 * (config.num_parameters() - products);
+  CHECK(weights(kInt4) == others + products * 9 / 16);  // 4.5 bits each
+  CHECK(weights(kInt8) == others + products + 24 * 4 * (4 * 2048 + 2 * 5504 + 2048));
+}
+
+}  // namespace
+}  // namespace prepack
