@@ -302,6 +302,29 @@ TEST_CASE("tokenize prints ids, or pieces, one array per line", "[cli]") {
   CHECK(spelled == "HelloĠ12");
 }
 
+TEST_CASE("a chat template that has the choice is asked for answers without reasoning", "[cli]") {
+  const TempDir folder;
+  std::filesystem::copy_file(kModel + "/tokenizer.json", folder.path() / "tokenizer.json");
+  const auto data =
+      Json::parse(read_file(std::string(PREPACK_SOURCE_DIR) + "/tests/data/chat_templates.json"));
+  for (const auto& entry : data["templates"]) {
+    if (entry["name"] != "Qwen3") continue;
+    write_file(folder.path() / "chat_template.jinja", entry["source"].get<std::string>());
+  }
+  const auto tokens = [&](const std::string& arguments) {
+    const auto outcome =
+        run(fmt::format("tokenize --model '{}' {}", folder.path().string(), arguments));
+    CHECK(outcome.err.empty());
+    return Json::parse(outcome.out).get<std::vector<int>>();
+  };
+  const auto thinking = tokens("--chat -p Hi");
+  const auto plain = tokens("--chat --no-thinking -p Hi");
+  auto expected = thinking;
+  const auto closed = tokens("--no-special-tokens -p '<think>\n\n</think>\n\n'");
+  expected.insert(expected.end(), closed.begin(), closed.end());
+  CHECK(plain == expected);
+}
+
 TEST_CASE("info shows what a folder holds", "[cli]") {
   const auto outcome = run_with_model("info", "--json");
   REQUIRE(outcome.exit_code == 0);

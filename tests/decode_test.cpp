@@ -184,6 +184,9 @@ TEST_CASE("rows leave the batch in any order: first, last, from the middle, all 
 TEST_CASE("decoding over the cache gives what a fresh prefill of the longer text gives",
           "[decode]") {
   for (const auto& config : tiny_configs()) {
+    // A fresh prefill of a longer text turns its keys by other frequencies; the ladder compares
+    // these types with what transformers generates.
+    if (config.rope.depends_on_length()) continue;
     CAPTURE(config.num_heads);
     const auto model = random_model(config, 5);
     Random random(24);
