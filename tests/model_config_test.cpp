@@ -240,8 +240,8 @@ Json longrope(const Json& changes = Json::object()) {
   return {{"max_position_embeddings", 256}, {"rope_scaling", scaling}};
 }
 
-TEST_CASE("longrope is known by its first name too", "[model_config]") {
-  for (const auto* name : {"longrope", "su"}) {
+TEST_CASE("longrope is known by its first names too", "[model_config]") {
+  for (const auto* name : {"longrope", "su", "yarn"}) {
     const auto config = with(longrope({{"type", name}}));
     const auto& scaling = std::get<LongRopeScaling>(config.rope.scaling);
     CHECK(scaling.short_factor == std::vector<double>{1, 1, 1.5, 2});

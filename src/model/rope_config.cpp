@@ -93,6 +93,12 @@ std::vector<double> read_pair_factors(const ConfigReader& parameters, const char
   return factors;
 }
 
+/// Phi-3's files have had other names for it, of which one has come to mean another type.
+/// Ref: transformers Phi3Config, convert_rope_params_to_dict
+bool is_longrope(std::string_view type, const ConfigReader& parameters) {
+  return type == "longrope" || type == "su" || (type == "yarn" && parameters.has("short_factor"));
+}
+
 LongRopeScaling read_longrope(const ConfigReader& parameters, int64_t rotary_dim,
                               int64_t original_context, int64_t max_position_embeddings) {
   if (original_context < 2) {  // whose logarithm is a divisor
@@ -138,11 +144,11 @@ RopeConfig read_rope_config(const ConfigReader& config, int64_t rotary_dim,
     rope.scaling = read_llama3(*parameters, original_context());
   } else if (type == "dynamic") {
     rope.scaling = read_dynamic(*parameters, rotary_dim, max_position_embeddings);
-  } else if (type == "yarn") {
-    rope.scaling = read_yarn(*parameters, rope.theta, original_context());
-  } else if (type == "longrope" || type == "su") {
+  } else if (is_longrope(type, *parameters)) {
     rope.scaling =
         read_longrope(*parameters, rotary_dim, original_context(), max_position_embeddings);
+  } else if (type == "yarn") {
+    rope.scaling = read_yarn(*parameters, rope.theta, original_context());
   } else if (type != "default") {
     parameters->fail("rope_type",
                      fmt::format("expected default, linear, dynamic, yarn, longrope or llama3, "

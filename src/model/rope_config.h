@@ -6,7 +6,8 @@
 namespace prepack {
 
 /// Reads how positions are encoded: rope_parameters as transformers 5 writes it, or rope_theta and
-/// rope_scaling as earlier versions do. "su", as the first Phi-3 have it, is longrope.
+/// rope_scaling as earlier versions do. "su", and "yarn" with factors for
+/// each pair, as the first Phi-3 have them, are longrope.
 /// @param rotary_dim               dimensions that are rotated: longrope has a factor for each pair
 /// @param max_position_embeddings  stands in for original_max_position_embeddings, and is what
 ///                                 dynamic compares lengths to
