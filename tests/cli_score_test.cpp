@@ -124,7 +124,7 @@ TEST_CASE("each thing that score cannot do is named in one sentence", "[cli][sco
                   "--token-budget: the longest sequence has");
   require_failure(score("--text " + text + " --capacity auto"), 2, "--capacity auto:");
   require_failure(continuations(""), 1, "there is not a single line");
-  require_failure(continuations("{\"prompt\": \"a\", \"continuation\": \"b\"}\n{"), 1,
+  require_failure(continuations("{\"prompt\": \"a\", \"continuation\": \" b\"}\n{"), 1,
                   "lines.jsonl, line 2: not valid JSON");
   require_failure(continuations("{\"prompt\": \"a\"}"), 1,
                   "line 1: \"continuation\": expected a string");

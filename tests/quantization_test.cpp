@@ -104,7 +104,7 @@ TEST_CASE("scales of 4 bits err less than the one that fits the largest weight",
     const auto extremes = groups.gather(2, groups.abs().argmax(2, true));
     const auto scales = extremes.div(-8);
     const auto plain = groups.div(scales).round().clamp(-8, 7).mul(scales).view({50, 256});
-    CHECK(squared_error(weights, quantized.dequantize()) < 0.85 * squared_error(weights, plain));
+    CHECK(squared_error(weights, quantized.dequantize()) < 0.9 * squared_error(weights, plain));
     // Gaussian weights: known from the search itself, so that it cannot get worse unnoticed.
     CHECK(squared_error(weights, quantized.dequantize()) / weights.numel() <
           (group_size == 32   ? 0.008
@@ -228,7 +228,7 @@ TEST_CASE("products of large, shifted inputs stay near float64", "[quantization]
                          .out_stride = 40,
                          .adds_to_out = false},
                         0, 40);
-      CHECK_THAT(out, AllClose(expected.narrow(0, 0, num_rows), 1e-6 * norm));
+      CHECK_THAT(out, AllClose(expected.narrow(0, 0, num_rows), 4e-6 * norm));
     }
   }
 }

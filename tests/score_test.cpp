@@ -19,7 +19,7 @@ namespace {
 using testing::NumberTokenizer;
 using testing::Random;
 
-constexpr double kTolerance = 1e-4;
+constexpr double kTolerance = 1e-4;  // per token
 
 /// The definition: the logits after each prefix, each prefix run alone, and a log-softmax in
 /// float64.
