@@ -221,6 +221,11 @@ TEST_CASE("results keep the order of the prompts that share beginnings", "[cli]"
   const auto expected = run("generate", "-n 8");
   CHECK(run("generate", "-n 8 --share-prefixes") == expected);
 
+  // Every batch has the first prompt that no other has, so that a killed job loses little.
+  const auto stopped =
+      run_with_model("generate", "--prompts - --batch-size 4 -n 8 --share-prefixes", prompts);
+  CHECK(stopped.out == expected);
+
   const auto file = (folder.path() / "killed.jsonl").string();
   write_file(file, expected.substr(0, expected.size() / 3));
   run("generate", "-n 8 --share-prefixes --resume --output " + file);

@@ -146,6 +146,15 @@ TEST_CASE("weights that are not finite are reported", "[quantization]") {
   }
 }
 
+TEST_CASE("weights that are too large for a scale of float16 are reported", "[quantization]") {
+  auto weights = at::zeros({3, 256});
+  weights[2][255] = 1e7;
+  for (const auto& quantization : kQuantizations) {
+    auto quantized = QuantizedWeight::make_empty(3, 256, quantization);
+    CHECK(quantized.quantize_rows(0, weights) == (quantization.bits == 8));
+  }
+}
+
 TEST_CASE("bfloat16 and float16 weights are rounded as their float32 is", "[quantization]") {
   Random random(5);
   for (const auto& quantization : kQuantizations) {
@@ -396,7 +405,7 @@ TEST_CASE("a tensor that cannot be quantized is named", "[quantization][weights]
     WeightLoader loader(checkpoint, at::kFloat);
     loader.bind_quantized_rows(loaded, {{"broken", 4}}, 64, quantization);
     CHECK_THROWS_WITH(loader.load(),
-                      "broken: has weights that are not finite, which cannot be quantized "
+                      "broken: has weights that cannot be quantized: not finite, or too large "
                       "(model.safetensors)");
   }
 }

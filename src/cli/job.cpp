@@ -156,6 +156,9 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options, 
   if (options.quantize.empty()) return std::nullopt;
   const auto quantization = parse_option(
       "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
+  if (quantization.bits == 8 && options.quantize_group != ModelOptions{}.quantize_group) {
+    throw UsageError("--quantize-group: int8 has a scale for each row, not for groups");
+  }
   if (!device.is_cpu()) {
     throw UsageError(
         fmt::format("--quantize: weights are quantized on the CPU only, and the "
@@ -211,9 +214,9 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
     const int64_t free =
         job.memory_limit -
         estimate_memory(job.config, job.dtype, job.device, caches, job.quantization).total();
-    job.prefill.token_budget =
-        default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
-                             std::max(longest_prompt(job), job.prefill.capacity), free);
+    job.prefill.token_budget = default_token_budget(
+        job.config, job.dtype, job.device, job.prefill.method,
+        std::max(longest_prompt(job), job.prefill.capacity), free, job.quantization);
   }
   job.memory = predict_memory(job);
   return job;
@@ -260,6 +263,8 @@ std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
     batches.emplace_back(rest.begin(), rest.begin() + static_cast<int64_t>(size));
     rest = rest.subspan(size);
   }
+  // Each batch has the first prompt that is in none before, so that each ends the wait of some.
+  std::ranges::sort(batches, {}, [](const Batch& batch) { return std::ranges::min(batch); });
   return batches;
 }
 

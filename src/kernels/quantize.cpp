@@ -95,10 +95,11 @@ float choose_int4_scale(const float* weights, int64_t group_size, float largest)
   return scale;
 }
 
+constexpr float kLargestFloat16 = 65504;
+
 /// A number as float16 holds it.
 float store_float16(float number, hwy::float16_t* to) {
-  constexpr float kLargest = 65504;
-  store_first(hn::Set(Floats(), std::clamp(number, -kLargest, kLargest)), 1, to);
+  store_first(hn::Set(Floats(), number), 1, to);
   return hn::GetLane(load_first(to, 1));
 }
 
@@ -137,8 +138,9 @@ bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size
       const float largest = largest_weight(group, group_size);
       if (std::isnan(largest)) return false;
       const bool is_zero = std::abs(largest) / 8 < kSmallestScale;
-      const float scale = store_float16(
-          is_zero ? 0.0F : choose_int4_scale(group, group_size, largest), scale_of_group++);
+      const float chosen = is_zero ? 0.0F : choose_int4_scale(group, group_size, largest);
+      if (std::abs(chosen) > kLargestFloat16) return false;
+      const float scale = store_float16(chosen, scale_of_group++);
       if (scale == 0) continue;
       const auto inverse = hn::Set(d, 1 / scale);
       for (int64_t j = 0; j < group_size; j += kLanes) {

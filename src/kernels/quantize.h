@@ -17,7 +17,8 @@ bool quantize_int8(const float* weights, int64_t in_features, int8_t* values, fl
 /// @param group_size  32 times a power of two; divides in_features
 /// @param values      [int4_row_bytes(in_features)]
 /// @param scales      [in_features / group_size] float16
-/// @return whether all weights are finite; where they are not, the result means nothing
+/// @return whether all weights are finite, and small enough for scales of float16; where they are
+///         not, the result means nothing
 bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size, uint8_t* values,
                    void* scales);
 

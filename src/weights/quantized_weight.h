@@ -35,7 +35,8 @@ struct QuantizedWeight {
   /// What the products see; valid as long as this is.
   WeightRows rows() const;
 
-  /// [out_features, in_features] float32: exactly the weights that products multiply with.
+  /// [out_features, in_features] float32: the weights that products multiply with, but for the
+  /// order in which few rows apply their scales.
   at::Tensor dequantize() const;
 
   int64_t nbytes() const;

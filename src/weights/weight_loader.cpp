@@ -183,7 +183,7 @@ void WeightLoader::quantize_part(const Request& request, const at::Tensor& view)
   }
   if (!target.quantized->quantize_rows(request.first_row, view)) {
     throw LoadError(
-        fmt::format("{}: has weights that are not finite, which cannot be quantized ({})",
+        fmt::format("{}: has weights that cannot be quantized: not finite, or too large ({})",
                     printable(info.name), file_name(request.stored->file->path())));
   }
   request.stored->file->release(info.begin, info.end);

@@ -57,7 +57,7 @@ class WeightLoader {
   /// file that must not be written to. Others are copied one after the other, and the pages they
   /// came from are released, so that memory never holds the model twice.
   /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
-  ///         is not supported; and naming a tensor to be quantized that is not finite
+  ///         is not supported; and naming a tensor that cannot be quantized
   void load();
 
  private:
