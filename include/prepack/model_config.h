@@ -27,10 +27,16 @@ struct Llama3RopeScaling {
   int64_t original_max_position_embeddings;
 };
 
+/// Each frequency divided by a factor of its own: how GGUF has what other files have as "llama3".
+/// Ref: llama.cpp, the tensor rope_freqs.weight
+struct FrequencyFactors {
+  std::vector<double> factors;  // [head_dim / 2]
+};
+
 /// Rotary position embedding. std::monostate: the default type, no scaling.
 struct RopeConfig {
   double theta = 10000.0;
-  std::variant<std::monostate, LinearRopeScaling, Llama3RopeScaling> scaling;
+  std::variant<std::monostate, LinearRopeScaling, Llama3RopeScaling, FrequencyFactors> scaling;
 };
 
 /// The shape of a Llama-style decoder, whatever spelling its config.json used.
@@ -51,7 +57,8 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool attention_output_bias = false;
   bool mlp_bias = false;
-  DType dtype = DType::kFloat32;  // of the stored weights, as config.json says
+  DType dtype = DType::kFloat32;  // of the stored weights, as config.json says; bfloat16 of those
+                                  // of a GGUF file that are quantized
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation ends at any of these; may be empty
 
@@ -62,9 +69,11 @@ struct ModelConfig {
 /// Reads config.json in the spelling of transformers 5 (rope_parameters, dtype) or of earlier
 /// versions (rope_theta, rope_scaling, torch_dtype), and the EOS ids of generation_config.json,
 /// which take precedence.
+/// Of a GGUF file it reads the metadata instead.
+/// @param model  a Hugging Face folder, or a GGUF file
 /// @throws LoadError naming the file and the key: missing, of the wrong type, or out of range; an
 ///         architecture, activation or rope type that is not supported is named too
-ModelConfig load_model_config(const std::filesystem::path& folder);
+ModelConfig load_model_config(const std::filesystem::path& model);
 
 /// The same for the text of a config.json; `source` names it in errors.
 ModelConfig parse_model_config(std::string_view json_text, const std::string& source);

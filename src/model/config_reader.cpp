@@ -59,13 +59,17 @@ int64_t ConfigReader::integer(const char* key, IntegerRange range, int64_t absen
   return has(key) ? integer(key, range) : absent;
 }
 
-double ConfigReader::number(const char* key, NumberRange range) const {
-  const auto& value = require(key);
+double ConfigReader::to_number(const char* key, NumberRange range,
+                               const nlohmann::json& value) const {
   const double number = value.is_number() ? value.get<double>() : 0;
   if (!value.is_number() || !(number >= range.min && number <= range.max)) {
     fail_type(key, fmt::format("a number from {} to {}", range.min, range.max), value);
   }
   return number;
+}
+
+double ConfigReader::number(const char* key, NumberRange range) const {
+  return to_number(key, range, require(key));
 }
 
 double ConfigReader::number(const char* key, NumberRange range, double absent) const {
@@ -107,6 +111,15 @@ std::optional<std::vector<int64_t>> ConfigReader::integers(const char* key,
   std::vector<int64_t> result;
   result.reserve(value->size());
   for (const auto& element : *value) result.push_back(to_integer(key, range, element));
+  return result;
+}
+
+std::vector<double> ConfigReader::numbers(const char* key, NumberRange range) const {
+  const auto& value = require(key);
+  if (!value.is_array()) fail_type(key, "a list of numbers", value);
+  std::vector<double> result;
+  result.reserve(value.size());
+  for (const auto& element : value) result.push_back(to_number(key, range, element));
   return result;
 }
 

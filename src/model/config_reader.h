@@ -44,6 +44,9 @@ class ConfigReader {
   /// One integer, or a list of them; nullopt if the key is absent.
   std::optional<std::vector<int64_t>> integers(const char* key, IntegerRange range) const;
 
+  /// A list of numbers.
+  std::vector<double> numbers(const char* key, NumberRange range) const;
+
   /// A list of strings; empty if the key is absent.
   std::vector<std::string> strings(const char* key) const;
 
@@ -58,6 +61,7 @@ class ConfigReader {
   [[noreturn]] void fail_type(const char* key, std::string_view expected,
                               const nlohmann::json& got) const;
   int64_t to_integer(const char* key, IntegerRange range, const nlohmann::json& value) const;
+  double to_number(const char* key, NumberRange range, const nlohmann::json& value) const;
 
   const nlohmann::json* object_;
   std::string source_;

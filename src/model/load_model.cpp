@@ -76,10 +76,10 @@ class DecoderBinder {
 
 }  // namespace
 
-Model load_model(const std::filesystem::path& folder, const LoadOptions& options) {
-  auto config = load_model_config(folder);
+Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
+  auto config = load_model_config(path);
   const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
-  const auto checkpoint = Checkpoint::open_folder(folder);
+  const auto checkpoint = Checkpoint::open(path);
   auto decoder =
       std::make_shared<Model::Decoder>(Rope(config.rope, config.head_dim, options.device));
   decoder->layers.resize(static_cast<size_t>(config.num_layers));

@@ -11,7 +11,9 @@
 
 #include "model/config_reader.h"
 #include "model/families/llama.h"
+#include "model/gguf_config.h"
 #include "prepack/error.h"
+#include "weights/gguf.h"
 #include "weights/json.h"
 
 namespace prepack {
@@ -57,9 +59,18 @@ std::optional<std::vector<TokenId>> read_token_ids(const ConfigReader& config, c
   return std::vector<TokenId>(ids->begin(), ids->end());
 }
 
+void check_frequency_factors(const ConfigReader& config, const ModelConfig& result) {
+  const auto* listed = std::get_if<FrequencyFactors>(&result.rope.scaling);
+  if (listed == nullptr || std::ssize(listed->factors) == result.head_dim / 2) return;
+  config.fail("rope_scaling", fmt::format("expected {} factors, one for each pair of dimensions, "
+                                          "got {}",
+                                          result.head_dim / 2, listed->factors.size()));
+}
+
 ModelConfig read_model_config(const nlohmann::json& json, const std::string& source) {
   const ConfigReader config(json, source);
   ModelConfig result = find_family(config).read_config(config);
+  check_frequency_factors(config, result);
   result.dtype = config.dtype(config.has("dtype") ? "dtype" : "torch_dtype", DType::kFloat32);
   if (config.has("bos_token_id")) {
     result.bos_token_id =
@@ -89,11 +100,15 @@ ModelConfig parse_model_config(std::string_view json_text, const std::string& so
   return read_model_config(parse_json(json_text, source), source);
 }
 
-ModelConfig load_model_config(const std::filesystem::path& folder) {
-  const auto path = folder / "config.json";
+ModelConfig load_model_config(const std::filesystem::path& model) {
+  if (names_gguf(model)) {
+    const auto gguf = open_gguf(model);
+    return read_model_config(gguf_config(gguf.header, gguf.file->bytes()), model.string());
+  }
+  const auto path = model / "config.json";
   ModelConfig result = read_model_config(read_json_file(path), path.string());
 
-  const auto generation_path = folder / "generation_config.json";
+  const auto generation_path = model / "generation_config.json";
   std::error_code ignored;
   if (!std::filesystem::exists(generation_path, ignored)) return result;
   const auto json = read_json_file(generation_path);

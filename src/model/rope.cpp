@@ -40,6 +40,8 @@ std::vector<float> rope_frequencies(const RopeConfig& config, int64_t head_dim) 
       frequency /= static_cast<float>(linear->factor);
     } else if (const auto* llama3 = std::get_if<Llama3RopeScaling>(&config.scaling)) {
       frequency = scale_llama3(frequency, *llama3);
+    } else if (const auto* listed = std::get_if<FrequencyFactors>(&config.scaling)) {
+      frequency /= static_cast<float>(listed->factors.at(static_cast<size_t>(i / 2)));
     }
     frequencies.push_back(frequency);
   }

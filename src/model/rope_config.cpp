@@ -58,6 +58,8 @@ RopeConfig read_rope_config(const ConfigReader& config, int64_t max_position_emb
     rope.scaling = LinearRopeScaling{parameters->number("factor", kFactorRange)};
   } else if (type == "llama3") {
     rope.scaling = read_llama3(config, *parameters, max_position_embeddings);
+  } else if (type == kFrequencyFactors) {
+    rope.scaling = FrequencyFactors{parameters->numbers("factors", kFactorRange)};
   } else if (type != "default") {
     parameters->fail("rope_type", fmt::format("expected default, linear or llama3, got \"{}\"",
                                               printable(type)));
