@@ -21,9 +21,9 @@
 
 namespace prepack::cli {
 
-/// --model, or where it is not given the folder of the default model.
-/// @throws InvalidArgument if there is neither
-std::filesystem::path resolve_model_folder(const std::string& folder);
+/// --model, else what PREPACK_MODEL names, else the default model: a folder, or a GGUF file.
+/// @throws InvalidArgument if there is none
+std::filesystem::path resolve_model(const std::string& model);
 
 /// Reads --method, --packing, --capacity, --final-token and --token-budget. With --capacity auto
 /// the
@@ -35,7 +35,7 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 
 /// Everything that is decided before weights are loaded.
 struct Job {
-  std::filesystem::path model_folder;
+  std::filesystem::path model_folder;  // or a GGUF file
   ModelConfig config;
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;
