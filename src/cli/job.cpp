@@ -98,17 +98,17 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
 
 }  // namespace
 
-std::filesystem::path resolve_model_folder(const std::string& folder) {
+std::filesystem::path resolve_model(const std::string& model) {
   namespace fs = std::filesystem;
-  if (!folder.empty()) {
-    if (!fs::is_directory(folder)) {
-      throw InvalidArgument(fmt::format("--model {}: no such folder", folder));
+  if (!model.empty()) {
+    if (!fs::exists(model)) {
+      throw InvalidArgument(fmt::format("--model {}: no such folder or GGUF file", model));
     }
-    return folder;
+    return model;
   }
   if (const char* named = std::getenv("PREPACK_MODEL"); named != nullptr && *named != '\0') {
-    if (!fs::is_directory(named)) {
-      throw InvalidArgument(fmt::format("PREPACK_MODEL={}: no such folder", named));
+    if (!fs::exists(named)) {
+      throw InvalidArgument(fmt::format("PREPACK_MODEL={}: no such folder or GGUF file", named));
     }
     return named;
   }
@@ -179,7 +179,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
   at::set_num_threads(job.threads);
 
-  job.model_folder = resolve_model_folder(model.folder);
+  job.model_folder = resolve_model(model.folder);
   job.config = load_model_config(job.model_folder);
   job.device = parse_option("--device", [&] { return select_device(model.device); });
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);

@@ -114,7 +114,7 @@ class DecoderBinder {
 
 }  // namespace
 
-Model load_model(const std::filesystem::path& folder, const LoadOptions& options) {
+Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
   if (options.quantization) {
     options.quantization->validate();
     if (!options.device.is_cpu()) {
@@ -122,9 +122,9 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
           "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
     }
   }
-  auto config = load_model_config(folder);
+  auto config = load_model_config(path);
   const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
-  const auto checkpoint = Checkpoint::open_folder(folder);
+  const auto checkpoint = Checkpoint::open(path);
   auto decoder =
       std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, options.device));
   decoder->layers.resize(static_cast<size_t>(config.num_layers));
