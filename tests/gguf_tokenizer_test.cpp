@@ -218,6 +218,7 @@ TEST_CASE("a tokenizer that is missing, malformed or not supported is named", "[
   CHECK_THAT(
       refusal(GgufWriter()
                   .text("tokenizer.ggml.model", "llama")
+                  .boolean("tokenizer.ggml.add_bos_token", false)
                   .texts("tokenizer.ggml.tokens", {"<unk>", "ab"})
                   .integers("tokenizer.ggml.token_type", {kUnknown, kNormal})
                   .array("tokenizer.ggml.scores", GgufType::kFloat32, 2,

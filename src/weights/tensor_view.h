@@ -18,4 +18,8 @@ at::ScalarType scalar_type(const TensorInfo& info);
 /// @throws LoadError if LibTorch cannot hold the stored dtype
 at::Tensor view_tensor(const StoredTensor& stored);
 
+/// The same in `dtype`, float32 or narrower, for a quantized tensor: rows are rounded as they are
+/// widened, so that memory never holds the whole tensor in float32.
+at::Tensor read_quantized(const StoredTensor& stored, at::ScalarType dtype);
+
 }  // namespace prepack

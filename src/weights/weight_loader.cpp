@@ -166,8 +166,9 @@ void WeightLoader::load_part(const Request& request, at::ScalarType dtype) {
   const auto& target = targets_[*request.target];
   const auto& info = request.stored->info;
   request.stored->file->prefetch(info.begin, info.end);
-  const auto view = view_tensor(*request.stored);
-  if (target.quantized != nullptr) return quantize_part(request, view);
+  if (target.quantized != nullptr) return quantize_part(request, view_tensor(*request.stored));
+  const auto view = is_quantized(info.dtype) ? read_quantized(*request.stored, dtype)
+                                             : view_tensor(*request.stored);
   const bool is_whole = request.shape == target.shape;
   if (is_whole && device_.is_cpu() && view.scalar_type() == dtype) {
     *target.tensor = view;

@@ -54,8 +54,8 @@ class WeightLoader {
   void tolerate(std::string name, std::vector<int64_t> shape);
 
   /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
-  /// mapped file that must not be written to. Others are copied one after the other, and the pages they
-  /// came from are released, so that memory never holds the model twice.
+  /// mapped file that must not be written to. Others are copied one after the other, and the pages
+  /// they came from are released, so that memory never holds the model twice.
   /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
   ///         is not supported; and naming a tensor that cannot be quantized
   void load();
