@@ -38,7 +38,13 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
   const auto difference = [&](int64_t out_features, int64_t in_features) {
     return quantization.bytes(out_features, in_features) - out_features * in_features * weight_size;
   };
-  return config.num_layers * (difference(query_size + 2 * key_size, config.hidden_size) +
+  const int64_t lm_head =
+      config.tie_word_embeddings
+          ? 0
+          : Quantization{.bits = 8}.bytes(config.vocab_size, config.hidden_size) -
+                config.vocab_size * config.hidden_size * weight_size;
+  return lm_head +
+         config.num_layers * (difference(query_size + 2 * key_size, config.hidden_size) +
                               difference(config.hidden_size, query_size) +
                               difference(2 * config.intermediate_size, config.hidden_size) +
                               difference(config.hidden_size, config.intermediate_size));
