@@ -76,6 +76,10 @@ MISTRAL = ("{{ bos_token }}{% for message in messages %}{% if (message['role'] =
            "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
            "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token%SPACE% }}{% else %}"
            "{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}")
+# Messages of any other role are left out.
+MISTRAL_ANY_ORDER = ("{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+                     "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
+                     "{{ message['content'] + eos_token }}{% endif %}{% endfor %}")
 
 # Of Mistral's later versions, which differ in white space and in where the system message goes.
 MISTRAL_V1 = r"""{%- if messages[0]['role'] == 'system' %}
@@ -225,6 +229,20 @@ PHI3 = ("{% for message in messages %}{% if message['role'] == 'system'%AND% %}{
         "'<|end|>\n'}}{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
         "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
+# Laid out over lines: blocks take the white space away, outputs only with a minus.
+PHI3_LINES = """{{- bos_token }}
+{%- for message in messages %}
+  {% if message['role'] == 'system' %}
+    {{- '<|system|>\n' + message['content'] + '<|end|>\n' -}}
+  {% elif message['role'] == 'user' %}
+    {{- '<|user|>\n' + message['content'] + '<|end|>\n' -}}
+  {% elif message['role'] == 'assistant' -%}
+    {{ '<|assistant|>\n' + message['content'] + '<|end|>\n' }}
+  {%- endif %}
+{% endfor %}
+{# generation prompt #}
+{% if add_generation_prompt %}{{- '<|assistant|>\n' }}{% else %}{{- eos_token }}{% endif %}
+"""
 QWEN3 = r"""{%- if tools %}
     {{- '<|im_start|>system\n' }}
     {%- if messages[0].role == 'system' %}
@@ -278,6 +296,30 @@ QWEN3 = r"""{%- if tools %}
     {%- endif %}
 {%- endif %}
 """
+# Its later revision looks first whether the content is a text.
+QWEN3_LATER = QWEN3
+for old, new in [
+    ('== "user" and not(', '== "user" and message.content is string and not('),
+    ("{%- for message in messages %}\n", """{%- for message in messages %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
+"""),
+    (r"'\n' + message.content + '<|im_end|>' +", r"'\n' + content + '<|im_end|>' +"),
+    ("        {%- set content = message.content %}\n        {%- set reasoning", "        {%- set reasoning"),
+    ("message.reasoning_content is defined and message.reasoning_content is not none", "message.reasoning_content is string"),
+    (r"""            {%- if '</think>' in message.content %}
+                {%- set content = message.content.split('</think>')[-1].lstrip('\n') %}
+                {%- set reasoning_content = message.content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
+""", r"""            {%- if '</think>' in content %}
+                {%- set reasoning_content = content.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}
+                {%- set content = content.split('</think>')[-1].lstrip('\n') %}
+"""),
+]:
+    assert QWEN3_LATER.count(old) == 1, old
+    QWEN3_LATER = QWEN3_LATER.replace(old, new)
 SMOLLM3 = r"""{# defaults #}
 {%- if enable_thinking is not defined -%}
 {%- set enable_thinking = true -%}
@@ -367,6 +409,7 @@ TEMPLATES = [
     ("zephyr", "TinyLlama", ZEPHYR, "<s>", "</s>"),
     ("mistral", "Mistral 0.1", MISTRAL.replace("%SPACE%", " + ' '"), "<s>", "</s>"),
     ("mistral", "Mistral 0.2", MISTRAL.replace("%SPACE%", ""), "<s>", "</s>"),
+    ("mistral", "Mistral, in any order", MISTRAL_ANY_ORDER, "<s>", "</s>"),
     ("mistral", "Mistral 7B v0.2, with a system message", MISTRAL_V1, "<s>", "</s>"),
     ("mistral", "Mistral 7B v0.3",
      MISTRAL_V3.replace("%SPACE%", " ").replace("%ANSWER%", '" " + message["content"]|trim'), "<s>", "</s>"),
@@ -379,7 +422,9 @@ TEMPLATES = [
     ("phi3", "Phi-3.5 mini", PHI3.replace("%AND%", " and message['content']"), "<s>", "<|endoftext|>"),
     ("phi3", "Phi-3 mini, first", PHI3_FIRST, "<s>", "<|endoftext|>"),
     ("phi3", "Phi-3 small", PHI3_SMALL, "<|endoftext|>", "<|endoftext|>"),
+    ("phi3", "Phi-3, laid out over lines", PHI3_LINES, "<s>", "<|endoftext|>"),
     ("qwen3", "Qwen3", QWEN3, "", "<|im_end|>"),
+    ("qwen3", "Qwen3, later", QWEN3_LATER, "", "<|im_end|>"),
     ("smollm3", "SmolLM3", SMOLLM3, "", "<|im_end|>"),
 ]
 

@@ -27,6 +27,7 @@ import sys
 import safetensors.torch
 import torch
 import transformers
+from transformers.models.llama import modeling_llama
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY_MODELS = ROOT / "tests" / "data" / "models"

@@ -10,6 +10,7 @@
 
 #include "prepack/error.h"
 #include "support/catch.h"
+#include "text/chat/plain_text.h"
 #include "text/tokenizer_file.h"
 
 // The expected prompts were rendered by transformers (scripts/make_chat_template_data.py).
@@ -154,6 +155,7 @@ TEST_CASE("a template that writes a little differently is refused", "[chat_templ
         {"|trim + eos_token", "|upper + eos_token"},
         {"\"[INST] \" + message", "\"[INST]: \" + message"},
         {"{{- bos_token }}", ""}}},
+      {"Mistral 7B v0.2, with a system message", {{"{{- ' [INST] '", "{{ ' [INST] '"}}},
       {"Mistral Nemo", {{"message[\"content\"] + eos", "message[\"content\"]|trim|upper + eos"}}},
       {"Mistral Large 2411", {{"'[SYSTEM_PROMPT] ' +", "'[SYSTEM_PROMPT]  ' +"}}},
       {"Mistral Small 3",
@@ -169,8 +171,11 @@ TEST_CASE("a template that writes a little differently is refused", "[chat_templ
       {"Phi-3 mini",
        {{"'<|user|>\n'", "'<|user|>'"},
         {"message['content'] + '<|end|>", "message['content'] | trim + '<|end|>"},
+        {"%}{{'<|user|>", "%}\n  {{'<|user|>"},
+        {"'<|end|>\n'}}{% elif", "'<|end|>\n'}}\n{% elif"},
         {"{{ '<|assistant|>\n' }}", ""}}},
-      {"Phi-3 small", {{"+ '|>' + '\n'", "+ '|>'"}}},
+      {"Phi-3 small", {{"+ '|>' + '\n'", "+ '|>'"}, {"{{ bos_token }}", "{{ bos_token + '\n' }}"}}},
+      {"Phi-3, laid out over lines", {{"{{- '<|user|>", "{{ '<|user|>"}, {" -}}\n", " }}\n"}}},
       {"Qwen3",
        {{"loop.index0 > ns.last", "loop.index0 >= ns.last"},
         {"loop.last or (not", "(not"},
@@ -201,6 +206,23 @@ TEST_CASE("a template that writes a little differently is refused", "[chat_templ
     ++num_changed;
   }
   CHECK(num_changed == changes.size());
+}
+
+TEST_CASE("text between the tags is found as Jinja writes it", "[chat_template]") {
+  for (const auto* source :
+       {"", "\n", "{{ a }}", "{% a %}\n", "{% a %}\n{% b %}\n\n", "  {% a %}\n  {% b %}",
+        "{# a #}\n{{ b }}", "{% a -%}  {{ b }}", "{{ a -}} \n {{ b }}", "{% a %}\n  {{- b }}",
+        "{{ '}} {{' }}", "{{ '\\' }}' }}{{ b }}", "{{ a }}\r\n", "{% a %}\r\n{{ b }}"}) {
+    INFO(source);
+    CHECK_FALSE(text::writes_plain_text(source));
+  }
+  for (const auto* source :
+       {" ", "a", "{{ a }}\n{% b %}", "{% a %} {{ b }}", "{% a %}\n {{ b }}", "{% a %}\n\n{% b %}",
+        "{{ a }}  {% b %}", "{% a %} {% b %}", "{% a %}\n  {%+ b %}", "{% a +%}\n{% b %}",
+        "{{ a }}\n{{- b }}c", "{{ a }}\n\n", "{# a #} {{ b }}"}) {
+    INFO(source);
+    CHECK(text::writes_plain_text(source));
+  }
 }
 
 TEST_CASE("a folder's template is found in either file", "[chat_template]") {

@@ -130,6 +130,14 @@ TEST_CASE("Mistral's window is on every layer, or null", "[families]") {
              ContainsSubstring("layer_types: not supported"));
 }
 
+TEST_CASE("Phi-3's window is on every layer, or absent", "[families]") {
+  CHECK(parse("Phi3ForCausalLM", {{"sliding_window", 40}}).sliding_windows == Windows(4, 40));
+  CHECK(parse("Phi3ForCausalLM", {{"sliding_window", nullptr}}).sliding_windows.empty());
+  CHECK_THAT(
+      refusal("Phi3ForCausalLM", {{"sliding_window", 40}, {"layer_types", layer_types("SFSF")}}),
+      ContainsSubstring("layer_types: not supported"));
+}
+
 TEST_CASE("Qwen's windows are on the upper layers, if they are used at all", "[families]") {
   for (const std::string architecture : {"Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
     INFO(architecture);
@@ -181,8 +189,6 @@ TEST_CASE("Phi-3 may turn a part of each head", "[families]") {
   CHECK(config({{"partial_rotary_factor", 0.75},
                 {"rope_scaling", {{"partial_rotary_factor", 0.25}, {"type", "default"}}}})
             .rotary_dim == 2);
-  CHECK(config({{"sliding_window", 40}}).sliding_windows == Windows(4, 40));
-  CHECK(config({{"sliding_window", nullptr}}).sliding_windows.empty());
   CHECK(refusal("Phi3ForCausalLM", {{"partial_rotary_factor", 0.4}}) ==
         "config.json: partial_rotary_factor: expected an even number of dimensions, got 3 of 8");
   CHECK_THAT(refusal("Phi3ForCausalLM", {{"partial_rotary_factor", 0}}),
@@ -191,6 +197,22 @@ TEST_CASE("Phi-3 may turn a part of each head", "[families]") {
     CHECK_THAT(refusal(other, {{"partial_rotary_factor", 0.75}}),
                ContainsSubstring("partial_rotary_factor: expected 1"));
   }
+}
+
+TEST_CASE("Phi-3's longrope needs the original context beside rope_scaling", "[families]") {
+  const Json factors = {1.0, 1.5, 2.0, 3.0};
+  Json more = {{"max_position_embeddings", 256},
+               {"rope_scaling",
+                {{"type", "longrope"},
+                 {"short_factor", factors},
+                 {"long_factor", factors},
+                 {"original_max_position_embeddings", 64}}}};
+  CHECK_THAT(refusal("Phi3ForCausalLM", more),
+             ContainsSubstring("config.json: original_max_position_embeddings: is missing"));
+  CHECK(refusal("LlamaForCausalLM", more) == "accepted");  // takes the inner one
+  more["original_max_position_embeddings"] = 32;
+  const auto rope = parse("Phi3ForCausalLM", more).rope;
+  CHECK(std::get<LongRopeScaling>(rope.scaling).original_max_position_embeddings == 32);
 }
 
 TEST_CASE("SmolLM3 lists the layers that have RoPE, or leaves it out at intervals", "[families]") {

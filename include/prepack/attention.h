@@ -60,8 +60,9 @@ struct CacheAttention {
 using AttentionSpec =
     std::variant<MaskedAttention, CausalAttention, VarlenAttention, CacheAttention>;
 
-/// The same for the layers of one sliding window, made once for all of them. A mask is narrowed to
-/// the window, which counts a sequence's own tokens because they lie next to each other in its row.
+/// The same for the layers of one sliding window. A mask is narrowed to the window here, once for
+/// all of them; it counts a sequence's own tokens because they lie next to each other in its row.
+/// Plain causal attention has no mask yet, and makes that of the window anew in each layer.
 /// @param spec    of the layers without a window
 /// @param window  at least 1
 AttentionSpec with_window(const AttentionSpec& spec, int64_t window);

@@ -65,8 +65,8 @@ struct FrequencyFactors {
 /// Two types depend on the sequence's length. Each sequence has the frequencies of its own: in a
 /// prefill those of the whole prompt's length, in a decode step those of its length by then. Keys
 /// in the cache keep the frequencies they were written with, as in transformers; only Phi-3's own
-/// class there computes a sequence anew when it outgrows the original context, which is not done
-/// here.
+/// class there means to compute a sequence anew when it outgrows the original context, which is not
+/// done here.
 struct RopeConfig {
   double theta = 10000.0;
   std::variant<std::monostate, LinearRopeScaling, Llama3RopeScaling, DynamicRopeScaling,

@@ -147,6 +147,15 @@ void set_sliding_windows(const ConfigReader& config, std::optional<int64_t> wind
   if (has_any) result.sliding_windows = std::move(windows);
 }
 
+void set_window_of_all_layers(const ConfigReader& config, std::optional<int64_t> absent,
+                              ModelConfig& result) {
+  if (config.has("layer_types")) {
+    config.fail("layer_types", "not supported: the layers of this architecture are alike");
+  }
+  set_sliding_windows(
+      config, read_sliding_window(config, absent), [](int64_t) { return true; }, result);
+}
+
 void read_qwen_windows(const ConfigReader& config, ModelConfig& result) {
   const auto window = read_sliding_window(config, 4096);
   const bool uses_window = config.boolean("use_sliding_window", false);

@@ -40,6 +40,12 @@ void set_sliding_windows(const ConfigReader& config, std::optional<int64_t> wind
                          const std::function<bool(int64_t layer)>& slides_by_default,
                          ModelConfig& result);
 
+/// The window of families whose layers are alike: on every layer or on none.
+/// @param absent  what the key sliding_window is without it
+/// @throws LoadError for layer_types, which transformers does not read there
+void set_window_of_all_layers(const ConfigReader& config, std::optional<int64_t> absent,
+                              ModelConfig& result);
+
 /// Windows as Qwen2 and Qwen3 have them: use_sliding_window, sliding_window, and layer_types or
 /// else max_window_layers, the number of layers at the bottom without one.
 /// Ref: transformers Qwen2Config

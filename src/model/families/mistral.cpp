@@ -9,11 +9,7 @@ namespace {
 ModelConfig read_mistral_config(const ConfigReader& config) {
   auto result =
       read_common_config(config, {.num_kv_heads = 8, .max_position_embeddings = 4096 * 32});
-  if (config.has("layer_types")) {
-    config.fail("layer_types", "not supported: the layers of this architecture are alike");
-  }
-  const auto every_layer = [](int64_t) { return true; };
-  set_sliding_windows(config, read_sliding_window(config, 4096), every_layer, result);
+  set_window_of_all_layers(config, 4096, result);
   return result;
 }
 

@@ -1,8 +1,19 @@
+#include <variant>
+
 #include "model/families/common.h"
 #include "model/families/family.h"
 
 namespace prepack {
 namespace {
+
+/// Without this key transformers takes 4096, whatever stands inside rope_scaling; every release has
+/// it, so that a file without it is more likely wrong than meant so.
+void check_original_context(const ConfigReader& config, const RopeConfig& rope) {
+  constexpr auto kKey = "original_max_position_embeddings";
+  if (std::holds_alternative<LongRopeScaling>(rope.scaling) && !config.has(kKey)) {
+    config.fail(kKey, "is missing, which longrope needs beside rope_scaling");
+  }
+}
 
 /// Phi-3, Phi-3.5 and Phi-4: Llama whose checkpoints stack the projections, with a window on every
 /// layer or none, and of which Phi-4-mini rotates a part of each head.
@@ -11,8 +22,8 @@ ModelConfig read_phi3_config(const ConfigReader& config) {
   auto result = read_common_config(
       config,
       {.max_position_embeddings = 4096, .rms_norm_eps = 1e-5, .rotates_part_of_heads = true});
-  const auto every_layer = [](int64_t) { return true; };
-  set_sliding_windows(config, read_sliding_window(config, std::nullopt), every_layer, result);
+  set_window_of_all_layers(config, std::nullopt, result);
+  check_original_context(config, result.rope);
   return result;
 }
 

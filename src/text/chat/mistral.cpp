@@ -14,7 +14,7 @@ constexpr std::string_view kForm = "mistral";
 
 /// Where a system message goes. Each version of the template has a way of its own.
 enum class SystemPlace {
-  kNowhere,       // 7B's first: refused
+  kNowhere,       // 7B's first: refused, also where the template leaves it out
   kInFirstUser,   // v1: before the content of the first user message
   kInLastUser,    // v3: before that of the last, which must end the conversation
   kTurnOfItsOwn,  // v7: [SYSTEM_PROMPT], wherever it comes
@@ -29,6 +29,7 @@ struct Version {
   bool trims_answers = false;
   bool alternates = true;  // user, assistant, user, ...; others are refused
   SystemPlace system = SystemPlace::kNowhere;
+  bool skips_empty_system = false;  // where it has no turn of its own
   std::string_view system_open;
   // The literals of the message that stands where no system message is given, with the date
   // between them.
@@ -62,6 +63,8 @@ class Mistral : public ChatForm {
     for (size_t i = first; i < messages.size(); ++i) {
       const auto& [role, content] = messages[i];
       if (role == "system") {
+        if (content.empty() && version_.skips_empty_system) continue;
+        if (!own_turn) fail_role(i, "user\" or \"assistant", role);
         prompt += system_turn(content);
       } else if (role == "assistant") {
         prompt += fmt::format("{}{}{}{}", version_.answer_open,
@@ -184,13 +187,15 @@ void read_system(const ChatSource& source, Version& version) {
 
 ChatFormPtr recognise_mistral(const ChatSource& source, const ChatTokens& tokens) {
   if (!source.has("[INST]") || source.has("<<SYS>>")) return nullptr;
-  require_template(source.has_compact("{{bos_token}}") || source.has_compact("{{-bos_token}}"),
-                   kForm, "BOS first");
+  require_template(source.writes("bos_token"), kForm, "BOS first");
+  source.refuse_plain_text(kForm);
   Version version;
   read_user_turns(source, version);
   read_answers(source, version);
   read_system(source, version);
   version.alternates = source.has("must alternate");
+  version.skips_empty_system =
+      version.system != SystemPlace::kTurnOfItsOwn && !source.has("raise_exception");
   source.refuse(kForm, "strip", "it writes messages differently");
   if (!version.trims_answers) source.refuse(kForm, "trim", "it writes messages differently");
   return std::make_shared<Mistral>(tokens, std::move(version));

@@ -66,16 +66,17 @@ ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
   for (const std::string_view word : {"trim", "strip", "tool", "strftime_now", "messages["}) {
     source.refuse(kForm, word, "it writes more or differently");
   }
+  source.refuse_plain_text(kForm);
   Version version;
-  version.begins_with_bos = source.has_compact("{{bos_token}}");
+  version.begins_with_bos = source.writes("bos_token");
+  if (!version.begins_with_bos) source.refuse(kForm, "bos_token", "it writes BOS differently");
   version.opens_answers = opens_answers(source);
   version.writes_system = !version.opens_answers;
   if (!version.opens_answers) {
     require_template(writes_each_role(source) ||
-                         source.has_compact("{{'<|'+message['role']+'|>'+'\\n'+message['content']+"
-                                            "'<|end|>\\n'}}"),
+                         source.writes_content("'<|'+message['role']+'|>'+'\\n'+", "+'<|end|>\\n'"),
                      kForm, "messages so");
-    source.require(kForm, "{{'<|assistant|>\\n'}}", "a generation prompt");
+    require_template(source.writes("'<|assistant|>\\n'"), kForm, "a generation prompt");
   }
   version.skips_empty_system =
       version.opens_answers ||

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "prepack/error.h"
+#include "text/chat/plain_text.h"
 
 namespace prepack::text {
 
@@ -32,17 +33,19 @@ bool ChatSource::has_with_member(std::string_view before, std::string_view membe
          has_compact(fmt::format("{}message.{}{}", before, member, after));
 }
 
-bool ChatSource::writes_content(std::string_view before, std::string_view after) const {
-  // A minus drops white space outside; none of it is written where we ask.
+bool ChatSource::writes(std::string_view expression) const {
+  // A minus drops white space outside; whether there is any is asked apart.
   for (const std::string_view open : {"{{", "{{-"}) {
     for (const std::string_view close : {"}}", "-}}"}) {
-      if (has_with_member(fmt::format("{}{}", open, before), "content",
-                          fmt::format("{}{}", after, close))) {
-        return true;
-      }
+      if (has_compact(fmt::format("{}{}{}", open, expression, close))) return true;
     }
   }
   return false;
+}
+
+bool ChatSource::writes_content(std::string_view before, std::string_view after) const {
+  return writes(fmt::format("{}message['content']{}", before, after)) ||
+         writes(fmt::format("{}message.content{}", before, after));
 }
 
 void ChatSource::refuse(std::string_view form, std::string_view fragment,
@@ -55,6 +58,13 @@ void ChatSource::refuse(std::string_view form, std::string_view fragment,
 void ChatSource::require(std::string_view form, std::string_view compact,
                          std::string_view what) const {
   require_template(has_compact(compact), form, what);
+}
+
+void ChatSource::refuse_plain_text(std::string_view form) const {
+  if (writes_plain_text(raw_)) {
+    fail_template(
+        fmt::format("looks like {} but writes text, or white space, between its tags", form));
+  }
 }
 
 void fail_template(std::string_view what) {

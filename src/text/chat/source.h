@@ -23,7 +23,10 @@ class ChatSource {
   bool has_with_member(std::string_view before, std::string_view member,
                        std::string_view after) const;
 
-  /// Whether some output is this and nothing else: {{ before message.content after }}.
+  /// Whether some output is this and nothing else: {{ expression }}, with a minus or without.
+  bool writes(std::string_view expression) const;
+
+  /// The same of {{ before message.content after }}.
   bool writes_content(std::string_view before, std::string_view after) const;
 
   std::string_view raw() const { return raw_; }
@@ -33,6 +36,9 @@ class ChatSource {
 
   void refuse(std::string_view form, std::string_view fragment, std::string_view why) const;
   void require(std::string_view form, std::string_view compact, std::string_view what) const;
+
+  /// For forms whose outputs are searched one by one: there may be nothing written between them.
+  void refuse_plain_text(std::string_view form) const;
 
  private:
   std::string_view raw_;
