@@ -69,8 +69,30 @@ std::vector<ScoreRequest> sample_requests(const Model& model, Random& random) {
   return requests;
 }
 
+TEST_CASE("packed sequences score as each alone where their RoPE depends on their lengths",
+          "[score]") {
+  for (const auto& config : testing::tiny_configs()) {
+    if (!config.rope.depends_on_length()) continue;
+    Random random(1);
+    const auto model = testing::random_model(config);
+    const auto requests = sample_requests(model, random);
+    std::vector<Score> alone;
+    for (const auto& request : requests) alone.push_back(score(model, {&request, 1})[0]);
+    for (const auto method :
+         {PrefillMethod::kPacked, PrefillMethod::kPackedRows, PrefillMethod::kPadded}) {
+      check_same_scores(score(model, requests, {.method = method}), alone);
+    }
+    // All that is scored in one forward has its frequencies: of a token alone, its prefix's.
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (requests[i].first_scored + 1 != std::ssize(requests[i].tokens)) continue;
+      check_same_scores({alone[i]}, {score_directly(model, requests[i])});
+    }
+  }
+}
+
 TEST_CASE("packed sequences score as each prefix alone does in float64", "[score]") {
   for (const auto& config : testing::tiny_configs()) {
+    if (config.rope.depends_on_length()) continue;  // a prefix alone has other frequencies
     Random random(1);
     const auto model = testing::random_model(config);
     const auto requests = sample_requests(model, random);
@@ -123,6 +145,8 @@ TEST_CASE("progress counts every sequence once", "[score]") {
 TEST_CASE("scores of the tiny models agree with transformers' logits", "[score]") {
   // The references' greedy tokens are what transformers chose.
   for (const auto& reference : testing::tiny_references()) {
+    // Which gave each token the frequencies of the length by then.
+    if (testing::load_once(reference).config().rope.depends_on_length()) continue;
     std::vector<ScoreRequest> requests;
     for (size_t i = 0; i < reference.prompts.size(); ++i) {
       auto tokens = reference.prompts[i];

@@ -16,7 +16,8 @@
 
 namespace prepack {
 
-/// A sequence whose tokens from `first_scored` on are scored, each given all before it.
+/// A sequence whose tokens from `first_scored` on are scored, each given all before it: in one
+/// forward of all tokens but the last, whose length is the one that a RoPE type may depend on.
 struct ScoreRequest {
   TokenIds tokens;           // at least one
   int64_t first_scored = 1;  // 1 to tokens.size(): before the first token there is nothing
