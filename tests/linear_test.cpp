@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -95,12 +96,15 @@ at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
   return linear.bias ? product.add(linear.bias->to(at::kDouble)) : product;
 }
 
-/// Values of 4 bits are summed before what lies in their middle is taken away again: that rounds
-/// sums which are some times larger than the result.
+/// Rounding grows with the length of a sum. Values of 4 bits are summed before what lies in their
+/// middle is taken away again: that rounds sums which are some times larger than the result.
 double tolerance_of(const Linear& linear, DType dtype) {
   const auto* quantized = std::get_if<QuantizedWeight>(&linear.weight);
+  const auto in_features =
+      quantized != nullptr ? quantized->in_features : std::get<at::Tensor>(linear.weight).size(1);
   const bool is_int4 = quantized != nullptr && quantized->quantization.bits == 4;
-  return tolerance(dtype).op * (is_int4 ? 4 : 1);
+  const double length = std::max(1.0, std::sqrt(static_cast<double>(in_features) / 1024));
+  return tolerance(dtype).op * length * (is_int4 ? 4 : 1);
 }
 
 /// Both ways to multiply are near the definition.
