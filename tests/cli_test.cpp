@@ -221,6 +221,11 @@ TEST_CASE("results keep the order of the prompts that share beginnings", "[cli]"
   const auto expected = run("generate", "-n 8");
   CHECK(run("generate", "-n 8 --share-prefixes") == expected);
 
+  // Every batch has the first prompt that no other has, so that a killed job loses little.
+  const auto stopped =
+      run_with_model("generate", "--prompts - --batch-size 4 -n 8 --share-prefixes", prompts);
+  CHECK(stopped.out == expected);
+
   const auto file = (folder.path() / "killed.jsonl").string();
   write_file(file, expected.substr(0, expected.size() / 3));
   run("generate", "-n 8 --share-prefixes --resume --output " + file);
@@ -350,6 +355,85 @@ TEST_CASE("info shows what is odd about a family, also where there are no weight
   CHECK(json["layers"][0]["sliding_window"] == 7);
   CHECK(json["layers"][1]["sliding_window"].is_null());
   CHECK(json["layers"][1]["rope"] == true);
+}
+
+namespace {
+
+/// The folder of the model that tests/data/gguf/llama-biased.gguf was made from.
+void write_folder_of_gguf(const fs::path& folder) {
+  const fs::path data = std::string(PREPACK_SOURCE_DIR) + "/tests/data";
+  for (const auto* file : {"config.json", "generation_config.json", "model.safetensors"}) {
+    fs::copy(data / "models/llama-biased" / file, folder / file);
+  }
+  for (const auto* file : {"tokenizer.json", "tokenizer_config.json"}) {
+    fs::copy(data / "gguf/llama-biased" / file, folder / file);
+  }
+}
+
+const std::string kGguf = std::string(PREPACK_SOURCE_DIR) + "/tests/data/gguf/llama-biased.gguf";
+
+}  // namespace
+
+TEST_CASE("a GGUF file gives the tokens and texts of its folder", "[cli]") {
+  const TempDir folder;
+  write_folder_of_gguf(folder.path());
+  const auto run_both = [&](const std::string& arguments, const std::string& input) {
+    const auto separator = arguments.find(' ');
+    const auto with_model = [&](const std::string& model) {
+      return run(fmt::format("{} --model '{}'{}", arguments.substr(0, separator), model,
+                             arguments.substr(separator)),
+                 input);
+    };
+    const auto expected = with_model(folder.path().string());
+    CAPTURE(expected.err);
+    REQUIRE(expected.exit_code == 0);
+    const auto got = with_model(kGguf);
+    CAPTURE(got.err);
+    REQUIRE(got.exit_code == 0);
+    CHECK(got.out == expected.out);
+    CHECK_FALSE(got.out.empty());
+  };
+  run_both("tokenize --prompts -", kTwelvePrompts);
+  run_both("tokenize --prompts - --chat --pieces", kTwelvePrompts);
+  run_both("generate --prompts - --max-new-tokens 8 --dtype float32 --quiet", kTwelvePrompts);
+  run_both("generate --prompts - --chat --max-new-tokens 8 --dtype float32 --quiet",
+           kTwelvePrompts);
+}
+
+TEST_CASE("PREPACK_MODEL may name a GGUF file", "[cli]") {
+  const auto by_option = run("tokenize -p 'he said' --model '" + kGguf + "'");
+  const auto by_variable = run("--version >/dev/null; PREPACK_MODEL='" + kGguf + "' '" +
+                               PREPACK_PROGRAM + "' tokenize -p 'he said'");
+  CHECK(by_option.exit_code == 0);
+  CHECK_FALSE(by_option.out.empty());
+  CHECK(by_variable.out == by_option.out);
+}
+
+TEST_CASE("every command takes a GGUF file", "[cli]") {
+  for (const auto* arguments :
+       {"prefill --prompts -", "plan --prompts -", "verify --prompts -",
+        "compare --prompts - --batch-size 4 --metrics prefill --methods packed,padded"}) {
+    CAPTURE(arguments);
+    const std::string command(arguments);
+    const auto separator = command.find(' ');
+    const auto outcome = run(fmt::format("{} --model '{}'{}", command.substr(0, separator), kGguf,
+                                         command.substr(separator)),
+                             kTwelvePrompts);
+    CAPTURE(outcome.err);
+    CHECK(outcome.exit_code == 0);
+  }
+}
+
+TEST_CASE("info shows the types of a GGUF file's tensors", "[cli]") {
+  const auto json = Json::parse(run("info --json --model '" + kGguf + "'").out);
+  CHECK(json["architecture"] == "LlamaForCausalLM");
+  CHECK(json["format"] == "GGUF");
+  CHECK(json["stored_dtype"] == "F32");
+  CHECK(json["stored_types"]["F32"]["tensors"] == 34);
+  CHECK(json["stored_types"]["F32"]["bytes"] == 84080);
+  CHECK(json["chat_template"] == "chatml");
+  CHECK_THAT(run("info --model '" + kGguf + "'").out,
+             ContainsSubstring("34 tensors in GGUF: 34 of F32, 84 KB"));
 }
 
 TEST_CASE("help names every option's default", "[cli]") {

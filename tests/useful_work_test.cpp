@@ -93,6 +93,32 @@ TEST_CASE("a decode step reads the weights once and each sequence's keys", "[use
         2 * parameters + 4 * slot / 2);
 }
 
+TEST_CASE("layers with a sliding window need no keys before it", "[useful_work]") {
+  auto config = small_config(2);
+  const auto without = [&](auto count) {
+    auto whole = config;
+    whole.sliding_windows.clear();
+    return count(whole);
+  };
+  config.sliding_windows = {2, std::nullopt};
+  const auto prefill = [](const ModelConfig& c) { return prefill_operations(c, Lengths{4}); };
+  // Of 1 + 2 + 3 + 4 pairs 1 + 2 + 2 + 2 are left; the last layer has no window.
+  CHECK(prefill(config) == without(prefill) - 3 * 16);
+  config.sliding_windows = {std::nullopt, 3};
+  CHECK(prefill(config) == without(prefill) - 1 * 16);
+  config.sliding_windows = {9, 9};
+  CHECK(prefill(config) == without(prefill));
+
+  // Steps with 4 and 5 keys, of which one layer reads 2.
+  config.sliding_windows = {2, std::nullopt};
+  const auto decode = [](const ModelConfig& c) { return decode_operations(c, Lengths{3}, 2); };
+  CHECK(decode(config) == without(decode) - (2 + 3) * 16);
+  const auto bytes = [](const ModelConfig& c) {
+    return decode_bytes(c, DType::kFloat32, at::kCPU, Lengths{3}, 2);
+  };
+  CHECK(bytes(config) == without(bytes) - (2 + 3) * 2 * 2 * 4);
+}
+
 TEST_CASE("the products whose ceiling is measured are those of a layer", "[ceilings]") {
   for (const auto& config : testing::tiny_configs()) {
     double operations = 0;

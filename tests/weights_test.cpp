@@ -316,6 +316,54 @@ TEST_CASE("shards load to the same tensors as a single file", "[weights]") {
   }
 }
 
+TEST_CASE("quantized weights of a GGUF file load widened, the rows of heads in order",
+          "[weights]") {
+  const auto checkpoint =
+      Checkpoint::open(std::filesystem::path(PREPACK_SOURCE_DIR) / "tests/data/gguf/quants.gguf");
+  const auto stored = [&](const std::string& name) {
+    REQUIRE(checkpoint.find(name) != nullptr);
+    return view_tensor(*checkpoint.find(name));
+  };
+  for (const auto* type : {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"}) {
+    INFO(type);
+    CHECK(scalar_type(checkpoint.find(type)->info) == at::kFloat);
+    CHECK(at::equal(stored(type), stored(std::string(type) + ".expected")));
+  }
+  const std::string name = "model.layers.0.self_attn.q_proj.weight";
+  CHECK(checkpoint.find(name)->num_interleaved_heads == 2);
+  CHECK(at::equal(stored(name), stored("attn_q.expected")));
+
+  // Loaded one below the other, as queries and keys are: in bfloat16, but exact beside a wider one.
+  WeightLoader loader(checkpoint, at::kFloat);
+  std::map<std::string, at::Tensor> others;
+  for (const auto& [other, tensor] : checkpoint.tensors()) {
+    if (other != name && other != "attn_q.expected") {
+      loader.bind(others[other], other, tensor.info.shape);
+    }
+  }
+  at::Tensor narrow, wide;
+  loader.bind_rows(narrow, {{name, 12}, {name, 12}}, 32);
+  loader.bind_rows(wide, {{name, 12}, {"attn_q.expected", 12}}, 32);
+  loader.load();
+  const auto expected = stored("attn_q.expected");
+  CHECK(at::equal(wide, at::cat({expected, expected})));
+  CHECK(at::equal(narrow, at::cat({expected, expected}).to(at::kBFloat16)));
+  for (const auto* type : {"Q4_0", "Q6_K"}) {
+    CHECK(at::equal(others.at(type), stored(std::string(type) + ".expected")));
+  }
+}
+
+TEST_CASE("a GGUF file whose tensors do not fit is named", "[weights]") {
+  const auto path = std::filesystem::path(PREPACK_SOURCE_DIR) / "tests/data/gguf/llama-scaled.gguf";
+  const auto checkpoint = Checkpoint::open(path);
+  at::Tensor missing;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind(missing, "missing", {4});
+  CHECK_THROWS_WITH(loader.load(),
+                    ContainsSubstring(path.string() + ": ") &&
+                        ContainsSubstring("missing: expected [4], got none (llama-scaled.gguf)"));
+}
+
 TEST_CASE("views are made of tensors that are no weights too", "[weights]") {
   const TempDir folder;
   const auto path =

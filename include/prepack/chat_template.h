@@ -57,8 +57,9 @@ class ChatTemplate {
 };
 
 /// Loads the template of a Hugging Face folder: chat_template.jinja, else "chat_template" in
-/// tokenizer_config.json.
-/// @throws LoadError if the folder has none, or one of an unknown form
-ChatTemplate load_chat_template(const std::filesystem::path& folder);
+/// tokenizer_config.json; or that of a GGUF file.
+/// @param model  a Hugging Face folder, or a GGUF file
+/// @throws LoadError if the model has none, or one of an unknown form
+ChatTemplate load_chat_template(const std::filesystem::path& model);
 
 }  // namespace prepack

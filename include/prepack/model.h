@@ -78,10 +78,12 @@ class Model {
   std::optional<Quantization> quantization_;
 };
 
-/// Loads config.json and the safetensors weights of a Hugging Face folder.
+/// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file, whose
+/// quantized weights are widened: on a CPU those of products to bfloat16, others to the dtype.
+/// @param path  of the folder, or of the GGUF file
 /// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
 ///         misshapen tensor
-Model load_model(const std::filesystem::path& folder, const LoadOptions& options = {});
+Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 
 }  // namespace prepack

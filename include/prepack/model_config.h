@@ -54,6 +54,12 @@ struct LongRopeScaling {
   int64_t original_max_position_embeddings;
 };
 
+/// Each frequency divided by a factor of its own: how GGUF has what other files have as "llama3".
+/// Ref: llama.cpp, the tensor rope_freqs.weight
+struct FrequencyFactors {
+  std::vector<double> factors;  // [rotated dimensions / 2]
+};
+
 /// Rotary position embedding. std::monostate: the default type, no scaling.
 ///
 /// Two types depend on the sequence's length. Each sequence has the frequencies of its own: in a
@@ -64,7 +70,7 @@ struct LongRopeScaling {
 struct RopeConfig {
   double theta = 10000.0;
   std::variant<std::monostate, LinearRopeScaling, Llama3RopeScaling, DynamicRopeScaling,
-               YarnRopeScaling, LongRopeScaling>
+               YarnRopeScaling, LongRopeScaling, FrequencyFactors>
       scaling;
 
   bool depends_on_length() const {
@@ -102,7 +108,8 @@ struct ModelConfig {
   /// Whether queries and keys are turned by their positions. Empty if they are in all layers.
   std::vector<bool> rope_layers;  // [num_layers]
 
-  DType dtype = DType::kFloat32;  // of the stored weights, as config.json says
+  DType dtype = DType::kFloat32;  // of the stored weights, as config.json says; bfloat16 of those
+                                  // of a GGUF file that are quantized
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation ends at any of these; may be empty
 
@@ -122,9 +129,11 @@ struct ModelConfig {
 /// Reads config.json in the spelling of transformers 5 (rope_parameters, dtype) or of earlier
 /// versions (rope_theta, rope_scaling, torch_dtype), and the EOS ids of generation_config.json,
 /// which take precedence.
+/// Of a GGUF file it reads the metadata instead.
+/// @param model  a Hugging Face folder, or a GGUF file
 /// @throws LoadError naming the file and the key: missing, of the wrong type, or out of range; an
 ///         architecture, activation or rope type that is not supported is named too
-ModelConfig load_model_config(const std::filesystem::path& folder);
+ModelConfig load_model_config(const std::filesystem::path& model);
 
 /// The same for the text of a config.json; `source` names it in errors.
 ModelConfig parse_model_config(std::string_view json_text, const std::string& source);

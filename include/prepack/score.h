@@ -43,10 +43,10 @@ std::vector<Score> score(const Model& model, std::span<const ScoreRequest> reque
                          const PrefillOptions& options = {},
                          const std::function<void(int64_t num_done)>& on_progress = {});
 
-/// What decides the memory of `score`.
+/// What decides the memory of `score` on a device.
 /// @param plan_lengths  tokens of each request but the last
-BatchShape score_shape(const ModelConfig& config, std::span<const int64_t> plan_lengths,
-                       const PrefillOptions& options);
+BatchShape score_shape(const ModelConfig& config, at::Device device,
+                       std::span<const int64_t> plan_lengths, const PrefillOptions& options);
 
 /// exp(-log-likelihood / tokens) over all that was scored; NaN where that is nothing.
 double perplexity(std::span<const Score> scores);
@@ -62,10 +62,10 @@ double perplexity(std::span<const Score> scores);
 /// @throws InvalidArgument for other numbers, and for a text of fewer than two tokens
 std::vector<ScoreRequest> score_windows(const TokenIds& text, int64_t context, int64_t stride);
 
-/// A prompt and its continuation, of which the continuation is scored. Spaces at the end of the
-/// prompt are moved to the continuation. Both are encoded together, and the prompt alone; tokens of
-/// the whole past as many as the prompt alone has are the continuation's. An empty prompt becomes
-/// the model's BOS token, or its EOS where there is none.
+/// A prompt and its continuation, of which the continuation is scored. ASCII spaces at the end of
+/// the prompt are moved to the continuation. Both are encoded together, and the prompt alone;
+/// tokens of the whole past as many as the prompt alone has are the continuation's. An empty prompt
+/// becomes the model's BOS token, or its EOS where there is none.
 /// Ref: lm-evaluation-harness, _encode_pair
 /// @throws InvalidArgument where the continuation has no tokens, a text is not valid UTF-8, or an
 ///         empty prompt has no token to stand for it

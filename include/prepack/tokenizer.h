@@ -66,9 +66,11 @@ class Tokenizer {
 
 /// Loads the tokenizer of a Hugging Face folder: tokenizer.json where there is one, else the
 /// SentencePiece tokenizer.model. tokenizer_config.json, if present, says whether BOS and EOS are
-/// added (add_bos_token, add_eos_token); a tokenizer.json says so in its post-processor.
-/// @throws LoadError if neither file exists, or one uses a component that is not supported (named)
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
+/// added (add_bos_token, add_eos_token); a tokenizer.json says so in its post-processor. Of a GGUF
+/// file it is the tokenizer in its metadata.
+/// @param model  a Hugging Face folder, or a GGUF file
+/// @throws LoadError if there is none, or one uses a component that is not supported (named)
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model);
 
 /// Encodes many texts on `num_threads` threads; the result is in the order of `texts`.
 /// @throws InvalidArgument naming the first text (counted from 0) that is not valid UTF-8

@@ -39,6 +39,7 @@ def main() -> None:
 
     writer = gguf.GGUFWriter(args.output, "llama")
     add_metadata(writer, config)
+    writer.add_tokenizer_model("no_vocab")
     add_tensors(writer, args.folder, config, TYPES[args.type])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -61,7 +62,6 @@ def add_metadata(writer: gguf.GGUFWriter, config: dict) -> None:
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
-    writer.add_tokenizer_model("no_vocab")
 
 
 def add_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict, matrix_type) -> None:
@@ -70,7 +70,7 @@ def add_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict, matrix_type
         "q_proj": config["num_attention_heads"],
         "k_proj": config.get("num_key_value_heads") or config["num_attention_heads"],
     }
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob("model*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():
                 if name == "lm_head.weight" and config.get("tie_word_embeddings"):

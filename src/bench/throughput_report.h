@@ -40,8 +40,7 @@ std::string format_table(const ThroughputReport& report, const Model& model);
 /// - environment: what the measurement depends on, and its options
 /// - start_up, memory; ceilings: before and after, in operations and bytes per second
 /// - prefill, decode: one for each batch size and prompt length; samples_s one for each run, rates
-/// by
-///   their median; seconds_by_part, of all runs together, or null
+///   by their median; seconds_by_part, of all runs together, or null
 /// What is not known is null.
 std::string format_json(const ThroughputReport& report, const Model& model);
 

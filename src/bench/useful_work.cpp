@@ -1,6 +1,6 @@
 #include "bench/useful_work.h"
 
-#include <numeric>
+#include <algorithm>
 
 #include "prepack/kv_cache.h"
 #include "prepack/memory.h"
@@ -15,7 +15,6 @@ struct Costs {
   double keys = 0;    // of these, its key and value
   double pair = 0;    // attention of one query to one key in one layer
   double logits = 0;  // of one token
-  double num_layers = 0;
 };
 
 Costs costs_of(const ModelConfig& config) {
@@ -27,27 +26,49 @@ Costs costs_of(const ModelConfig& config) {
       // A score, and its product with the value.
       .pair = static_cast<double>(4 * config.num_heads * config.head_dim),
       .logits = 2 * hidden_size * static_cast<double>(config.vocab_size),
-      .num_layers = num_layers,
   };
 }
 
-/// Keys that the queries of some steps attend to.
-double num_keys(std::span<const int64_t> lengths, int64_t num_steps) {
-  const auto steps = static_cast<double>(num_steps);
-  const auto tokens = static_cast<double>(std::reduce(lengths.begin(), lengths.end()));
-  return steps * tokens + static_cast<double>(lengths.size()) * steps * (steps + 1) / 2;
+/// Keys that the query at a position attends to in one layer.
+double num_keys(const ModelConfig& config, int64_t layer, int64_t position) {
+  const auto window = config.sliding_window(layer);
+  return static_cast<double>(window ? std::min(position + 1, *window) : position + 1);
+}
+
+/// Pairs of a query and a key of a whole prompt in one layer.
+double num_pairs(const ModelConfig& config, int64_t layer, int64_t length) {
+  const auto n = static_cast<double>(length);
+  const auto w = std::min(n, static_cast<double>(config.sliding_window(layer).value_or(length)));
+  return w * (w + 1) / 2 + (n - w) * w;
+}
+
+/// Keys that the queries of some decode steps attend to, in all layers together.
+double num_decode_keys(const ModelConfig& config, std::span<const int64_t> lengths,
+                       int64_t num_steps) {
+  double keys = 0;
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    for (int64_t length : lengths) {
+      for (int64_t step = 0; step < num_steps; ++step) {
+        keys += num_keys(config, layer, length + step);
+      }
+    }
+  }
+  return keys;
 }
 
 }  // namespace
 
 double prefill_operations(const ModelConfig& config, std::span<const int64_t> lengths) {
   const auto cost = costs_of(config);
+  const int64_t last_layer = config.num_layers - 1;
   double operations = 0;
   for (int64_t length : lengths) {
     const auto n = static_cast<double>(length);
-    const double whole_layer = n * cost.layer + n * (n + 1) / 2 * cost.pair;
-    const double last_layer = n * cost.keys + (cost.layer - cost.keys) + n * cost.pair;
-    operations += (cost.num_layers - 1) * whole_layer + last_layer + cost.logits;
+    for (int64_t layer = 0; layer < last_layer; ++layer) {
+      operations += n * cost.layer + num_pairs(config, layer, length) * cost.pair;
+    }
+    operations += n * cost.keys + (cost.layer - cost.keys) +
+                  num_keys(config, last_layer, length - 1) * cost.pair + cost.logits;
   }
   return operations;
 }
@@ -56,8 +77,8 @@ double decode_operations(const ModelConfig& config, std::span<const int64_t> len
                          int64_t num_steps) {
   const auto cost = costs_of(config);
   const auto num_tokens = static_cast<double>(num_steps) * static_cast<double>(lengths.size());
-  return num_tokens * (cost.num_layers * cost.layer + cost.logits) +
-         num_keys(lengths, num_steps) * cost.num_layers * cost.pair;
+  return num_tokens * (static_cast<double>(config.num_layers) * cost.layer + cost.logits) +
+         num_decode_keys(config, lengths, num_steps) * cost.pair;
 }
 
 double decode_bytes(const ModelConfig& config, DType dtype, c10::Device device,
@@ -73,7 +94,8 @@ double decode_bytes(const ModelConfig& config, DType dtype, c10::Device device,
   const double unread =
       weight_bytes({}) * num_unread / static_cast<double>(config.num_parameters());
   return static_cast<double>(num_steps) * (weight_bytes(quantization) - unread) +
-         num_keys(lengths, num_steps) * static_cast<double>(KvCache::bytes_per_slot(config, dtype));
+         num_decode_keys(config, lengths, num_steps) *
+             static_cast<double>(KvCache::bytes_per_slot(config, dtype) / config.num_layers);
 }
 
 }  // namespace prepack::bench

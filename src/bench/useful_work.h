@@ -18,7 +18,8 @@ namespace prepack::bench {
 //
 // - Counted are the products with the layers' weights and with the vocabulary's, and attention: a
 //   multiplication and its addition are two operations.
-// - A query attends to its own key and those before: a prompt of n tokens has n (n + 1) / 2 pairs.
+// - A query attends to its own key and those before: a prompt of n tokens has n (n + 1) / 2 pairs;
+//   in a layer with a sliding window no more than its window has.
 // - Of the last layer a prefill needs keys and values of all tokens, and the rest of the final
 //   tokens alone.
 // - Padding, and whatever else a method computes beyond this, is not useful. Norms, rotation,

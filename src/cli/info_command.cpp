@@ -2,9 +2,12 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/byte_size.h"
@@ -27,13 +30,26 @@ struct Options {
   bool json = false;
 };
 
-/// What a folder holds; a part that is missing or unknown is described by its error.
-struct FolderInfo {
+/// Tensors of one stored type.
+struct TypeUse {
+  std::string_view type;
+  int64_t num_tensors = 0;
+  int64_t num_bytes = 0;
+};
+
+struct WeightsInfo {
+  std::string format;          // empty if the weights cannot be opened
+  std::vector<TypeUse> types;  // those of the most bytes first
+  std::string description;     // or the error
+};
+
+/// What a model holds; a part that is missing or unknown is described by its error.
+struct ModelInfo {
   ModelConfig config;
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
   MemoryEstimate memory;
-  std::string weights;
+  WeightsInfo weights;
   std::string tokenizer;
   std::string chat_template;
 };
@@ -47,9 +63,40 @@ std::string describe_or_error(const Describe& describe) {
   }
 }
 
-FolderInfo inspect(const std::filesystem::path& folder, const Options& options) {
-  FolderInfo info;
-  info.config = load_model_config(folder);
+std::vector<TypeUse> count_types(const Checkpoint& checkpoint) {
+  std::map<StoredDType, TypeUse> uses;
+  for (const auto& [name, stored] : checkpoint.tensors()) {
+    auto& use = uses[stored.info.dtype];
+    use.type = to_string(stored.info.dtype);
+    use.num_tensors += 1;
+    use.num_bytes += std::ssize(stored.bytes());
+  }
+  std::vector<TypeUse> types;
+  for (const auto& [dtype, use] : uses) types.push_back(use);
+  std::ranges::stable_sort(types, std::greater<>(), &TypeUse::num_bytes);
+  return types;
+}
+
+WeightsInfo inspect_weights(const std::filesystem::path& model) {
+  WeightsInfo info;
+  info.description = describe_or_error([&] {
+    const auto checkpoint = Checkpoint::open(model);
+    info.format = checkpoint.format();
+    info.types = count_types(checkpoint);
+    std::vector<std::string> uses;
+    for (const auto& use : info.types) {
+      uses.push_back(
+          fmt::format("{} of {}, {}", use.num_tensors, use.type, format_bytes(use.num_bytes)));
+    }
+    return fmt::format("{} tensors in {}: {}", checkpoint.tensors().size(), info.format,
+                       fmt::join(uses, "; "));
+  });
+  return info;
+}
+
+ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
+  ModelInfo info;
+  info.config = load_model_config(model);
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
   info.quantization = parse_quantize_options(options.model, device);
@@ -77,12 +124,11 @@ FolderInfo inspect(const std::filesystem::path& folder, const Options& options) 
                                     .max_row_len = plan.max_row_len,
                                 },
                                 info.quantization);
-  info.weights = describe_or_error(
-      [&] { return fmt::format("{} tensors", Checkpoint::open_folder(folder).tensors().size()); });
+  info.weights = inspect_weights(model);
   info.tokenizer = describe_or_error(
-      [&] { return fmt::format("{} entries", load_tokenizer(folder)->vocab_size()); });
+      [&] { return fmt::format("{} entries", load_tokenizer(model)->vocab_size()); });
   info.chat_template =
-      describe_or_error([&] { return std::string(load_chat_template(folder).name()); });
+      describe_or_error([&] { return std::string(load_chat_template(model).name()); });
   return info;
 }
 
@@ -118,13 +164,30 @@ nlohmann::json layers_json(const ModelConfig& config) {
   return layers;
 }
 
-void print_json(const FolderInfo& info) {
+/// Of a GGUF file, the type that most of the bytes have.
+std::string_view stored_type(const ModelInfo& info) {
+  const auto& weights = info.weights;
+  const bool says_types = weights.format == "GGUF" && !weights.types.empty();
+  return says_types ? weights.types[0].type : to_string(info.config.dtype);
+}
+
+nlohmann::ordered_json types_json(const ModelInfo& info) {
+  auto types = nlohmann::ordered_json::object();
+  for (const auto& use : info.weights.types) {
+    types[std::string(use.type)] = {{"tensors", use.num_tensors}, {"bytes", use.num_bytes}};
+  }
+  return types;
+}
+
+void print_json(const ModelInfo& info) {
   const auto& config = info.config;
   nlohmann::ordered_json json{
       {"architecture", config.architecture},
       {"family", family_of(config.architecture).model_type},
       {"num_parameters", config.num_parameters()},
-      {"stored_dtype", to_string(config.dtype)},
+      {"format", info.weights.format},
+      {"stored_dtype", stored_type(info)},
+      {"stored_types", types_json(info)},
       {"compute_dtype", to_string(info.dtype)},
       {"vocab_size", config.vocab_size},
       {"hidden_size", config.hidden_size},
@@ -139,7 +202,7 @@ void print_json(const FolderInfo& info) {
       {"layers", layers_json(config)},
       {"max_position_embeddings", config.max_position_embeddings},
       {"eos_token_ids", config.eos_token_ids},
-      {"weights", info.weights},
+      {"weights", info.weights.description},
       {"tokenizer", info.tokenizer},
       {"chat_template", info.chat_template},
       {"memory_bytes",
@@ -154,7 +217,7 @@ void print_json(const FolderInfo& info) {
   write_standard_output(json.dump() + "\n");
 }
 
-void print_table(const FolderInfo& info, const Options& options) {
+void print_table(const ModelInfo& info, const Options& options) {
   const auto& config = info.config;
   const auto& memory = info.memory;
   const auto rounded = info.quantization ? ", weights " + to_string(*info.quantization) : "";
@@ -172,11 +235,11 @@ void print_table(const FolderInfo& info, const Options& options) {
       "memory            {} to run {} prompts of {} tokens, each generating {}, in {}{}:\n"
       "                  weights {}, caches {}, activations {}, logits {}, program {}\n",
       config.architecture, family_of(config.architecture).model_type,
-      static_cast<double>(config.num_parameters()) / 1e6, to_string(config.dtype),
-      config.num_layers, config.hidden_size, config.intermediate_size, config.num_heads,
-      config.num_kv_heads, config.head_dim, describe_attention(config), config.vocab_size,
+      static_cast<double>(config.num_parameters()) / 1e6, stored_type(info), config.num_layers,
+      config.hidden_size, config.intermediate_size, config.num_heads, config.num_kv_heads,
+      config.head_dim, describe_attention(config), config.vocab_size,
       config.tie_word_embeddings ? ", embeddings tied" : "", config.max_position_embeddings,
-      info.weights, info.tokenizer, info.chat_template, format_bytes(memory.total()),
+      info.weights.description, info.tokenizer, info.chat_template, format_bytes(memory.total()),
       options.batch.batch_size, options.prompt_tokens, options.max_new_tokens,
       to_string(info.dtype), rounded, format_bytes(memory.weights), format_bytes(memory.cache),
       format_bytes(memory.activations), format_bytes(memory.logits),
@@ -184,7 +247,7 @@ void print_table(const FolderInfo& info, const Options& options) {
 }
 
 void run(const Options& options) {
-  const auto info = inspect(resolve_model_folder(options.model.folder), options);
+  const auto info = inspect(resolve_model(options.model.folder), options);
   if (options.json) {
     print_json(info);
   } else {
@@ -195,8 +258,8 @@ void run(const Options& options) {
 }  // namespace
 
 void add_info_command(CLI::App& app) {
-  auto* command = app.add_subcommand(
-      "info", "Show what a model folder holds, and the memory a given load needs");
+  auto* command =
+      app.add_subcommand("info", "Show what a model holds, and the memory a given load needs");
   const auto options = std::make_shared<Options>();
   options->model.add_to(*command);
   options->batch.add_to(*command);

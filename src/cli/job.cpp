@@ -98,17 +98,17 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
 
 }  // namespace
 
-std::filesystem::path resolve_model_folder(const std::string& folder) {
+std::filesystem::path resolve_model(const std::string& model) {
   namespace fs = std::filesystem;
-  if (!folder.empty()) {
-    if (!fs::is_directory(folder)) {
-      throw InvalidArgument(fmt::format("--model {}: no such folder", folder));
+  if (!model.empty()) {
+    if (!fs::exists(model)) {
+      throw InvalidArgument(fmt::format("--model {}: no such folder or GGUF file", model));
     }
-    return folder;
+    return model;
   }
   if (const char* named = std::getenv("PREPACK_MODEL"); named != nullptr && *named != '\0') {
-    if (!fs::is_directory(named)) {
-      throw InvalidArgument(fmt::format("PREPACK_MODEL={}: no such folder", named));
+    if (!fs::exists(named)) {
+      throw InvalidArgument(fmt::format("PREPACK_MODEL={}: no such folder or GGUF file", named));
     }
     return named;
   }
@@ -156,6 +156,9 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options, 
   if (options.quantize.empty()) return std::nullopt;
   const auto quantization = parse_option(
       "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
+  if (quantization.bits == 8 && options.quantize_group != ModelOptions{}.quantize_group) {
+    throw UsageError("--quantize-group: int8 has a scale for each row, not for groups");
+  }
   if (!device.is_cpu()) {
     throw UsageError(
         fmt::format("--quantize: weights are quantized on the CPU only, and the "
@@ -176,7 +179,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
   at::set_num_threads(job.threads);
 
-  job.model_folder = resolve_model_folder(model.folder);
+  job.model_folder = resolve_model(model.folder);
   job.config = load_model_config(job.model_folder);
   job.device = parse_option("--device", [&] { return select_device(model.device); });
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
@@ -211,9 +214,9 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
     const int64_t free =
         job.memory_limit -
         estimate_memory(job.config, job.dtype, job.device, caches, job.quantization).total();
-    job.prefill.token_budget =
-        default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
-                             std::max(longest_prompt(job), job.prefill.capacity), free);
+    job.prefill.token_budget = default_token_budget(
+        job.config, job.dtype, job.device, job.prefill.method,
+        std::max(longest_prompt(job), job.prefill.capacity), free, job.quantization);
   }
   job.memory = predict_memory(job);
   return job;
@@ -260,6 +263,8 @@ std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
     batches.emplace_back(rest.begin(), rest.begin() + static_cast<int64_t>(size));
     rest = rest.subspan(size);
   }
+  // Each batch has the first prompt that is in none before, so that each ends the wait of some.
+  std::ranges::sort(batches, {}, [](const Batch& batch) { return std::ranges::min(batch); });
   return batches;
 }
 

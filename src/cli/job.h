@@ -21,9 +21,9 @@
 
 namespace prepack::cli {
 
-/// --model, or where it is not given the folder of the default model.
-/// @throws InvalidArgument if there is neither
-std::filesystem::path resolve_model_folder(const std::string& folder);
+/// --model, else what PREPACK_MODEL names, else the default model: a folder, or a GGUF file.
+/// @throws InvalidArgument if there is none
+std::filesystem::path resolve_model(const std::string& model);
 
 /// What a folder is called, whatever its path.
 std::string folder_name(const std::filesystem::path& folder);
@@ -41,7 +41,7 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options, 
 
 /// Everything that is decided before weights are loaded.
 struct Job {
-  std::filesystem::path model_folder;
+  std::filesystem::path model_folder;  // or a GGUF file
   ModelConfig config;
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;

@@ -49,11 +49,13 @@ void LogitsFile::write(std::span<const size_t> prompts, const at::Tensor& logits
     for (end = begin + 1; end < prompts.size() && prompts[end] == prompts[end - 1] + 1;) ++end;
     const auto bytes = static_cast<int64_t>(end - begin) * row_size;
     output_->seek(header_size_ + static_cast<int64_t>(prompts[begin]) * row_size);
-    output_->append({rows + static_cast<int64_t>(begin) * row_size, static_cast<size_t>(bytes)});
+    output_->append({rows + static_cast<int64_t>(begin) * row_size, static_cast<size_t>(bytes)},
+                    /*flushes=*/false);
   }
 }
 
 void LogitsFile::finish() {
+  output_->flush();
   if (partial_ != file_) fs::rename(partial_, file_);
   output_.reset();
 }

@@ -42,19 +42,24 @@ void write_capacities(const fs::path& file, const Json& json) {
   // Programs that write at the same time each have a file of their own, and the last one stays.
   auto partial = file;
   partial += fmt::format(".{}", getpid());
-  if (std::ofstream output(partial); !(output << json.dump(1) << "\n") || !output.flush()) return;
-  fs::rename(partial, file, ignored);
+  if (std::ofstream output(partial); output << json.dump(1) << "\n" << std::flush) {
+    fs::rename(partial, file, ignored);
+  } else {
+    fs::remove(partial, ignored);
+  }
 }
 
 /// All that the fastest capacity may depend on.
 std::string key_of(const Job& job, const Model& model, const CalibrationRange& range) {
-  const auto about = bench::describe_environment(model, job.model_folder.filename(), job.threads);
-  return fmt::format(
+  const auto about = bench::describe_environment(model, folder_name(job.model_folder), job.threads);
+  const auto key = fmt::format(
       "prepack {} ({}), LibTorch {}; {}, {} threads; {}, {} parameters; {} in {} on {}; prompts of "
       "{} tokens, from {} to {}",
       about.prepack, about.commit, about.torch, about.hardware, about.threads, about.model,
       about.num_parameters, to_string(job.prefill.method), about.dtype, about.device,
       range.prompt_len, range.min_capacity, range.max_capacity);
+  // A folder's name may be any bytes; the file is UTF-8.
+  return Json::parse(Json(key).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 /// The lengths are rounded, so that jobs that are nearly alike share a measurement.
@@ -87,8 +92,10 @@ void choose_capacity(Job& job, const Model& model) {
     return;
   }
   job.prefill.capacity = measure_fastest_capacity(model, job.prefill.method, range);
+  if (file.empty()) return;
+  capacities = read_capacities(file);  // other programs may have written meanwhile
   capacities[key] = job.prefill.capacity;
-  if (!file.empty()) write_capacities(file, capacities);
+  write_capacities(file, capacities);
 }
 
 }  // namespace prepack::cli

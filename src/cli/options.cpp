@@ -34,9 +34,9 @@ constexpr const char* kSamplingGroup = "Sampling";
 void ModelOptions::add_to(CLI::App& command) {
   command
       .add_option("-m,--model", folder,
-                  "Hugging Face folder [default: $PREPACK_MODEL, else the "
+                  "Hugging Face folder, or GGUF file [default: $PREPACK_MODEL, else the "
                   "model that scripts/quickstart.sh fetched]")
-      ->type_name("DIR")
+      ->type_name("MODEL")
       ->group(kModelGroup);
   command
       .add_option("--dtype", dtype,

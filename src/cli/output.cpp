@@ -63,7 +63,7 @@ RecordFile::~RecordFile() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
-void RecordFile::append(std::string_view records) {
+void RecordFile::append(std::string_view records, bool flushes) {
   const int64_t end = offset_ + static_cast<int64_t>(records.size());
   while (!records.empty()) {
     const ssize_t written = ::write(descriptor_, records.data(), records.size());
@@ -76,9 +76,13 @@ void RecordFile::append(std::string_view records) {
     }
     records.remove_prefix(static_cast<size_t>(written));
   }
-  if (fsync(descriptor_) != 0 && errno != EINVAL) fail();
   offset_ = end;
   size_ = std::max(size_, end);
+  if (flushes) flush();
+}
+
+void RecordFile::flush() {
+  if (fsync(descriptor_) != 0 && errno != EINVAL) fail();
 }
 
 void RecordFile::fail() const {

@@ -37,9 +37,14 @@ class RecordFile {
   /// @throws Error naming the file, if it is a pipe or device and this is not its end
   void seek(int64_t offset);
 
-  /// Appends and flushes to disk; a write that fails is undone, so that no half record stays.
+  /// Appends and, unless told otherwise, flushes to disk; a write that fails is undone, so that no
+  /// half record stays.
   /// @throws Error naming the file
-  void append(std::string_view records);
+  void append(std::string_view records, bool flushes = true);
+
+  /// Flushes to disk what was appended.
+  /// @throws Error naming the file
+  void flush();
 
  private:
   [[noreturn]] void fail() const;

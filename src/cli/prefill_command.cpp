@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -124,7 +125,19 @@ void print_table(const Job& job, const Measurements& measured) {
       format_bytes(job.memory.total())));
 }
 
+/// Prompts that share beginnings are computed in another order than theirs.
+void require_logits_file(const Options& options) {
+  namespace fs = std::filesystem;
+  const auto& file = options.logits_file;
+  if (options.batch.shares_prefixes && fs::exists(file) && !fs::is_regular_file(file)) {
+    throw UsageError(fmt::format(
+        "--save-logits {}: with --share-prefixes it must be a regular file, not a pipe or device",
+        file));
+  }
+}
+
 void run(const Options& options) {
+  require_logits_file(options);
   auto job = prepare_job(options.model, options.prompts, options.batch, std::nullopt);
   require_memory(job);
   Measurements measured;

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/stopwatch.h"
 #include "cli/byte_size.h"
@@ -43,11 +42,18 @@ struct Work {
 /// Longer windows take memory and time without a lower perplexity to show for it on most texts.
 constexpr int64_t kDefaultContext = 2048;
 
-std::string read_whole(std::istream& input, const std::string& name) {
-  std::ostringstream text;
-  text << input.rdbuf();
+void require_end(const std::istream& input, const std::string& name) {
   if (input.bad()) throw InvalidArgument(fmt::format("{}: cannot be read to its end", name));
-  return text.str();
+}
+
+std::string read_whole(std::istream& input, const std::string& name) {
+  std::string text;
+  std::vector<char> block(size_t{1} << 16);
+  while (input.read(block.data(), std::ssize(block)) || input.gcount() > 0) {
+    text.append(block.data(), static_cast<size_t>(input.gcount()));
+  }
+  require_end(input, name);
+  return text;
 }
 
 std::ifstream open_file(const std::string& path) {
@@ -138,6 +144,7 @@ Work read_continuations(const Options& options, const Job& job) {
           fmt::format("{}, line {}: {}", options.continuations, line_number, error.what()));
     }
   }
+  require_end(file, options.continuations);
   if (work.requests.empty()) {
     throw InvalidArgument(fmt::format("{}: there is not a single line", options.continuations));
   }
@@ -151,6 +158,12 @@ Work read_work(const Options& options, const Job& job) {
                           static_cast<int>(has_prompts);
   if (num_sources != 1) {
     throw UsageError("expected one of --text, --continuations and prompts");
+  }
+  if (!has_prompts && (options.prompts.chat || options.prompts.skip_bad_lines)) {
+    throw UsageError("--chat and --skip-bad-lines: are for prompts only");
+  }
+  if (options.json && !options.continuations.empty()) {
+    throw UsageError("--json: continuations are printed as JSON lines anyway");
   }
   if (!options.text.empty()) return read_text(options, job);
   if (options.context != 0 || options.stride != 0) {
@@ -174,12 +187,13 @@ void plan_memory(Job& job, const Work& work) {
         estimate_memory(job.config, job.dtype, job.device, {}, job.quantization).total();
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
-                             std::max(longest, job.prefill.capacity), free);
+                             std::max(longest, job.prefill.capacity), free, job.quantization);
   } else if (longest > job.prefill.token_budget) {
     throw UsageError(fmt::format("--token-budget: the longest sequence has {} tokens", longest));
   }
-  job.memory = estimate_memory(job.config, job.dtype, job.device,
-                               score_shape(job.config, lengths, job.prefill), job.quantization);
+  job.memory =
+      estimate_memory(job.config, job.dtype, job.device,
+                      score_shape(job.config, job.device, lengths, job.prefill), job.quantization);
   require_memory(job);
 }
 

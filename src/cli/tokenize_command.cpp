@@ -13,15 +13,15 @@ namespace prepack::cli {
 namespace {
 
 struct Options {
-  std::string folder;
+  std::string model;
   int threads = 0;
   PromptOptions prompts;
   bool pieces = false;
 };
 
 void run(const Options& options) {
-  const auto folder = resolve_model_folder(options.folder);
-  const auto tokenizer = load_tokenizer(folder);
+  const auto model = resolve_model(options.model);
+  const auto tokenizer = load_tokenizer(model);
   const int threads = options.threads > 0 ? options.threads : at::get_num_threads();
   const auto check = [&](const PreparedPrompt& prompt) {
     if (prompt.request.prompt_ids.empty()) throw InvalidArgument("the prompt is empty");
@@ -30,7 +30,7 @@ void run(const Options& options) {
       throw InvalidArgument(fmt::format("token id {} is not in the vocabulary", id));
     }
   };
-  for (const auto& prompt : prepare_prompts(options.prompts, folder, *tokenizer, threads, check)) {
+  for (const auto& prompt : prepare_prompts(options.prompts, model, *tokenizer, threads, check)) {
     nlohmann::json line = nlohmann::json::array();
     for (TokenId id : prompt.request.prompt_ids) {
       if (options.pieces) {
@@ -50,9 +50,9 @@ void add_tokenize_command(CLI::App& app) {
   auto* command = app.add_subcommand("tokenize", "Print the token ids of each prompt");
   const auto options = std::make_shared<Options>();
   command
-      ->add_option("-m,--model", options->folder,
-                   "Folder that holds a tokenizer [default: the default model]")
-      ->type_name("DIR")
+      ->add_option("-m,--model", options->model,
+                   "Folder or GGUF file that holds a tokenizer [default: the default model]")
+      ->type_name("MODEL")
       ->group("Model");
   command->add_option("--threads", options->threads, "CPU threads [default: one per core]")
       ->type_name("N")

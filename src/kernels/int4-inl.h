@@ -94,11 +94,7 @@ HWY_INLINE void widen_int4(const Int4Rows& rows, int64_t in_features, int64_t ro
     const int64_t first_group = first_half >> shift;
     const int64_t num_groups = (last_half >> shift) + 1 - first_group;
     widen_float16(rows.scales, row_groups + first_group, num_groups, scales);
-    if (rows.minimums != nullptr) {
-      widen_float16(rows.minimums, row_groups + first_group, num_groups, minimums);
-    } else {
-      for (int64_t i = 0; i < num_groups; ++i) minimums[i] = -8 * scales[i];
-    }
+    widen_float16(rows.minimums, row_groups + first_group, num_groups, minimums);
     for (int64_t half = first_half; half <= last_half; half += 2, to += kInt4Block) {
       const auto* block = values + half / 2 * (kInt4Block / 2);
       const auto* words = reinterpret_cast<const uint32_t*>(block);
@@ -125,10 +121,9 @@ struct Int4Input {
     return in_features / group_size + 8;
   }
 
-  /// @param sum_factor  of the sums: -8 where scales are to take the place of minimums
   /// @param x, sums  of the padded sizes
-  static Int4Input prepare(const float* from, int64_t in_features, int64_t group_size,
-                           float sum_factor, float* x, float* sums) {
+  static Int4Input prepare(const float* from, int64_t in_features, int64_t group_size, float* x,
+                           float* sums) {
     const Int4Floats d;
     const int64_t num_groups = in_features / group_size;
     for (int64_t g = 0; g < num_groups; ++g) {
@@ -136,7 +131,7 @@ struct Int4Input {
       for (int64_t i = g * group_size; i < (g + 1) * group_size; i += kInt4Lanes) {
         sum = hn::Add(sum, hn::LoadU(d, from + i));
       }
-      sums[g] = sum_factor * hn::GetLane(hn::SumOfLanes(d, sum));
+      sums[g] = hn::GetLane(hn::SumOfLanes(d, sum));
     }
     std::fill_n(sums + num_groups, 8, 0.0F);
     constexpr float kFactors[8] = {1 / kInt4PlaceValue<0>, 1 / kInt4PlaceValue<1>,
@@ -187,7 +182,7 @@ HWY_INLINE void multiply_int4_tile(const Int4Tile& tile, const Int4Input& input,
   const float* HWY_RESTRICT scales2 = tile.scales[2];
   const float* HWY_RESTRICT scales3 = tile.scales[3];
   auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-  // What the minimums add, which also takes the middle of the values back to 0.
+  // What the minimums add.
   for (int64_t g = 0; g < tile.num_groups; g += kInt4Lanes) {
     const auto x = hn::LoadU(d, input.sums + g);
     s0 = hn::MulAdd(hn::LoadU(d, tile.minimums[0] + g), x, s0);

@@ -207,7 +207,6 @@ void multiply_int4_by_one_row(const FewRowsProduct& product, const Int4Rows& wei
                               int64_t last) {
   const int64_t in_features = product.in_features;
   const int64_t num_groups = in_features / weight.group_size;
-  const bool is_symmetric = weight.minimums == nullptr;
   // Scales of so many features are widened at a time that there is little to it.
   constexpr int64_t kScales = 2048;
   const int64_t stretch =
@@ -219,9 +218,8 @@ void multiply_int4_by_one_row(const FewRowsProduct& product, const Int4Rows& wei
   float* x = scratch.take(x_size);
   float* sums = scratch.take(sums_size);
   float* scales = scratch.take(scales_size);
-  float* minimums = is_symmetric ? scales : scratch.take(scales_size);
-  const auto input = Int4Input::prepare(product.x, in_features, weight.group_size,
-                                        is_symmetric ? -8.0F : 1.0F, x, sums);
+  float* minimums = scratch.take(scales_size);
+  const auto input = Int4Input::prepare(product.x, in_features, weight.group_size, x, sums);
   const int64_t row_bytes = int4_row_bytes(in_features);
   Int4Tile tile;
   tile.in_features = in_features;
@@ -234,10 +232,8 @@ void multiply_int4_by_one_row(const FewRowsProduct& product, const Int4Rows& wei
       const int64_t count = std::min(stretch, last - n) * num_groups;
       widen_float16(weight.scales, n * num_groups, count, scales);
       std::fill_n(scales + count, 8, 0.0F);
-      if (!is_symmetric) {
-        widen_float16(weight.minimums, n * num_groups, count, minimums);
-        std::fill_n(minimums + count, 8, 0.0F);
-      }
+      widen_float16(weight.minimums, n * num_groups, count, minimums);
+      std::fill_n(minimums + count, 8, 0.0F);
     }
     const int64_t count = std::min(last - n, kTileFeatures);
     for (int64_t i = 0; i < kTileFeatures; ++i) {

@@ -4,8 +4,10 @@
 #define HWY_TARGET_INCLUDE "kernels/quantize.cpp"
 #include <hwy/foreach_target.h>
 //
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "kernels/vector-inl.h"
 #include "kernels/weight_rows.h"
@@ -47,58 +49,88 @@ using Lanes = hn::CappedTag<float, 8>;
 using Vec = hn::Vec<Lanes>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());
 
-/// What weights are rounded to, in multiples of a scale.
-HWY_INLINE Vec round_to_int4(Vec weights, Vec inverse_scale) {
+/// The nearest of the values 0 to 15.
+HWY_INLINE Vec round_to_int4(Vec weights, Vec minimum, Vec inverse_scale) {
   const Lanes d;
-  const auto rounded = hn::Round(hn::Mul(weights, inverse_scale));
-  return hn::Min(hn::Max(rounded, hn::Set(d, -8.0F)), hn::Set(d, 7.0F));
+  const auto rounded = hn::Round(hn::Mul(hn::Sub(weights, minimum), inverse_scale));
+  return hn::Min(hn::Max(rounded, hn::Zero(d)), hn::Set(d, 15.0F));
 }
 
-/// How well the weights of a group are rounded by one scale, and by the best for these values.
-struct Fit {
-  float weights_times_values;
-  float values_squared;
-
-  float best_scale() const { return weights_times_values / values_squared; }
-
-  /// The squared error with the best scale is that of the weights themselves less this.
-  float gain() const { return weights_times_values * weights_times_values / values_squared; }
+struct Range {
+  float lowest;
+  float highest;
 };
 
-Fit fit_group(const float* weights, int64_t group_size, float inverse_scale) {
-  const Lanes d;
-  const auto inverse = hn::Set(d, inverse_scale);
-  auto products = hn::Zero(d);
-  auto squares = hn::Zero(d);
-  for (int64_t i = 0; i < group_size; i += kLanes) {
-    const auto group = hn::LoadU(d, weights + i);
-    const auto values = round_to_int4(group, inverse);
-    products = hn::MulAdd(group, values, products);
-    squares = hn::MulAdd(values, values, squares);
+/// Of a group's weights; nullopt if one is not finite.
+std::optional<Range> range_of(const float* weights, int64_t group_size) {
+  Range range = {weights[0], weights[0]};
+  for (int64_t i = 0; i < group_size; ++i) {
+    if (!(std::abs(weights[i]) <= std::numeric_limits<float>::max())) return std::nullopt;
+    range = {std::min(range.lowest, weights[i]), std::max(range.highest, weights[i])};
   }
-  return {hn::GetLane(hn::SumOfLanes(d, products)), hn::GetLane(hn::SumOfLanes(d, squares))};
+  return range;
 }
 
-/// @param largest  of the group's weights
-float choose_int4_scale(const float* weights, int64_t group_size, float largest) {
+struct ScaleAndMinimum {
+  float scale;
+  float minimum;
+};
+
+/// The line of least squared error through a group's weights over the values that one scale, of the
+/// range above the lowest weight, gives them.
+struct Fit {
+  ScaleAndMinimum line;
+  float gain;  // what the squared error is less than that of the weights' mean
+};
+
+Fit fit_group(const float* weights, int64_t group_size, float lowest, float inverse_scale) {
+  const Lanes d;
+  const auto minimum = hn::Set(d, lowest);
+  const auto inverse = hn::Set(d, inverse_scale);
+  auto values_sum = hn::Zero(d), squares_sum = hn::Zero(d);
+  auto weights_sum = hn::Zero(d), products_sum = hn::Zero(d);
+  for (int64_t i = 0; i < group_size; i += kLanes) {
+    const auto group = hn::LoadU(d, weights + i);
+    const auto above = hn::Sub(group, minimum);
+    const auto values = round_to_int4(group, minimum, inverse);
+    values_sum = hn::Add(values_sum, values);
+    squares_sum = hn::MulAdd(values, values, squares_sum);
+    weights_sum = hn::Add(weights_sum, above);
+    products_sum = hn::MulAdd(above, values, products_sum);
+  }
+  const auto n = static_cast<float>(group_size);
+  const float v = hn::GetLane(hn::SumOfLanes(d, values_sum));
+  const float vv = hn::GetLane(hn::SumOfLanes(d, squares_sum));
+  const float w = hn::GetLane(hn::SumOfLanes(d, weights_sum));
+  const float wv = hn::GetLane(hn::SumOfLanes(d, products_sum));
+  const float spread = vv - v * v / n;  // not 0: the lowest weight has 0, the highest has not
+  const float slope = (wv - w * v / n) / spread;
+  return {{slope, lowest + (w - slope * v) / n}, slope * slope * spread};
+}
+
+ScaleAndMinimum choose_int4_scale(const float* weights, int64_t group_size, Range range) {
   constexpr int kSteps = 9;
   constexpr float kStep = 0.1F;
-  float scale = 0;
+  const float width = range.highest - range.lowest;
+  if (!(width / 15 >= kSmallestScale)) return {0, range.lowest};
+  ScaleAndMinimum best = {};
   float best_gain = -1;
   for (int i = -kSteps; i <= kSteps; ++i) {
-    const auto fit = fit_group(weights, group_size, -(8 + kStep * static_cast<float>(i)) / largest);
-    if (fit.gain() > best_gain) {
-      best_gain = fit.gain();
-      scale = fit.best_scale();
+    const float inverse_scale = (15 + kStep * static_cast<float>(i)) / width;
+    const auto fit = fit_group(weights, group_size, range.lowest, inverse_scale);
+    if (fit.gain > best_gain) {
+      best_gain = fit.gain;
+      best = fit.line;
     }
   }
-  return scale;
+  return best;
 }
+
+constexpr float kLargestFloat16 = 65504;
 
 /// A number as float16 holds it.
 float store_float16(float number, hwy::float16_t* to) {
-  constexpr float kLargest = 65504;
-  store_first(hn::Set(Floats(), std::clamp(number, -kLargest, kLargest)), 1, to);
+  store_first(hn::Set(Floats(), number), 1, to);
   return hn::GetLane(load_first(to, 1));
 }
 
@@ -122,28 +154,31 @@ void pack_int4(const int32_t* values, int64_t num_blocks, uint8_t* to) {
 }
 
 bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size, uint8_t* values,
-                   void* scales) {
+                   void* scales, void* minimums) {
   const Lanes d;
   const hn::Rebind<int32_t, Lanes> integers;
   // Groups and blocks both divide this, except at the end of a row.
   constexpr int64_t kStretch = 1024;
   int32_t stretch[kStretch];
   auto* scale_of_group = static_cast<hwy::float16_t*>(scales);
+  auto* minimum_of_group = static_cast<hwy::float16_t*>(minimums);
   for (int64_t k = 0; k < in_features; k += kStretch) {
     const int64_t size = std::min(kStretch, in_features - k);
-    std::fill_n(stretch, kStretch, 8);
+    std::fill_n(stretch, kStretch, 0);
     for (int64_t i = 0; i < size; i += group_size) {
       const float* group = weights + k + i;
-      const float largest = largest_weight(group, group_size);
-      if (std::isnan(largest)) return false;
-      const bool is_zero = std::abs(largest) / 8 < kSmallestScale;
-      const float scale = store_float16(
-          is_zero ? 0.0F : choose_int4_scale(group, group_size, largest), scale_of_group++);
+      const auto range = range_of(group, group_size);
+      if (!range) return false;
+      const auto chosen = choose_int4_scale(group, group_size, *range);
+      const float largest = std::max(chosen.scale, std::abs(chosen.minimum));
+      if (!(largest <= kLargestFloat16)) return false;
+      const float scale = store_float16(chosen.scale, scale_of_group++);
+      const auto minimum = hn::Set(d, store_float16(chosen.minimum, minimum_of_group++));
       if (scale == 0) continue;
       const auto inverse = hn::Set(d, 1 / scale);
       for (int64_t j = 0; j < group_size; j += kLanes) {
-        const auto rounded = round_to_int4(hn::LoadU(d, group + j), inverse);
-        hn::StoreU(hn::NearestInt(hn::Add(rounded, hn::Set(d, 8.0F))), integers, stretch + i + j);
+        const auto rounded = round_to_int4(hn::LoadU(d, group + j), minimum, inverse);
+        hn::StoreU(hn::NearestInt(rounded), integers, stretch + i + j);
       }
     }
     pack_int4(stretch, (size + kInt4Block - 1) / kInt4Block, values + k / 2);
@@ -166,8 +201,9 @@ bool quantize_int8(const float* weights, int64_t in_features, int8_t* values, fl
 }
 
 bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size, uint8_t* values,
-                   void* scales) {
-  return HWY_DYNAMIC_DISPATCH(quantize_int4)(weights, in_features, group_size, values, scales);
+                   void* scales, void* minimums) {
+  return HWY_DYNAMIC_DISPATCH(quantize_int4)(weights, in_features, group_size, values, scales,
+                                             minimums);
 }
 
 }  // namespace prepack

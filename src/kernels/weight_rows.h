@@ -26,7 +26,7 @@ struct Int8Rows {
 struct Int4Rows {
   const uint8_t* values;  // [out_features, int4_row_bytes(in_features)]
   const void* scales;     // [out_features, in_features / group_size] float16
-  const void* minimums;   // likewise; null: -8 * scale
+  const void* minimums;   // likewise
   int64_t group_size;     // 32 times a power of two; divides in_features
 };
 

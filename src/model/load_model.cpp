@@ -38,8 +38,10 @@ class DecoderBinder {
       // Some checkpoints store the shared tensor under both names.
       loader_.tolerate("lm_head.weight", {config_.vocab_size, config_.hidden_size});
     } else {
-      loader_.bind_rows(std::get<at::Tensor>(decoder.lm_head.weight),
-                        {{"lm_head.weight", config_.vocab_size}}, config_.hidden_size);
+      auto quantization = quantization_;
+      if (quantization) quantization->bits = 8;
+      bind_weight(decoder.lm_head.weight, {{"lm_head.weight", config_.vocab_size}},
+                  config_.hidden_size, quantization);
     }
   }
 
@@ -97,13 +99,18 @@ class DecoderBinder {
       for (auto& part : named) part.name += suffix;
       return named;
     };
-    if (quantization_) {
-      loader_.bind_quantized_rows(linear.weight.emplace<QuantizedWeight>(), with_suffix(".weight"),
-                                  in_features, *quantization_);
-    } else {
-      loader_.bind_rows(std::get<at::Tensor>(linear.weight), with_suffix(".weight"), in_features);
-    }
+    bind_weight(linear.weight, with_suffix(".weight"), in_features, quantization_);
     if (has_bias) loader_.bind_rows(linear.bias.emplace(), with_suffix(".bias"));
+  }
+
+  void bind_weight(Weight& weight, const std::vector<StackedRows>& parts, int64_t in_features,
+                   const std::optional<Quantization>& quantization) {
+    if (quantization) {
+      loader_.bind_quantized_rows(weight.emplace<QuantizedWeight>(), parts, in_features,
+                                  *quantization);
+    } else {
+      loader_.bind_rows(std::get<at::Tensor>(weight), parts, in_features);
+    }
   }
 
   const ModelConfig& config_;
@@ -114,7 +121,7 @@ class DecoderBinder {
 
 }  // namespace
 
-Model load_model(const std::filesystem::path& folder, const LoadOptions& options) {
+Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
   if (options.quantization) {
     options.quantization->validate();
     if (!options.device.is_cpu()) {
@@ -122,9 +129,9 @@ Model load_model(const std::filesystem::path& folder, const LoadOptions& options
           "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
     }
   }
-  auto config = load_model_config(folder);
+  auto config = load_model_config(path);
   const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
-  const auto checkpoint = Checkpoint::open_folder(folder);
+  const auto checkpoint = Checkpoint::open(path);
   auto decoder =
       std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, options.device));
   decoder->layers.resize(static_cast<size_t>(config.num_layers));

@@ -9,8 +9,10 @@
 
 #include "model/config_reader.h"
 #include "model/families/family.h"
+#include "model/gguf_config.h"
 #include "model/rope_config.h"
 #include "prepack/error.h"
+#include "weights/gguf.h"
 #include "weights/json.h"
 
 namespace prepack {
@@ -89,11 +91,15 @@ ModelConfig parse_model_config(std::string_view json_text, const std::string& so
   return read_model_config(parse_json(json_text, source), source);
 }
 
-ModelConfig load_model_config(const std::filesystem::path& folder) {
-  const auto path = folder / "config.json";
+ModelConfig load_model_config(const std::filesystem::path& model) {
+  if (names_gguf(model)) {
+    const auto gguf = open_gguf(model);
+    return read_model_config(gguf_config(gguf.header, gguf.file->bytes()), model.string());
+  }
+  const auto path = model / "config.json";
   ModelConfig result = read_model_config(read_json_file(path), path.string());
 
-  const auto generation_path = folder / "generation_config.json";
+  const auto generation_path = model / "generation_config.json";
   std::error_code ignored;
   if (!std::filesystem::exists(generation_path, ignored)) return result;
   const auto json = read_json_file(generation_path);

@@ -149,6 +149,8 @@ RopeConfig read_rope_config(const ConfigReader& config, int64_t rotary_dim,
         read_longrope(*parameters, rotary_dim, original_context(), max_position_embeddings);
   } else if (type == "yarn") {
     rope.scaling = read_yarn(*parameters, rope.theta, original_context());
+  } else if (type == kFrequencyFactors) {
+    rope.scaling = FrequencyFactors{read_pair_factors(*parameters, "factors", rotary_dim)};
   } else if (type != "default") {
     parameters->fail("rope_type",
                      fmt::format("expected default, linear, dynamic, yarn, longrope or llama3, "

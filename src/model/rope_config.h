@@ -5,6 +5,9 @@
 
 namespace prepack {
 
+/// A rope_type of this project's own, which what is read from GGUF has; its "factors" are a list.
+constexpr const char* kFrequencyFactors = "frequency_factors";
+
 /// Reads how positions are encoded: rope_parameters as transformers 5 writes it, or rope_theta and
 /// rope_scaling as earlier versions do. "su", and "yarn" with factors for
 /// each pair, as the first Phi-3 have them, are longrope.

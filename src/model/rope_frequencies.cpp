@@ -102,6 +102,12 @@ struct Scale {
       frequencies[i] /= static_cast<float>(factors.at(i));
     }
   }
+
+  void operator()(const FrequencyFactors& scaling) const {
+    for (size_t i = 0; i < frequencies.size(); ++i) {
+      frequencies[i] /= static_cast<float>(scaling.factors.at(i));
+    }
+  }
 };
 
 }  // namespace

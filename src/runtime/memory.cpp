@@ -38,7 +38,13 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
   const auto difference = [&](int64_t out_features, int64_t in_features) {
     return quantization.bytes(out_features, in_features) - out_features * in_features * weight_size;
   };
-  return config.num_layers * (difference(query_size + 2 * key_size, config.hidden_size) +
+  const int64_t lm_head =
+      config.tie_word_embeddings
+          ? 0
+          : Quantization{.bits = 8}.bytes(config.vocab_size, config.hidden_size) -
+                config.vocab_size * config.hidden_size * weight_size;
+  return lm_head +
+         config.num_layers * (difference(query_size + 2 * key_size, config.hidden_size) +
                               difference(config.hidden_size, query_size) +
                               difference(2 * config.intermediate_size, config.hidden_size) +
                               difference(config.hidden_size, config.intermediate_size));
@@ -47,7 +53,8 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
 }  // namespace
 
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
-                                   int64_t row_len) {
+                                   int64_t row_len,
+                                   const std::optional<Quantization>& quantization) {
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
   // Residual stream; queries, keys and values; the attention's output, and for a dense form its
@@ -57,8 +64,8 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const int64_t mlp = 2 * config.hidden_size + 3 * config.intermediate_size;
   // A product reads its input from a copy of its own; and where it is in float32 for another dtype,
   // has a wide input and output too.
-  const bool is_wide =
-      device.is_cpu() && dtype != DType::kFloat32 && !has_native_products(to_scalar_type(dtype));
+  const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
+                       (quantization || !has_native_products(to_scalar_type(dtype)));
   const int64_t product =
       config.intermediate_size + (is_wide ? config.hidden_size + 2 * config.intermediate_size : 0);
   return std::max(attention, mlp) * element_size(dtype) + product * element_size(DType::kFloat32) +
@@ -76,9 +83,9 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
       .weights = config.num_parameters() * weight_size +
                  (quantization ? quantized_difference(config, *quantization, weight_size) : 0),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
-      .activations =
-          shape.max_forward_tokens * activation_bytes_per_token(config, dtype, device, 0) +
-          mask_bytes(config, shape),
+      .activations = shape.max_forward_tokens *
+                         activation_bytes_per_token(config, dtype, device, 0, quantization) +
+                     mask_bytes(config, shape),
       // Of all prompts, and of the forward that is adding to them.
       .logits = 2 * shape.num_prompts * vocabulary_row,
       .libraries = kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
@@ -86,10 +93,11 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
 }
 
 int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device device,
-                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes) {
+                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes,
+                             const std::optional<Quantization>& quantization) {
   const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest_prompt;
   const int64_t room = std::max<int64_t>(free_bytes, 0) / 2 /
-                       activation_bytes_per_token(config, dtype, device, row_len);
+                       activation_bytes_per_token(config, dtype, device, row_len, quantization);
   return std::max(longest_prompt, std::clamp(room, kFewestTokens, kMostUsefulTokens));
 }
 

@@ -56,6 +56,9 @@ void add_scores(const Model& model, const at::Tensor& hidden, const Predictions&
     auto logits = model.compute_logits(hidden.index_select(0, places.narrow(0, first, count)));
     const auto target = targets.narrow(0, first, count).unsqueeze(1);
     const auto [largest, likeliest] = at::max(logits, 1, /*keepdim=*/true);
+    if (!largest.isfinite().all().item<bool>()) {
+      throw Error("the model's logits are not finite numbers");
+    }
     // In place: a chunk's logits are large. What a target is below the largest is exact enough; the
     // sum over the vocabulary is near 1 or above.
     logits.sub_(largest);
@@ -155,19 +158,27 @@ std::vector<Score> score(const Model& model, std::span<const ScoreRequest> reque
   return scores;
 }
 
-BatchShape score_shape(const ModelConfig& config, std::span<const int64_t> plan_lengths,
-                       const PrefillOptions& options) {
+BatchShape score_shape(const ModelConfig& config, at::Device device,
+                       std::span<const int64_t> plan_lengths, const PrefillOptions& options) {
   BatchShape shape;
   if (plan_lengths.empty()) return shape;
   const auto plan = plan_prefill(plan_lengths, options);
   shape.max_forward_tokens = plan.max_forward_tokens;
   shape.max_mask_elements = plan.max_mask_elements;
+  shape.max_row_len = plan.max_row_len;
   shape.num_prompts = std::min(chunk_tokens(config), plan.max_forward_tokens);  // rows of logits
   for (const auto& forward : plan.forwards) {
     int64_t num_slots = 0;
+    int64_t num_sequences = 0;
+    int64_t longest = 0;
     for (const auto& bin : forward.bins) {
-      for (int64_t sequence : bin) num_slots += plan_lengths[sequence];
+      for (int64_t sequence : bin) {
+        num_slots += plan_lengths[sequence];
+        longest = std::max(longest, plan_lengths[sequence]);
+        ++num_sequences;
+      }
     }
+    if (!device.is_cpu()) num_slots = num_sequences * longest;
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }
   return shape;

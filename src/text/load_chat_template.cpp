@@ -3,7 +3,9 @@
 #include "prepack/chat_template.h"
 #include "prepack/error.h"
 #include "text/component.h"
+#include "text/gguf_tokenizer.h"
 #include "text/tokenizer_file.h"
+#include "weights/gguf.h"
 
 namespace prepack {
 namespace {
@@ -25,16 +27,28 @@ std::string template_source(const text::Component& config) {
   config.at("chat_template").fail("has none named \"default\"");
 }
 
+ChatTemplate load_gguf_chat_template(const GgufMetadata& metadata) {
+  constexpr std::string_view kKey = "tokenizer.chat_template";
+  const auto source = metadata.text(kKey);
+  try {
+    return ChatTemplate::recognise(source, text::gguf_special_token(metadata, "bos"),
+                                   text::gguf_special_token(metadata, "eos"));
+  } catch (const LoadError& error) {
+    metadata.fail(kKey, error.what());
+  }
+}
+
 }  // namespace
 
-ChatTemplate load_chat_template(const std::filesystem::path& folder) {
-  const auto config_path = folder / "tokenizer_config.json";
-  const auto jinja_path = folder / "chat_template.jinja";
+ChatTemplate load_chat_template(const std::filesystem::path& model) {
+  if (names_gguf(model)) return load_gguf_chat_template(open_gguf(model).header.metadata);
+  const auto config_path = model / "tokenizer_config.json";
+  const auto jinja_path = model / "chat_template.jinja";
   const bool has_config = std::filesystem::exists(config_path);
   const bool has_jinja = std::filesystem::exists(jinja_path);
   if (!has_config && !has_jinja) {
     throw LoadError(fmt::format("{}: has neither chat_template.jinja nor tokenizer_config.json",
-                                folder.string()));
+                                model.string()));
   }
   const nlohmann::json json = has_config ? text::read_json(config_path) : nlohmann::json::object();
   const text::Component config(json, config_path.string());

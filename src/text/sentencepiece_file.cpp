@@ -152,7 +152,9 @@ bool has_character_map(Message message) {
   return false;
 }
 
-void check(const SentencePieceFile& file, const std::string& name) {
+}  // namespace
+
+void check_pieces(const SentencePieceFile& file, const std::string& name) {
   size_t num_unknown = 0;
   std::bitset<256> bytes;
   for (size_t id = 0; id < file.pieces.size(); ++id) {
@@ -183,8 +185,6 @@ void check(const SentencePieceFile& file, const std::string& name) {
   }
 }
 
-}  // namespace
-
 SentencePieceFile read_sentencepiece_file(std::string_view bytes, const std::string& name) {
   SentencePieceFile file;
   Message message(bytes, name);
@@ -206,7 +206,7 @@ SentencePieceFile read_sentencepiece_file(std::string_view bytes, const std::str
         break;
     }
   }
-  check(file, name);
+  check_pieces(file, name);
   return file;
 }
 

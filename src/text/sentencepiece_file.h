@@ -7,8 +7,9 @@
 
 namespace prepack::text {
 
-/// What a SentencePiece tokenizer.model says. The library does not tell the model's type, the kind
-/// of a user-defined piece or the normalizer, and does not survive every damaged file, so the few
+/// What a SentencePiece tokenizer.model says, or a GGUF file of it. The library does not tell the
+/// model's type, the kind of a user-defined piece or the normalizer, and does not survive every
+/// damaged file, so the few
 /// fields needed are read here. Ref: sentencepiece_model.proto.
 struct SentencePieceFile {
   enum Type { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
@@ -31,6 +32,9 @@ struct SentencePieceFile {
   bool escape_whitespaces = true;
   bool has_denormalizer = false;
 };
+
+/// @throws LoadError naming the file if pieces are damaged or do not fit together
+void check_pieces(const SentencePieceFile& file, const std::string& name);
 
 /// @param bytes  must outlive the result
 /// @throws LoadError naming the file if it is damaged

@@ -117,7 +117,12 @@ void set_up_decoder(const SentencePieceFile& file, Decoder& decoder) {
 
 std::unique_ptr<Tokenizer> parse_sentencepiece(const std::string& bytes, const std::string& name,
                                                const Component& config) {
-  const SentencePieceFile file = read_sentencepiece_file(bytes, name);
+  return build_sentencepiece(read_sentencepiece_file(bytes, name), bytes, name, config);
+}
+
+std::unique_ptr<Tokenizer> build_sentencepiece(const SentencePieceFile& file,
+                                               std::string_view bytes, const std::string& name,
+                                               const Component& config) {
   if (file.has_denormalizer) throw LoadError(name + ": a denormalizer is not supported");
   const bool legacy = config.flag_or("legacy", true);
 
@@ -130,6 +135,12 @@ std::unique_ptr<Tokenizer> parse_sentencepiece(const std::string& bytes, const s
     pipeline.normalizer.add(
         SentencePieceSpaces{file.add_dummy_prefix, !legacy, file.remove_extra_whitespaces});
   } else {
+    if (bytes.empty()) {
+      throw LoadError(
+          name +
+          ": the vocabulary is one that only the SentencePiece library can encode with, "
+          "which needs the folder's tokenizer.model");
+    }
     if (!legacy) config.at("legacy").fail("false is supported for plain BPE models only");
     pipeline.normalized_tokens = AddedTokenMatcher();  // the library finds the user-defined pieces
     pipeline.model = load_sentencepiece_library(file, bytes, name);

@@ -6,6 +6,7 @@
 
 #include "prepack/tokenizer.h"
 #include "text/component.h"
+#include "text/sentencepiece_file.h"
 
 namespace prepack::text {
 
@@ -22,6 +23,13 @@ namespace prepack::text {
 /// @param config  tokenizer_config.json, or an empty object
 /// @throws LoadError for what is malformed or not supported
 std::unique_ptr<Tokenizer> parse_sentencepiece(const std::string& bytes, const std::string& name,
+                                               const Component& config);
+
+/// The same of what was read already, or comes from a file of another format.
+/// @param bytes  of the tokenizer.model; empty where there is none: then a model that only the
+///               SentencePiece library can run is an error
+std::unique_ptr<Tokenizer> build_sentencepiece(const SentencePieceFile& file,
+                                               std::string_view bytes, const std::string& name,
                                                const Component& config);
 
 }  // namespace prepack::text

@@ -79,7 +79,10 @@ std::unique_ptr<SubwordModel> build_model(const TokenizerFile& file, const Compo
 }  // namespace
 
 std::unique_ptr<Tokenizer> parse_tokenizer_json(std::string_view json, const std::string& name) {
-  const TokenizerFile file = read_tokenizer_file(json, name);
+  return build_tokenizer(read_tokenizer_file(json, name), name);
+}
+
+std::unique_ptr<Tokenizer> build_tokenizer(const TokenizerFile& file, const std::string& name) {
   const Component root(file.rest, name);
   const Component model = root.at("model");
   if (!model.is_object()) model.fail("expected an object");

@@ -7,6 +7,7 @@
 #include "prepack/tokenizer.h"
 #include "text/component.h"
 #include "text/pipeline_tokenizer.h"
+#include "text/tokenizer_file.h"
 
 namespace prepack::text {
 
@@ -14,6 +15,9 @@ namespace prepack::text {
 /// @param name  of the file, for messages
 /// @throws LoadError for what is malformed or not supported
 std::unique_ptr<Tokenizer> parse_tokenizer_json(std::string_view json, const std::string& name);
+
+/// The same of what was read already, or comes from a file of another format.
+std::unique_ptr<Tokenizer> build_tokenizer(const TokenizerFile& file, const std::string& name);
 
 // The parts of the file, each in a file of its own.
 Normalizer parse_normalizer(const Component& normalizer);

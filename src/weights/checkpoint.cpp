@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "prepack/error.h"
+#include "weights/gguf.h"
+#include "weights/gguf_architecture.h"
 #include "weights/json.h"
+#include "weights/safetensors.h"
 #include "weights/safetensors_index.h"
 
 namespace prepack {
@@ -27,7 +30,7 @@ std::vector<StoredTensor> open_tensors(const fs::path& path) {
   const auto file = std::make_shared<const MappedFile>(path);
   std::vector<StoredTensor> tensors;
   for (auto& info : parse_safetensors(file->bytes(), path.string())) {
-    tensors.push_back({std::move(info), file});
+    tensors.push_back({std::move(info), file, 0});
   }
   return tensors;
 }
@@ -49,7 +52,22 @@ void check_shards_exist(const std::set<std::string>& shards, const fs::path& ind
                               missing.size(), shards.size(), fmt::join(missing, ", ")));
 }
 
+void check_heads(const StoredTensor& tensor, int64_t num_heads) {
+  const auto& info = tensor.info;
+  const bool divides = num_heads > 0 && !info.shape.empty() && info.shape[0] % num_heads == 0 &&
+                       info.shape[0] / num_heads % 2 == 0;
+  if (divides) return;
+  throw LoadError(fmt::format(
+      "{}: {}: expected rows for {} heads of an even number of dimensions, "
+      "got {}",
+      tensor.file->path().string(), printable(info.name), num_heads, shape_to_string(info.shape)));
+}
+
 }  // namespace
+
+Checkpoint Checkpoint::open(const fs::path& model) {
+  return names_gguf(model) ? open_gguf_file(model) : open_folder(model);
+}
 
 Checkpoint Checkpoint::open_folder(const fs::path& folder) {
   std::error_code ignored;
@@ -104,6 +122,29 @@ Checkpoint Checkpoint::open_index(const fs::path& index_path) {
     if (checkpoint.find(name) == nullptr) {
       throw LoadError(fmt::format("{}: {}: expected in {}, which does not hold it",
                                   index_path.string(), printable(name), printable(shard)));
+    }
+  }
+  return checkpoint;
+}
+
+Checkpoint Checkpoint::open_gguf_file(const fs::path& path) {
+  auto gguf = open_gguf(path);
+  const auto& metadata = gguf.header.metadata;
+  const auto& architecture = find_architecture(metadata);
+  Checkpoint checkpoint;
+  checkpoint.source_ = path;
+  checkpoint.is_gguf_ = true;
+  for (auto& info : gguf.header.tensors) {
+    if (is_config_tensor(info.name)) continue;
+    auto name = hugging_face_name(architecture, info.name);
+    info.name = name;
+    StoredTensor tensor{std::move(info), gguf.file, 0};
+    if (const auto heads = num_interleaved_heads(metadata, architecture, name); heads != 0) {
+      check_heads(tensor, heads);
+      tensor.num_interleaved_heads = heads;
+    }
+    if (!checkpoint.tensors_.emplace(name, std::move(tensor)).second) {
+      throw LoadError(fmt::format("{}: two tensors stand for {}", path.string(), printable(name)));
     }
   }
   return checkpoint;

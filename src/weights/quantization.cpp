@@ -28,9 +28,9 @@ Quantization Quantization::for_rows_of(int64_t in_features) const {
 
 int64_t Quantization::bytes(int64_t out_features, int64_t in_features) const {
   const auto used = for_rows_of(in_features);
-  const int64_t row_bytes =
-      used.bits == 4 ? int4_row_bytes(in_features) + in_features / used.group_size * kBytesOfFloat16
-                     : in_features + static_cast<int64_t>(sizeof(float));
+  const int64_t row_bytes = used.bits == 4 ? int4_row_bytes(in_features) +
+                                                 in_features / used.group_size * 2 * kBytesOfFloat16
+                                           : in_features + static_cast<int64_t>(sizeof(float));
   return out_features * row_bytes;
 }
 

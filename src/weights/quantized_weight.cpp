@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 
 #include <atomic>
 #include <vector>
@@ -30,6 +31,7 @@ QuantizedWeight QuantizedWeight::make_empty(int64_t out_features, int64_t in_fea
     weight.values = at::empty({out_features, int4_row_bytes(in_features)}, at::kByte);
     weight.scales =
         at::empty({out_features, in_features / weight.quantization.group_size}, at::kHalf);
+    weight.minimums = at::empty_like(weight.scales);
   }
   return weight;
 }
@@ -48,9 +50,11 @@ bool QuantizedWeight::quantize_rows(int64_t first_row, const at::Tensor& weights
                                ? quantize_int8(wide.data(), in_features,
                                                values.data_ptr<int8_t>() + row * in_features,
                                                scales.data_ptr<float>() + row)
-                               : quantize_int4(wide.data(), in_features, quantization.group_size,
-                                               values.data_ptr<uint8_t>() + row * values.size(1),
-                                               scales.data_ptr<at::Half>() + row * scales.size(1));
+                               : quantize_int4(
+                                     wide.data(), in_features, quantization.group_size,
+                                     values.data_ptr<uint8_t>() + row * values.size(1),
+                                     scales.data_ptr<at::Half>() + row * scales.size(1),
+                                     minimums.data_ptr<at::Half>() + row * scales.size(1));
                        if (!is_row_finite) is_finite = false;
                      }
                    });
@@ -70,8 +74,7 @@ WeightRows QuantizedWeight::rows() const {
     return Int8Rows{values.const_data_ptr<int8_t>(), scales.const_data_ptr<float>()};
   }
   return Int4Rows{values.const_data_ptr<uint8_t>(), scales.const_data_ptr(),
-                  minimums.defined() ? minimums.const_data_ptr() : nullptr,
-                  quantization.group_size};
+                  minimums.const_data_ptr(), quantization.group_size};
 }
 
 at::Tensor QuantizedWeight::dequantize() const {

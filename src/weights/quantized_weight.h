@@ -16,7 +16,7 @@ struct QuantizedWeight {
   at::Tensor values;  // 8 bits: [out_features, in_features] int8, each times its row's scale;
                       // 4 bits: [out_features, int4_row_bytes(in_features)] uint8, see Int4Rows
   at::Tensor scales;  // 8 bits: [out_features] float32; 4 bits: [out_features, num_groups] float16
-  at::Tensor minimums;  // of 4 bits: [out_features, num_groups] float16; undefined: -8 * scale
+  at::Tensor minimums;  // 4 bits: likewise; 8 bits: undefined
 
   /// Memory for a weight, not filled. Rows that are not whole groups get 8 bits.
   static QuantizedWeight make_empty(int64_t out_features, int64_t in_features,
@@ -35,7 +35,8 @@ struct QuantizedWeight {
   /// What the products see; valid as long as this is.
   WeightRows rows() const;
 
-  /// [out_features, in_features] float32: exactly the weights that products multiply with.
+  /// [out_features, in_features] float32: the weights that products multiply with, but for the
+  /// order in which few rows apply their scales.
   at::Tensor dequantize() const;
 
   int64_t nbytes() const;

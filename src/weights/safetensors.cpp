@@ -1,10 +1,8 @@
 #include "weights/safetensors.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>  // fmt::join
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,26 +19,11 @@ using Json = nlohmann::json;
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
 
-struct DTypeTraits {
-  std::string_view name;
-  uint64_t bits;  // of one element
-};
-
-constexpr std::array<DTypeTraits, 22> kDTypes = {{
-    // In the order of StoredDType.
-    {"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
-    {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
-    {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
-    {"I32", 32},        {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},
-    {"I64", 64},        {"U64", 64},
-}};
-static_assert(kDTypes.size() == static_cast<size_t>(StoredDType::kU64) + 1);
-
-const DTypeTraits& traits(StoredDType dtype) { return kDTypes[static_cast<size_t>(dtype)]; }
-
 std::optional<StoredDType> find_dtype(std::string_view name) {
-  for (size_t i = 0; i < kDTypes.size(); ++i) {
-    if (kDTypes[i].name == name) return static_cast<StoredDType>(i);
+  constexpr auto kNumDTypes = static_cast<size_t>(StoredDType::kU64) + 1;  // the format's own
+  for (size_t i = 0; i < kNumDTypes; ++i) {
+    const auto dtype = static_cast<StoredDType>(i);
+    if (to_string(dtype) == name) return dtype;
   }
   return std::nullopt;
 }
@@ -157,16 +140,17 @@ class EntryReader {
       is_empty |= size == 0;
       overflow |= __builtin_mul_overflow(elements, std::max<int64_t>(size, 1), &elements);
     }
-    uint64_t bits = 0;
-    overflow |=
-        __builtin_mul_overflow(static_cast<uint64_t>(elements), traits(info.dtype).bits, &bits);
+    const auto block = block_of(info.dtype);
+    const uint64_t num_blocks = static_cast<uint64_t>(elements) / block.num_elements;
+    uint64_t bytes = 0;
+    overflow |= __builtin_mul_overflow(num_blocks, block.num_bytes, &bytes);
     if (overflow) fail(fmt::format("shape {} is too large", shape_to_string(info.shape)));
     if (is_empty) return 0;
-    if (bits % 8 != 0) {
+    if (static_cast<uint64_t>(elements) % block.num_elements != 0) {
       fail(fmt::format("{} of shape {} is not a whole number of bytes", to_string(info.dtype),
                        shape_to_string(info.shape)));
     }
-    return bits / 8;
+    return bytes;
   }
 
   const std::string& source_;
@@ -198,12 +182,6 @@ void check_coverage(const std::vector<TensorInfo>& tensors, uint64_t data_begin,
 }
 
 }  // namespace
-
-std::string_view to_string(StoredDType dtype) { return traits(dtype).name; }
-
-std::string shape_to_string(std::span<const int64_t> shape) {
-  return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
-}
 
 std::vector<TensorInfo> parse_safetensors(std::span<const std::byte> file,
                                           const std::string& source) {

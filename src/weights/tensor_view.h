@@ -6,14 +6,20 @@
 
 namespace prepack {
 
-/// LibTorch's name for the dtype of a stored tensor.
+/// LibTorch's name for the dtype that a stored tensor is read as: float32 of a quantized one, else
+/// the stored one.
 /// @throws LoadError if LibTorch cannot hold it
 at::ScalarType scalar_type(const TensorInfo& info);
 
-/// A stored tensor without a copy: it reads the mapped file, and keeps the mapping alive. Data that
-/// is not aligned to its element size is copied. Never write to the result: the mapping is read
-/// only.
+/// A stored tensor, in most cases without a copy: it reads the mapped file, and keeps the mapping
+/// alive; never write to it. Copied are quantized tensors, which are widened to float32, those
+/// whose rows are interleaved, which are put in order, and data that is not aligned to its element
+/// size.
 /// @throws LoadError if LibTorch cannot hold the stored dtype
 at::Tensor view_tensor(const StoredTensor& stored);
+
+/// The same in `dtype`, float32 or narrower, for a quantized tensor: rows are rounded as they are
+/// widened, so that memory never holds the whole tensor in float32.
+at::Tensor read_quantized(const StoredTensor& stored, at::ScalarType dtype);
 
 }  // namespace prepack

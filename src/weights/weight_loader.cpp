@@ -16,7 +16,8 @@ namespace prepack {
 namespace {
 
 bool loads_as_weight(StoredDType dtype) {
-  return dtype == StoredDType::kF32 || dtype == StoredDType::kBF16 || dtype == StoredDType::kF16;
+  return dtype == StoredDType::kF32 || dtype == StoredDType::kBF16 || dtype == StoredDType::kF16 ||
+         is_quantized(dtype);
 }
 
 /// Exports of the base model alone leave out the prefix that the full model gives its tensors.
@@ -30,6 +31,12 @@ const StoredTensor* find_with_or_without_prefix(const Checkpoint& checkpoint,
 
 /// Early checkpoints store the inverse frequencies of RoPE, which are computed from the config.
 bool is_harmless_extra(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+
+/// What a weight of products may be kept in. Rounding to bfloat16 is little beside what quantizing
+/// has rounded.
+at::ScalarType narrow_dtype(const TensorInfo& info) {
+  return is_quantized(info.dtype) ? at::kBFloat16 : scalar_type(info);
+}
 
 std::string file_name(const std::filesystem::path& path) {
   return printable(path.filename().string());
@@ -120,7 +127,7 @@ void WeightLoader::check() const {
   }
   if (problems.empty()) return;
   throw LoadError(fmt::format("{}: {} tensors do not fit the model:\n  {}",
-                              checkpoint_->source().parent_path().string(), problems.size(),
+                              checkpoint_->model().string(), problems.size(),
                               fmt::join(problems, "\n  ")));
 }
 
@@ -142,15 +149,15 @@ void WeightLoader::load() {
   }
 }
 
-/// The stored one, where it may be kept, is narrower, and is that of all parts.
+/// The narrow one, where it may be kept, is narrower, and is that of all parts.
 at::ScalarType WeightLoader::loaded_dtype(size_t target) const {
   if (!targets_[target].keeps_narrow_dtype) return dtype_;
   std::optional<at::ScalarType> common;
   for (const auto& request : requests_) {
     if (request.target != target) continue;
-    const auto stored = scalar_type(request.stored->info);
-    if (common.value_or(stored) != stored) return dtype_;
-    common = stored;
+    const auto narrow = narrow_dtype(request.stored->info);
+    if (common.value_or(narrow) != narrow) return dtype_;
+    common = narrow;
   }
   return c10::elementSize(*common) < c10::elementSize(dtype_) ? *common : dtype_;
 }
@@ -159,8 +166,9 @@ void WeightLoader::load_part(const Request& request, at::ScalarType dtype) {
   const auto& target = targets_[*request.target];
   const auto& info = request.stored->info;
   request.stored->file->prefetch(info.begin, info.end);
-  const auto view = view_tensor(*request.stored);
-  if (target.quantized != nullptr) return quantize_part(request, view);
+  if (target.quantized != nullptr) return quantize_part(request, view_tensor(*request.stored));
+  const auto view = is_quantized(info.dtype) ? read_quantized(*request.stored, dtype)
+                                             : view_tensor(*request.stored);
   const bool is_whole = request.shape == target.shape;
   if (is_whole && device_.is_cpu() && view.scalar_type() == dtype) {
     *target.tensor = view;
@@ -183,7 +191,7 @@ void WeightLoader::quantize_part(const Request& request, const at::Tensor& view)
   }
   if (!target.quantized->quantize_rows(request.first_row, view)) {
     throw LoadError(
-        fmt::format("{}: has weights that are not finite, which cannot be quantized ({})",
+        fmt::format("{}: has weights that cannot be quantized: not finite, or too large ({})",
                     printable(info.name), file_name(request.stored->file->path())));
   }
   request.stored->file->release(info.begin, info.end);

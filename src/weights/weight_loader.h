@@ -38,7 +38,7 @@ class WeightLoader {
 
   /// The same for a weight of products: tensors that all have `num_columns`, one below the other.
   /// On a CPU it may keep the dtype that it is stored in, if that takes fewer bytes: products widen
-  /// it as they read it.
+  /// it as they read it. For quantized ones that is bfloat16.
   void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts, int64_t num_columns);
 
   /// The same for a weight of products that is rounded as it is loaded, tensor by tensor: memory
@@ -53,11 +53,11 @@ class WeightLoader {
   /// lm_head.weight beside a tied embedding.
   void tolerate(std::string name, std::vector<int64_t> shape);
 
-  /// Fills every bound tensor. One that is neither converted nor stacked is a view of the mapped
-  /// file that must not be written to. Others are copied one after the other, and the pages they
-  /// came from are released, so that memory never holds the model twice.
+  /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
+  /// mapped file that must not be written to. Others are copied one after the other, and the pages
+  /// they came from are released, so that memory never holds the model twice.
   /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
-  ///         is not supported; and naming a tensor to be quantized that is not finite
+  ///         is not supported; and naming a tensor that cannot be quantized
   void load();
 
  private:

@@ -13,6 +13,7 @@ namespace prepack::testing {
 namespace {
 
 const std::filesystem::path kSource = PREPACK_SOURCE_DIR;
+const auto kData = kSource / "tests" / "data";
 const std::filesystem::path kReferences = PREPACK_REFERENCE_DIR;
 constexpr auto kDefaultModel = "smollm2-135m-instruct";
 
@@ -52,8 +53,12 @@ std::vector<Reference> tiny_references() {
   for (const auto* name : {"llama-grouped", "llama-biased", "llama-scaled", "llama-dynamic",
                            "llama-yarn", "llama-longrope", "mistral-windowed", "qwen2-mixed",
                            "qwen3-mixed", "phi3-fused", "phi3-longrope", "smollm3-nope"}) {
-    const auto folder = kSource / "tests" / "data" / "models" / name;
+    const auto folder = kData / "models" / name;
     references.push_back(read_reference(folder, folder));
+  }
+  for (const auto* name : {"llama-biased", "llama-scaled"}) {
+    const auto gguf = kData / "gguf" / (std::string(name) + ".gguf");
+    references.push_back(read_reference(gguf, kData / "models" / name));
   }
   return references;
 }
@@ -74,7 +79,7 @@ std::optional<Reference> default_reference() {
 }
 
 std::optional<at::Tensor> find_weight(const Reference& reference, const std::string& name) {
-  const auto checkpoint = Checkpoint::open_folder(reference.model_folder);
+  const auto checkpoint = Checkpoint::open(reference.model_folder);
   const auto* stored = checkpoint.find(name);
   if (stored == nullptr) return std::nullopt;
   return view_tensor(*stored).to(at::kFloat);

@@ -17,7 +17,7 @@ namespace prepack::testing {
 /// What transformers computes in float32 for one model, written by scripts/make_reference.py: each
 /// prompt alone and unpadded.
 struct Reference {
-  std::filesystem::path model_folder;
+  std::filesystem::path model_folder;  // or a GGUF file
   std::vector<TokenIds> prompts;
   std::vector<TokenIds> greedy;  // what greedy decoding adds to each prompt
   Checkpoint values;
@@ -32,7 +32,7 @@ struct Reference {
 Reference read_reference(const std::filesystem::path& model_folder,
                          const std::filesystem::path& reference_folder);
 
-/// The tiny models of tests/data/models.
+/// The tiny models of tests/data/models, and those of them that tests/data/gguf has as GGUF files.
 std::vector<Reference> tiny_references();
 
 /// The default model's. Where it was not fetched the test fails, so that it cannot be left out
