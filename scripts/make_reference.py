@@ -138,9 +138,19 @@ def greedy_without_cache(model, ids, num_tokens):
     return text[len(ids):]
 
 
+def num_comparable(config, ids, num_tokens):
+    """How many of the tokens are the same with a cache and without. Where a longrope text outgrows
+    the original context, a cache keeps the keys as they were."""
+    if config.model_type == "llama" or config.rope_parameters["rope_type"] != "longrope":
+        return num_tokens
+    room = config.rope_parameters["original_max_position_embeddings"] - len(ids)
+    return num_tokens if room < 0 else min(num_tokens, room + 1)  # the last one is not read
+
+
 @torch.no_grad()
 def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOKENS):
-    is_llama = transformers.AutoConfig.from_pretrained(model_dir).model_type == "llama"
+    config = transformers.AutoConfig.from_pretrained(model_dir)
+    is_llama = config.model_type == "llama"
     # Eager: by the definition, with the masks as they are. Llama's references are older than that.
     model = transformers.AutoModelForCausalLM.from_pretrained(
         model_dir, dtype=torch.float32, attn_implementation="sdpa" if is_llama else "eager")
@@ -151,7 +161,8 @@ def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOK
     tensors["logits"] = torch.stack(logits)
     output.mkdir(parents=True, exist_ok=True)
     reference = {"prompts": prompts,
-                 "greedy": [continue_text(model, ids, num_greedy_tokens) for ids in prompts]}
+                 "greedy": [continue_text(model, ids, num_comparable(config, ids, num_greedy_tokens))
+                            for ids in prompts]}
     (output / "reference.json").write_text(json.dumps(reference) + "\n")
     safetensors.torch.save_file(tensors, output / "reference.safetensors")
 
@@ -210,6 +221,16 @@ def tiny_configs():
             dtype="bfloat16",
             rope_parameters={"rope_type": "default", "rope_theta": 10000.0,
                              "partial_rotary_factor": 0.75}, **common),
+        # Two factors for each frequency of three quarters of each head, as Phi-4-mini has them.
+        "phi3-longrope": transformers.Phi3Config(
+            vocab_size=91, hidden_size=16, intermediate_size=29, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=1, rms_norm_eps=1e-5,
+            max_position_embeddings=256, original_max_position_embeddings=64,
+            tie_word_embeddings=True, dtype="bfloat16",
+            rope_parameters={"rope_type": "longrope", "rope_theta": 500.0,
+                             "partial_rotary_factor": 0.75,
+                             "short_factor": [1.0, 1.2, 1.5], "long_factor": [1.1, 2.3, 3.9],
+                             "original_max_position_embeddings": 64}, **common),
         # Every second layer has a window in place of RoPE; biases of the MLP; tied embeddings.
         "smollm3-nope": transformers.SmolLM3Config(
             vocab_size=107, hidden_size=20, intermediate_size=27, num_hidden_layers=4,
@@ -321,6 +342,7 @@ def spell_as_before_transformers_5(config_file):
     if rope["rope_type"] == "longrope":  # as Phi-3 has it
         config["original_max_position_embeddings"] = rope.pop("original_max_position_embeddings")
         rope["type"] = rope.pop("rope_type")
+        config.update({key: rope.pop(key) for key in ["partial_rotary_factor"] if key in rope})
     config["rope_scaling"] = rope
     config["torch_dtype"] = config.pop("dtype")
     config.pop("layer_types", None)
@@ -349,7 +371,7 @@ def write_tiny_model(name, config, seed):
     # One model in shards, so that their index is read too.
     shards = "40KB" if name == "llama-grouped" else "5GB"
     model.to(config.dtype).save_pretrained(folder, max_shard_size=shards)
-    if name in ("llama-scaled", "llama-longrope", "qwen2-mixed"):
+    if name in ("llama-scaled", "llama-longrope", "phi3-longrope", "qwen2-mixed"):
         spell_as_before_transformers_5(folder / "config.json")
     if name == "llama-grouped":
         shutil.copy(TINY_TOKENIZER / "tokenizer.json", folder)
@@ -357,7 +379,7 @@ def write_tiny_model(name, config, seed):
                             "chat_template": CHATML}
         (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
     draw = random.Random(11)
-    is_extended = name in ("llama-dynamic", "llama-yarn", "llama-longrope")
+    is_extended = name in ("llama-dynamic", "llama-yarn", "llama-longrope", "phi3-longrope")
     lengths = EXTENDED_PROMPT_LENGTHS if is_extended else TINY_PROMPT_LENGTHS
     prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
     prompts.append(list(prompts[2]))

@@ -52,7 +52,7 @@ std::vector<Reference> tiny_references() {
   std::vector<Reference> references;
   for (const auto* name : {"llama-grouped", "llama-biased", "llama-scaled", "llama-dynamic",
                            "llama-yarn", "llama-longrope", "mistral-windowed", "qwen2-mixed",
-                           "qwen3-mixed", "phi3-fused", "smollm3-nope"}) {
+                           "qwen3-mixed", "phi3-fused", "phi3-longrope", "smollm3-nope"}) {
     const auto folder = kData / "models" / name;
     references.push_back(read_reference(folder, folder));
   }
