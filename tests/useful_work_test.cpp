@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bench/ceilings.h"
+#include "model/product_shapes.h"
 #include "prepack/kv_cache.h"
 #include "prepack/prefill.h"
 #include "support/catch.h"

@@ -18,6 +18,7 @@
 #include "base/scalar_type.h"
 #include "base/stopwatch.h"
 #include "model/native_products.h"
+#include "model/product_shapes.h"
 #include "prepack/device.h"
 
 namespace prepack::bench {
@@ -108,15 +109,6 @@ double measure_memory(at::Device device) {
 Ceilings best_of(const Ceilings& a, const Ceilings& b) {
   const auto& faster = a.operations_per_s >= b.operations_per_s ? a : b;
   return {faster.operations_per_s, faster.num_rows, std::max(a.bytes_per_s, b.bytes_per_s)};
-}
-
-std::vector<ProductShape> layer_products(const ModelConfig& config) {
-  const int64_t query_size = config.num_heads * config.head_dim;
-  const int64_t key_size = config.num_kv_heads * config.head_dim;
-  return {{query_size + 2 * key_size, config.hidden_size},
-          {config.hidden_size, query_size},
-          {2 * config.intermediate_size, config.hidden_size},
-          {config.hidden_size, config.intermediate_size}};
 }
 
 DType product_dtype(DType dtype, c10::Device device) {

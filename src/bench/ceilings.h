@@ -3,7 +3,6 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
-#include <vector>
 
 #include "prepack/dtype.h"
 #include "prepack/model_config.h"
@@ -19,14 +18,6 @@ struct Ceilings {
 
 /// The higher of each.
 Ceilings best_of(const Ceilings& a, const Ceilings& b);
-
-/// Weights [out_features, in_features] of the products of one layer: queries, keys and values; the
-/// attention's output; gate and up; down.
-struct ProductShape {
-  int64_t out_features;
-  int64_t in_features;
-};
-std::vector<ProductShape> layer_products(const ModelConfig& config);
 
 /// The type in which products are computed for a model of this type: float32 on a CPU that only
 /// emulates another.

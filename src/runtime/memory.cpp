@@ -4,6 +4,7 @@
 
 #include "base/scalar_type.h"
 #include "model/native_products.h"
+#include "model/product_shapes.h"
 #include "prepack/kv_cache.h"
 
 namespace prepack {
@@ -33,21 +34,16 @@ int64_t mask_bytes(const ModelConfig& config, const BatchShape& shape) {
 /// Bytes that the weights of a decoder's products take when quantized, less what they took before.
 int64_t quantized_difference(const ModelConfig& config, const Quantization& quantization,
                              int64_t weight_size) {
-  const int64_t query_size = config.num_heads * config.head_dim;
-  const int64_t key_size = config.num_kv_heads * config.head_dim;
-  const auto difference = [&](int64_t out_features, int64_t in_features) {
-    return quantization.bytes(out_features, in_features) - out_features * in_features * weight_size;
+  const auto difference = [&](const ProductShape& shape, const Quantization& used) {
+    return used.bytes(shape.out_features, shape.in_features) -
+           shape.out_features * shape.in_features * weight_size;
   };
-  const int64_t lm_head =
-      config.tie_word_embeddings
-          ? 0
-          : Quantization{.bits = 8}.bytes(config.vocab_size, config.hidden_size) -
-                config.vocab_size * config.hidden_size * weight_size;
-  return lm_head +
-         config.num_layers * (difference(query_size + 2 * key_size, config.hidden_size) +
-                              difference(config.hidden_size, query_size) +
-                              difference(2 * config.intermediate_size, config.hidden_size) +
-                              difference(config.hidden_size, config.intermediate_size));
+  int64_t of_layer = 0;
+  for (const auto& shape : layer_products(config)) of_layer += difference(shape, quantization);
+  const int64_t of_lm_head = config.tie_word_embeddings
+                                 ? 0
+                                 : difference({config.vocab_size, config.hidden_size}, {.bits = 8});
+  return of_lm_head + config.num_layers * of_layer;
 }
 
 }  // namespace

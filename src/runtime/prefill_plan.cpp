@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "model/product_shapes.h"
 #include "prepack/error.h"
 #include "prepack/prefill.h"
 
@@ -135,10 +136,10 @@ PrefillMethod parse_prefill_method(std::string_view name) {
 
 SegmentCost prefill_cost(const ModelConfig& config) {
   const int64_t query_size = config.num_heads * config.head_dim;
-  const int64_t key_size = config.num_kv_heads * config.head_dim;
-  // Queries and the attention's output; keys and values; gate, up and down. Two operations each.
-  const int64_t weights = config.hidden_size * (2 * query_size + 2 * key_size) +
-                          3 * config.hidden_size * config.intermediate_size;
+  int64_t weights = 0;  // of a layer's products, two operations each
+  for (const auto& [out_features, in_features] : layer_products(config)) {
+    weights += out_features * in_features;
+  }
   return {
       .linear = static_cast<double>(2 * config.num_layers * weights),
       // Scores and their sum with the values, over half of the square; as if there were no windows,
