@@ -1,11 +1,11 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, bfloat16, 8 and 4 bits: GFLOP/s of each, and the GB/s at which each reads its
-// weights, as they are stored. They take turns, and the median of the turns is printed. As in a
-// model, the weights differ from turn to turn, so that they come from memory and not from a cache.
-// With one thread (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the
-// machine disturb less.
+// weights in float32, bfloat16, 8 bits (also with x rounded to 8 bits) and 4 bits: GFLOP/s of each,
+// and the GB/s at which each reads its weights, as they are stored. They take turns, and the median
+// of the turns is printed. As in a model, the weights differ from turn to turn, so that they come
+// from memory and not from a cache. With one thread (OMP_NUM_THREADS=1) the time is the
+// processor's, which other programs on the machine disturb less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -81,11 +81,16 @@ prepack::Weight quantize(const at::Tensor& weight, const prepack::Quantization& 
 
 std::vector<Contender> contenders(int64_t n, int64_t k) {
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
+  const auto to_rounded = [](const at::Tensor& w) {
+    return quantize(w, {.bits = 8, .activations = true});
+  };
   const auto to_int4 = [](const at::Tensor& w) { return quantize(w, {.bits = 4}); };
   return {contender("at::linear", n, k, [](const at::Tensor& w) { return w.clone(); }),
           contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
           contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
-          contender("int8", n, k, to_int8), contender("int4", n, k, to_int4)};
+          contender("int8", n, k, to_int8),
+          contender("int8 x int8", n, k, to_rounded),
+          contender("int4", n, k, to_int4)};
 }
 
 void compare(int64_t k, int64_t n) {

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -49,6 +50,7 @@ const std::vector<Format> kFormats = {DType::kFloat32,
                                       DType::kBFloat16,
                                       DType::kFloat16,
                                       Quantization{.bits = 8},
+                                      Quantization{.bits = 8, .activations = true},
                                       Quantization{.bits = 4, .group_size = 32},
                                       Quantization{.bits = 4, .group_size = 64},
                                       Quantization{.bits = 4, .group_size = 128}};
@@ -91,8 +93,24 @@ at::Tensor wide_weight(const Linear& linear) {
                               : std::get<at::Tensor>(linear.weight).to(at::kFloat);
 }
 
+/// In groups of 32 along a row, to the nearest of 255 multiples of the group's largest / 127.
+at::Tensor rounded_by_definition(const at::Tensor& input) {
+  const int64_t in_features = input.size(1);
+  const auto groups = at::constant_pad_nd(input.to(at::kFloat), {0, -in_features & 31})
+                          .view({input.size(0), -1, 32});
+  const auto scales = groups.abs().amax(-1, /*keepdim=*/true).div(127);
+  const auto values = groups.mul(scales.reciprocal()).round().nan_to_num(0);  // 0 / 0
+  return values.mul(scales).flatten(1).narrow(1, 0, in_features);
+}
+
+/// The input that products multiply with.
+at::Tensor as_read(const Linear& linear, const at::Tensor& input) {
+  return rounds_activations(linear.weight) ? rounded_by_definition(input) : input;
+}
+
 at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
-  const auto product = input.to(at::kDouble).matmul(wide_weight(linear).to(at::kDouble).t());
+  const auto product =
+      as_read(linear, input).to(at::kDouble).matmul(wide_weight(linear).to(at::kDouble).t());
   return linear.bias ? product.add(linear.bias->to(at::kDouble)) : product;
 }
 
@@ -220,7 +238,8 @@ TEST_CASE("a narrow weight gives what it gives converted to float32", "[linear]"
       const auto linear = random_linear(random, 130, in_features, format);
       const auto input = random_tensor(random, {num_rows, in_features});
       const Linear converted{wide_weight(linear), {}};
-      CHECK_THAT(linear(input), AllClose(converted(input), tolerance_of(linear, DType::kFloat32)));
+      CHECK_THAT(linear(input), AllClose(converted(as_read(linear, input)),
+                                         tolerance_of(linear, DType::kFloat32)));
     }
   }
 }
@@ -284,12 +303,27 @@ TEST_CASE("products are right on every set of instructions", "[linear]") {
     INFO(hwy::TargetName(target));
     for (const auto& format : kFormats) {
       for (int i = 0; i < 50; ++i) {
-        const int64_t num_rows = random.integer(1, 12);
+        const int64_t num_rows = i % 8 == 0 ? random.integer(25, 60) : random.integer(1, 12);
         const int64_t in_features = whole_groups(format, random.integer(1, 200));
         CAPTURE(name_of(format), num_rows, in_features);
         const auto linear = random_linear(random, random.integer(1, 30), in_features, format);
         check_products(random, linear, random_tensor(random, {num_rows, in_features}));
       }
+    }
+  }
+}
+
+TEST_CASE("numbers that are not finite make their row of rounded products NaN", "[linear]") {
+  Random random(14);
+  const auto linear = random_linear(random, 9, 70, Quantization{.bits = 8, .activations = true});
+  for (const float number : {INFINITY, -INFINITY, NAN}) {
+    for (const int64_t num_rows : {2, 40}) {
+      auto input = random_tensor(random, {num_rows, 70});
+      const auto expected = linear(input);
+      input[1][33] = number;
+      const auto output = linear(input);
+      CHECK(output[1].isnan().all().item<bool>());
+      CHECK_THAT(output[0], AllClose(expected[0], 1e-6));
     }
   }
 }

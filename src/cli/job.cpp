@@ -154,11 +154,15 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options, at::Device device) {
   if (options.quantize.empty()) return std::nullopt;
-  const auto quantization = parse_option(
+  auto quantization = parse_option(
       "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
   if (quantization.bits == 8 && options.quantize_group != ModelOptions{}.quantize_group) {
     throw UsageError("--quantize-group: int8 has a scale for each row, not for groups");
   }
+  if (quantization.bits != 8 && options.quantizes_activations) {
+    throw UsageError("--quantize-activations: for --quantize int8 only");
+  }
+  quantization.activations = options.quantizes_activations;
   if (!device.is_cpu()) {
     throw UsageError(
         fmt::format("--quantize: weights are quantized on the CPU only, and the "

@@ -66,6 +66,12 @@ void ModelOptions::add_to(CLI::App& command) {
       ->capture_default_str()
       ->needs(quantizes)
       ->group(kModelGroup);
+  command
+      .add_flag(
+          "--quantize-activations", quantizes_activations,
+          "With int8: round what the products read too, 32 features of a token with one scale")
+      ->needs(quantizes)
+      ->group(kModelGroup);
   command.add_option("--threads", threads, "CPU threads [default: one per core]")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""))

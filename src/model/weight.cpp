@@ -18,6 +18,11 @@ Weight narrow(const Weight& weight, int64_t first, int64_t count) {
   return std::get<at::Tensor>(weight).narrow(0, first, count);
 }
 
+bool rounds_activations(const Weight& weight) {
+  const auto* quantized = std::get_if<QuantizedWeight>(&weight);
+  return quantized != nullptr && quantized->quantization.activations;
+}
+
 WeightRows weight_rows(const Weight& weight) {
   if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->rows();
   const auto& tensor = std::get<at::Tensor>(weight);

@@ -18,6 +18,9 @@ int64_t out_features(const Weight& weight);
 /// Some of the output features; shares the memory of the whole.
 Weight narrow(const Weight& weight, int64_t first, int64_t count);
 
+/// Whether products round their input as the weight is rounded.
+bool rounds_activations(const Weight& weight);
+
 /// What the CPU's own products see; valid as long as the weight is, which must be contiguous.
 WeightRows weight_rows(const Weight& weight);
 

@@ -3,11 +3,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
 
 #include "kernels/linear.h"
+#include "kernels/rounded_product.h"
 
 namespace prepack {
 namespace {
@@ -26,8 +28,12 @@ constexpr int64_t kBlockFeatures = 512;
 constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
 constexpr int64_t kMinWidened = int64_t{1} << 15;
 
-/// Features are shared among threads by so many, which the kernel computes together.
+/// Features are shared among threads by so many, which the kernels compute together.
 constexpr int64_t kFeatures = 4;
+constexpr int64_t kPanelFeatures = 32;
+
+/// Rows up to which the kernel of few rows is faster than the products of integers.
+constexpr int64_t kMaxFewRoundedRows = 24;
 
 using Bias = std::optional<at::Tensor>;
 
@@ -105,6 +111,51 @@ void product_by_blocks(const at::Tensor& x, const WeightRows& weight, const Bias
   }
 }
 
+/// Of x in 8 bits. Few rows are widened again: a few products of float32 take no longer, and are of
+/// the same numbers.
+void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
+                             at::Tensor& out, bool adds) {
+  const auto rows = x.contiguous();
+  const int64_t num_rows = x.size(0);
+  const int64_t in_features = x.size(1);
+  if (num_rows <= kMaxFewRoundedRows) {
+    auto rounded = at::empty_like(rows);
+    round_and_widen(rows.const_data_ptr<float>(), num_rows, in_features, rounded.data_ptr<float>());
+    return product_of_few_rows(rounded, weight, bias, out, adds);
+  }
+  const int64_t num_tiles = RoundedRows::num_tiles(num_rows);
+  const int64_t num_groups = RoundedRows::num_groups(in_features);
+  const auto values =
+      at::empty({num_tiles, num_groups, RoundedRows::kGroup * RoundedRows::kTileRows}, at::kShort);
+  const auto scales = at::empty({num_tiles, num_groups, RoundedRows::kTileRows}, at::kFloat);
+  const RoundedRows rounded{values.data_ptr<int16_t>(), scales.data_ptr<float>()};
+  const int64_t tile_size = RoundedRows::kTileRows * std::max<int64_t>(in_features, 1);
+  at::parallel_for(0, num_tiles, std::max<int64_t>(kMinWidened / tile_size, 1),
+                   [&](int64_t first, int64_t last) {
+                     round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last,
+                                rounded);
+                   });
+  const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+  const RoundedProduct product{
+      .x = rounded,
+      .weight = std::get<Int8Rows>(weight),
+      .bias = bias ? wide_bias.const_data_ptr<float>() : nullptr,
+      .out = out.data_ptr<float>(),
+      .num_rows = num_rows,
+      .in_features = in_features,
+      .out_stride = out.stride(0),
+      .adds_to_out = adds,
+  };
+  const int64_t num_features = out.size(1);
+  const int64_t num_panels = (num_features + kPanelFeatures - 1) / kPanelFeatures;
+  const int64_t work = kPanelFeatures * std::max<int64_t>(x.numel(), 1);  // of a panel
+  at::parallel_for(0, num_panels, std::max<int64_t>(kMinMultiplyAdds / work, 1),
+                   [&](int64_t first, int64_t last) {
+                     multiply_rounded(product, first * kPanelFeatures,
+                                      std::min(last * kPanelFeatures, num_features));
+                   });
+}
+
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
               bool adds) {
   if (out.numel() == 0) return;
@@ -117,6 +168,9 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
   const auto* tensor = std::get_if<at::Tensor>(&weight);
   if (tensor != nullptr && !tensor->is_contiguous()) {
     return multiply(x, tensor->contiguous(), bias, out, adds);
+  }
+  if (rounds_activations(weight)) {
+    return product_of_rounded_rows(x, weight_rows(weight), bias, out, adds);
   }
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
   if (x.size(0) <= max_few_rows(is_wide)) {
