@@ -20,7 +20,7 @@ Weight narrow(const Weight& weight, int64_t first, int64_t count) {
 
 bool rounds_activations(const Weight& weight) {
   const auto* quantized = std::get_if<QuantizedWeight>(&weight);
-  return quantized != nullptr && quantized->quantization.activations;
+  return quantized != nullptr && quantized->rounds_activations;
 }
 
 WeightRows weight_rows(const Weight& weight) {
