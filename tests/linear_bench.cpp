@@ -1,11 +1,11 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, bfloat16, 8 and 4 bits: GFLOP/s of each, and the GB/s at which each reads its
-// weights, as they are stored. They take turns, and the median of the turns is printed. As in a
-// model, the weights differ from turn to turn, so that they come from memory and not from a cache.
-// With one thread (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the
-// machine disturb less.
+// weights in float32, bfloat16, 8 and 4 bits, and 8 bits in groups of 16: GFLOP/s of each, and the
+// GB/s at which each reads its weights, as they are stored. They take turns, and the median of the
+// turns is printed. As in a model, the weights differ from turn to turn, so that they come from
+// memory and not from a cache. With one thread (OMP_NUM_THREADS=1) the time is the processor's,
+// which other programs on the machine disturb less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -79,13 +79,27 @@ prepack::Weight quantize(const at::Tensor& weight, const prepack::Quantization& 
   return quantized;
 }
 
+/// Of any numbers: only their number counts.
+prepack::Weight pack(const at::Tensor& weight, const prepack::PackedFormat& format) {
+  auto packed = prepack::QuantizedWeight::make_empty(weight.size(0), weight.size(1), format);
+  const auto scales = at::rand({weight.size(0), format.num_groups(weight.size(1))});
+  packed.set_rows(0, weight.mul(200).to(at::kChar), scales,
+                  format.has_minimums ? scales : at::Tensor());
+  return packed;
+}
+
 std::vector<Contender> contenders(int64_t n, int64_t k) {
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
   const auto to_int4 = [](const at::Tensor& w) { return quantize(w, {.bits = 4}); };
+  const auto to_int8_groups = [](const at::Tensor& w) {
+    return pack(w, {.bits = 8, .group_size = 16});
+  };
   return {contender("at::linear", n, k, [](const at::Tensor& w) { return w.clone(); }),
           contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
           contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
-          contender("int8", n, k, to_int8), contender("int4", n, k, to_int4)};
+          contender("int8", n, k, to_int8),
+          contender("int4", n, k, to_int4),
+          contender("int8 in groups", n, k, to_int8_groups)};
 }
 
 void compare(int64_t k, int64_t n) {

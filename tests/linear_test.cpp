@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -38,10 +39,14 @@ using testing::tolerance;
 constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 
 /// How a weight is stored.
-using Format = std::variant<DType, Quantization>;
+using Format = std::variant<DType, Quantization, PackedFormat>;
 
 std::string name_of(const Format& format) {
   if (const auto* dtype = std::get_if<DType>(&format)) return std::string(to_string(*dtype));
+  if (const auto* packed = std::get_if<PackedFormat>(&format)) {
+    return fmt::format("{} bits in groups of {}, {} scales{}", packed->bits, packed->group_size,
+                       to_string(packed->scale_dtype), packed->has_minimums ? " and minimums" : "");
+  }
   return to_string(std::get<Quantization>(format));
 }
 
@@ -51,18 +56,44 @@ const std::vector<Format> kFormats = {DType::kFloat32,
                                       Quantization{.bits = 8},
                                       Quantization{.bits = 4, .group_size = 32},
                                       Quantization{.bits = 4, .group_size = 64},
-                                      Quantization{.bits = 4, .group_size = 128}};
+                                      Quantization{.bits = 4, .group_size = 128},
+                                      PackedFormat{4, 32, DType::kFloat32, true},
+                                      PackedFormat{4, 96, DType::kFloat32, true},
+                                      PackedFormat{4, 128, DType::kFloat32, true},
+                                      PackedFormat{8, 16, DType::kFloat32, false},
+                                      PackedFormat{8, 16, DType::kFloat32, true},
+                                      PackedFormat{8, 32, DType::kFloat16, false},
+                                      PackedFormat{8, 32, DType::kFloat16, true},
+                                      PackedFormat{8, 128, DType::kFloat32, true}};
 
 /// At least this many, and whole groups where there are any.
 int64_t whole_groups(const Format& format, int64_t in_features) {
+  int64_t size = 1;
+  if (const auto* packed = std::get_if<PackedFormat>(&format)) size = packed->group_size;
   const auto* quantization = std::get_if<Quantization>(&format);
-  if (quantization == nullptr || quantization->bits == 8) return in_features;
-  const int64_t size = quantization->group_size;
+  if (quantization != nullptr && quantization->bits == 4) size = quantization->group_size;
   return (in_features + size - 1) / size * size;
 }
 
 /// More rows than the kernel of few rows is given.
 constexpr int64_t kManyRows = 300;
+
+/// Of about the size `scale`.
+QuantizedWeight random_packed(Random& random, int64_t out_features, int64_t in_features,
+                              const PackedFormat& format, double scale) {
+  const double largest = format.bits == 8 ? 128 : 7.5;
+  const auto uniform = [&](at::IntArrayRef sizes) { return random_tensor(random, sizes).erf(); };
+  const auto values = uniform({out_features, in_features}).add(1).mul(largest).floor();
+  const int64_t num_groups = format.num_groups(in_features);
+  const auto scales = random_tensor(random, {out_features, num_groups}).mul(scale / largest);
+  const auto minimums = format.bits == 8
+                            ? random_tensor(random, {out_features, num_groups}).mul(scale)
+                            : scales.mul(-largest);
+  auto weight = QuantizedWeight::make_empty(out_features, in_features, format);
+  weight.set_rows(0, format.bits == 8 ? values.sub(128).to(at::kChar) : values.to(at::kByte),
+                  scales, format.has_minimums ? minimums : at::Tensor());
+  return weight;
+}
 
 /// Of a size that gives outputs of size 1 for inputs of size 1.
 Linear random_linear(Random& random, int64_t out_features, int64_t in_features,
@@ -74,6 +105,8 @@ Linear random_linear(Random& random, int64_t out_features, int64_t in_features,
   Linear linear;
   if (dtype != nullptr) {
     linear.weight = numbers.to(type);
+  } else if (const auto* packed = std::get_if<PackedFormat>(&format)) {
+    linear.weight = random_packed(random, out_features, in_features, *packed, scale);
   } else {
     auto weight =
         QuantizedWeight::make_empty(out_features, in_features, std::get<Quantization>(format));
@@ -96,15 +129,15 @@ at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
   return linear.bias ? product.add(linear.bias->to(at::kDouble)) : product;
 }
 
-/// Rounding grows with the length of a sum. Values of 4 bits are summed before what lies in their
-/// middle is taken away again: that rounds sums which are some times larger than the result.
+/// Rounding grows with the length of a sum. Values above a minimum are summed before what lies in
+/// their middle is taken away again: that rounds sums which are some times larger than the result.
 double tolerance_of(const Linear& linear, DType dtype) {
   const auto* quantized = std::get_if<QuantizedWeight>(&linear.weight);
   const auto in_features =
       quantized != nullptr ? quantized->in_features : std::get<at::Tensor>(linear.weight).size(1);
-  const bool is_int4 = quantized != nullptr && quantized->quantization.bits == 4;
+  const bool has_minimums = quantized != nullptr && quantized->minimums.defined();
   const double length = std::max(1.0, std::sqrt(static_cast<double>(in_features) / 1024));
-  return tolerance(dtype).op * length * (is_int4 ? 4 : 1);
+  return tolerance(dtype).op * length * (has_minimums ? 4 : 1);
 }
 
 /// Both ways to multiply are near the definition.

@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <utility>
 
+#include "base/scalar_type.h"
 #include "kernels/linear.h"
 #include "model/weight.h"
 #include "prepack/decode.h"
@@ -57,12 +59,7 @@ at::Tensor of_groups(const at::Tensor& numbers, int64_t group_size) {
 }
 
 at::Tensor scales_of(const QuantizedWeight& weight) {
-  if (weight.quantization.bits == 4) {
-    return of_groups(weight.scales, weight.quantization.group_size);
-  }
-  return weight.scales.to(at::kDouble)
-      .unsqueeze(1)
-      .expand({weight.out_features(), weight.in_features});
+  return of_groups(weight.scales, weight.in_features / weight.scales.size(1));
 }
 
 double squared_error(const at::Tensor& weights, const at::Tensor& rounded) {
@@ -191,7 +188,100 @@ TEST_CASE("rows that are not whole groups get 8 bits", "[quantization]") {
   CHECK(kInt4.for_rows_of(80).bits == 8);
   CHECK(Quantization{.bits = 4, .group_size = 128}.for_rows_of(96).bits == 8);
   CHECK(kInt8.for_rows_of(80).bits == 8);
-  CHECK(QuantizedWeight::make_empty(2, 80, kInt4).quantization.bits == 8);
+  CHECK(QuantizedWeight::make_empty(2, 80, kInt4).format.bits == 8);
+}
+
+/// Numbers as a quantized file may have them.
+struct Parts {
+  at::Tensor values;
+  at::Tensor scales;
+  at::Tensor minimums;
+};
+
+Parts random_parts(Random& random, int64_t out_features, int64_t in_features,
+                   const PackedFormat& format) {
+  const auto values = at::empty({out_features, in_features}, at::kInt);
+  const int64_t lowest = format.bits == 8 ? -128 : 0;
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    values.data_ptr<int>()[i] =
+        static_cast<int>(random.integer(lowest, format.bits == 8 ? 127 : 15));
+  }
+  const auto numbers = [&] {
+    return random_tensor(random, {out_features, format.num_groups(in_features)},
+                         to_scalar_type(format.scale_dtype));
+  };
+  return {values.to(at::kChar), numbers(), format.has_minimums ? numbers() : at::Tensor()};
+}
+
+const std::vector<PackedFormat> kPackedFormats = {
+    {4, 32, DType::kFloat32, true},  {4, 64, DType::kFloat16, true},
+    {4, 288, DType::kFloat32, true}, {8, 0, DType::kFloat32, false},
+    {8, 16, DType::kFloat32, true},  {8, 32, DType::kFloat16, false},
+    {8, 144, DType::kFloat16, true}, {8, 288, DType::kFloat32, false}};
+
+TEST_CASE("a weight made of parts is scale * value + minimum", "[quantization]") {
+  Random random(12);
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
+    for (const auto& format : kPackedFormats) {
+      for (const int64_t in_features : {576, 2880}) {
+        CAPTURE(format.bits, format.group_size, in_features);
+        const auto parts = random_parts(random, 9, in_features, format);
+        auto weight = QuantizedWeight::make_empty(9, in_features, format);
+        // In two portions, the second one first.
+        for (const auto& [first, count] : {std::pair{4, 5}, std::pair{0, 4}}) {
+          const auto rows = [&, first = first, count = count](const at::Tensor& all) {
+            return all.defined() ? all.narrow(0, first, count) : all;
+          };
+          CHECK(
+              weight.set_rows(first, rows(parts.values), rows(parts.scales), rows(parts.minimums)));
+        }
+        const int64_t group_size = in_features / format.num_groups(in_features);
+        auto expected = parts.values.to(at::kDouble).mul(of_groups(parts.scales, group_size));
+        if (format.has_minimums) expected.add_(of_groups(parts.minimums, group_size));
+        CHECK_THAT(weight.dequantize(), AllClose(expected, 1e-6, 1e-6));
+        CHECK(weight.format.num_groups(in_features) % format.num_groups(in_features) == 0);
+        CHECK(weight.nbytes() == weight.format.bytes(9, in_features));
+      }
+    }
+  }
+}
+
+TEST_CASE("parts without minimums have minimums of zero where a weight has them",
+          "[quantization]") {
+  auto weight = QuantizedWeight::make_empty(2, 32, PackedFormat{8, 16, DType::kFloat32, true});
+  CHECK(weight.set_rows(0, at::full({2, 32}, -3, at::kChar), at::full({2, 1}, 0.5)));
+  CHECK_THAT(weight.dequantize(), BitEqual(at::full({2, 32}, -1.5)));
+}
+
+TEST_CASE("numbers that a format does not hold exactly are reported", "[quantization]") {
+  auto weight = QuantizedWeight::make_empty(2, 32, PackedFormat{4, 32, DType::kFloat16, true});
+  const auto values = at::full({2, 32}, 5, at::kByte);
+  const auto exact = at::full({2, 1}, 0.5);
+  for (const double number : {0.1, 70000.0, 1e-9}) {
+    auto inexact = exact.clone();
+    inexact[1][0] = number;
+    CHECK_FALSE(weight.set_rows(0, values, inexact, exact));
+    CHECK_FALSE(weight.set_rows(0, values, exact, inexact));
+  }
+  CHECK(weight.set_rows(0, values, exact, exact));
+}
+
+TEST_CASE("a weight that was quantized is the same when made of its parts", "[quantization]") {
+  Random random(13);
+  for (const auto& quantization : kQuantizations) {
+    const auto quantized = quantize(random_tensor(random, {6, 384}), quantization);
+    const auto minimums =
+        quantization.bits == 4
+            ? of_groups(quantized.minimums, quantization.group_size).to(at::kFloat)
+            : at::zeros({6, 384});
+    const auto values =
+        quantized.dequantize().sub(minimums).div(scales_of(quantized)).round().to(at::kChar);
+    auto made = QuantizedWeight::make_empty(6, 384, quantization);
+    CHECK(made.set_rows(0, values, quantized.scales, quantized.minimums));
+    CHECK_THAT(made.values, BitEqual(quantized.values));
+    CHECK_THAT(made.dequantize(), BitEqual(quantized.dequantize()));
+  }
 }
 
 TEST_CASE("the bytes foretold are those that a weight takes", "[quantization]") {

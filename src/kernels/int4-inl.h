@@ -11,7 +11,7 @@
 
 #include <algorithm>
 
-#include "kernels/scratch.h"
+#include "kernels/groups-inl.h"
 #include "kernels/vector-inl.h"
 #include "kernels/weight_rows.h"
 
@@ -24,21 +24,6 @@ using Int4FloatVec = hn::Vec<Int4Floats>;
 using Int4Words = hn::Rebind<uint32_t, Int4Floats>;
 constexpr int64_t kInt4Words = 8;
 constexpr int64_t kInt4Lanes = hn::MaxLanes(Int4Floats());
-
-constexpr int64_t kMinInt4Group = 32;
-
-/// Half blocks to a group, as a power of two.
-HWY_INLINE int half_blocks_shift(int64_t group_size) {
-  int shift = 0;
-  while ((kMinInt4Group << shift) < group_size) ++shift;
-  return shift;
-}
-
-/// Scales or minimums in float32.
-HWY_INLINE void widen_float16(const void* from, int64_t first, int64_t count, float* to) {
-  const auto same = [](FloatVec values) HWY_ATTR { return values; };
-  transform(count, same, to, static_cast<const hwy::float16_t*>(from) + first);
-}
 
 /// What a value is multiplied by while it is still in its place of the word.
 template <int kPlace>
@@ -78,14 +63,15 @@ HWY_INLINE void widen_half_block(const uint32_t* words, float scale, float minim
 }
 
 /// The numbers [k, k + size) of a row, where k begins a block, and the end ends a group.
-HWY_INLINE void widen_int4(const Int4Rows& rows, int64_t in_features, int64_t row, int64_t k,
-                           int64_t size, float* to) {
+HWY_INLINE void widen_groups(const Int4Rows& rows, int64_t in_features, int64_t row, int64_t k,
+                             int64_t size, float* to) {
   constexpr int64_t kStretch = 2048;  // with its scales and minimums in arrays
   float scales[kStretch / kMinInt4Group];
   float minimums[kStretch / kMinInt4Group];
-  const int shift = half_blocks_shift(rows.group_size);
+  const auto& groups = rows.groups;
+  const int shift = group_shift(groups.group_size, kMinInt4Group);
   const int64_t row_bytes = int4_row_bytes(in_features);
-  const int64_t row_groups = row * (in_features / rows.group_size);
+  const int64_t row_groups = row * (in_features / groups.group_size);
   const auto* values = rows.values + row * row_bytes;
   for (const int64_t end = k + size; k < end;) {
     const int64_t stretch_end = std::min(k + kStretch, end);
@@ -93,8 +79,8 @@ HWY_INLINE void widen_int4(const Int4Rows& rows, int64_t in_features, int64_t ro
     const int64_t last_half = (stretch_end - 1) / kMinInt4Group;
     const int64_t first_group = first_half >> shift;
     const int64_t num_groups = (last_half >> shift) + 1 - first_group;
-    widen_float16(rows.scales, row_groups + first_group, num_groups, scales);
-    widen_float16(rows.minimums, row_groups + first_group, num_groups, minimums);
+    widen_scales(groups.dtype, groups.scales, row_groups + first_group, num_groups, scales);
+    widen_scales(groups.dtype, groups.minimums, row_groups + first_group, num_groups, minimums);
     for (int64_t half = first_half; half <= last_half; half += 2, to += kInt4Block) {
       const auto* block = values + half / 2 * (kInt4Block / 2);
       const auto* words = reinterpret_cast<const uint32_t*>(block);
@@ -112,40 +98,19 @@ HWY_INLINE void widen_int4(const Int4Rows& rows, int64_t in_features, int64_t ro
 
 /// One row x, prepared for products with values that stay in their places: that of a value is
 /// divided by its place's, which loses nothing.
-struct Int4Input {
-  const float* x;     // [whole blocks], zeros at the end
-  const float* sums;  // of each group of x, to be multiplied with minimums; then 8 zeros
-
-  static int64_t padded_size(int64_t in_features) { return 2 * int4_row_bytes(in_features); }
-  static int64_t padded_groups(int64_t in_features, int64_t group_size) {
-    return in_features / group_size + 8;
+/// @param to  [whole blocks], with zeros at the end
+HWY_INLINE void divide_by_places(const float* x, int64_t in_features, float* to) {
+  const Int4Floats d;
+  constexpr float kFactors[8] = {1 / kInt4PlaceValue<0>, 1 / kInt4PlaceValue<1>,
+                                 1 / kInt4PlaceValue<2>, 1 / kInt4PlaceValue<3>,
+                                 1 / kInt4PlaceValue<4>, 1 / kInt4PlaceValue<5>,
+                                 1 / kInt4PlaceValue<6>, 1 / kInt4PlaceValue<7>};
+  for (int64_t i = 0; i < in_features; i += kInt4Lanes) {
+    const auto factor = hn::Set(d, kFactors[i % kInt4Block / kInt4Words]);
+    hn::StoreU(hn::Mul(hn::LoadU(d, x + i), factor), d, to + i);
   }
-
-  /// @param x, sums  of the padded sizes
-  static Int4Input prepare(const float* from, int64_t in_features, int64_t group_size, float* x,
-                           float* sums) {
-    const Int4Floats d;
-    const int64_t num_groups = in_features / group_size;
-    for (int64_t g = 0; g < num_groups; ++g) {
-      auto sum = hn::Zero(d);
-      for (int64_t i = g * group_size; i < (g + 1) * group_size; i += kInt4Lanes) {
-        sum = hn::Add(sum, hn::LoadU(d, from + i));
-      }
-      sums[g] = hn::GetLane(hn::SumOfLanes(d, sum));
-    }
-    std::fill_n(sums + num_groups, 8, 0.0F);
-    constexpr float kFactors[8] = {1 / kInt4PlaceValue<0>, 1 / kInt4PlaceValue<1>,
-                                   1 / kInt4PlaceValue<2>, 1 / kInt4PlaceValue<3>,
-                                   1 / kInt4PlaceValue<4>, 1 / kInt4PlaceValue<5>,
-                                   1 / kInt4PlaceValue<6>, 1 / kInt4PlaceValue<7>};
-    for (int64_t i = 0; i < in_features; i += kInt4Lanes) {
-      const auto factor = hn::Set(d, kFactors[i % kInt4Block / kInt4Words]);
-      hn::StoreU(hn::Mul(hn::LoadU(d, from + i), factor), d, x + i);
-    }
-    std::fill(x + in_features, x + padded_size(in_features), 0.0F);
-    return {x, sums};
-  }
-};
+  std::fill(to + in_features, to + 2 * int4_row_bytes(in_features), 0.0F);
+}
 
 /// The sum over places kFirst to kFirst + 3 of their values times x.
 template <int kFirst>
@@ -157,48 +122,31 @@ HWY_INLINE Int4FloatVec multiply_half_block(hn::Vec<Int4Words> words, Int4FloatV
   return hn::MulAdd(int4_values<kFirst + 3>(words), x3, sum);
 }
 
-/// Four rows of a weight with their scales and minimums in float32.
-struct Int4Tile {
-  const uint32_t* words[4];
-  const float* scales[4];  // what follows them is finite
-  const float* minimums[4];
-  int64_t in_features;
-  int64_t num_groups;  // of a row
-  int group_shift;     // half blocks to a group, as a power of two
-  int64_t next_words;  // from these rows to those that come next
-};
-
-/// sums[i] = the product of one row x with row i of the tile.
-HWY_INLINE void multiply_int4_tile(const Int4Tile& tile, const Int4Input& input, float* sums) {
+/// sums[i] = the product of one row x, divided by places, with row i of the tile.
+HWY_INLINE void multiply_groups_tile(const GroupsTile<uint32_t>& tile, const GroupsInput& input,
+                                     float* sums) {
   const Int4Floats d;
   const Int4Words words;
   // Each by name, because compilers keep arrays of vectors in memory.
-  const uint32_t* HWY_RESTRICT w0 = tile.words[0];
-  const uint32_t* HWY_RESTRICT w1 = tile.words[1];
-  const uint32_t* HWY_RESTRICT w2 = tile.words[2];
-  const uint32_t* HWY_RESTRICT w3 = tile.words[3];
+  const uint32_t* HWY_RESTRICT w0 = tile.values[0];
+  const uint32_t* HWY_RESTRICT w1 = tile.values[1];
+  const uint32_t* HWY_RESTRICT w2 = tile.values[2];
+  const uint32_t* HWY_RESTRICT w3 = tile.values[3];
   const float* HWY_RESTRICT scales0 = tile.scales[0];
   const float* HWY_RESTRICT scales1 = tile.scales[1];
   const float* HWY_RESTRICT scales2 = tile.scales[2];
   const float* HWY_RESTRICT scales3 = tile.scales[3];
   auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-  // What the minimums add.
-  for (int64_t g = 0; g < tile.num_groups; g += kInt4Lanes) {
-    const auto x = hn::LoadU(d, input.sums + g);
-    s0 = hn::MulAdd(hn::LoadU(d, tile.minimums[0] + g), x, s0);
-    s1 = hn::MulAdd(hn::LoadU(d, tile.minimums[1] + g), x, s1);
-    s2 = hn::MulAdd(hn::LoadU(d, tile.minimums[2] + g), x, s2);
-    s3 = hn::MulAdd(hn::LoadU(d, tile.minimums[3] + g), x, s3);
-  }
+  if (input.sums != nullptr) add_minimums(d, tile, input.sums, s0, s1, s2, s3);
   int64_t half = 0;
   for (int64_t block = 0; block < tile.in_features; block += kInt4Block, half += 2) {
     const int64_t a = half >> tile.group_shift;
     const int64_t b = (half + 1) >> tile.group_shift;
     const int64_t place = block / 8;
-    hwy::Prefetch(w0 + place + tile.next_words);
-    hwy::Prefetch(w1 + place + tile.next_words);
-    hwy::Prefetch(w2 + place + tile.next_words);
-    hwy::Prefetch(w3 + place + tile.next_words);
+    hwy::Prefetch(w0 + place + tile.next_values);
+    hwy::Prefetch(w1 + place + tile.next_values);
+    hwy::Prefetch(w2 + place + tile.next_values);
+    hwy::Prefetch(w3 + place + tile.next_values);
     for (int64_t c = 0; c < kInt4Words; c += kInt4Lanes) {
       const auto p0 = hn::LoadU(words, w0 + place + c);
       const auto p1 = hn::LoadU(words, w1 + place + c);

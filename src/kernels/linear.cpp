@@ -8,7 +8,9 @@
 
 #include <variant>
 
+#include "kernels/groups-inl.h"
 #include "kernels/int4-inl.h"
+#include "kernels/int8-inl.h"
 #include "kernels/lane_sums-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/vector-inl.h"
@@ -203,56 +205,100 @@ void multiply_stored(const FewRowsProduct& product, const T* weight, const float
   });
 }
 
-void multiply_int4_by_one_row(const FewRowsProduct& product, const Int4Rows& weight, int64_t first,
-                              int64_t last) {
+/// How the values of a format in groups lie in memory, and how its tiles read x.
+struct Int4Layout {
+  using Value = uint32_t;
+  static constexpr int64_t kMinGroup = kMinInt4Group;
+
+  static const Value* values(const Int4Rows& rows) {
+    return reinterpret_cast<const Value*>(rows.values);
+  }
+  /// Values of a row.
+  static int64_t stride(int64_t in_features) {
+    return int4_row_bytes(in_features) / static_cast<int64_t>(sizeof(Value));
+  }
+  static int64_t scratch_size(int64_t in_features) { return 2 * int4_row_bytes(in_features); }
+  static const float* prepare(const float* x, int64_t in_features, float* scratch) {
+    divide_by_places(x, in_features, scratch);
+    return scratch;
+  }
+};
+
+struct Int8Layout {
+  using Value = int8_t;
+  static constexpr int64_t kMinGroup = kMinInt8Group;
+
+  static const Value* values(const Int8GroupRows& rows) { return rows.values; }
+  static int64_t stride(int64_t in_features) { return in_features; }
+  static int64_t scratch_size(int64_t /*in_features*/) { return 0; }
+  static const float* prepare(const float* x, int64_t /*in_features*/, float* /*scratch*/) {
+    return x;
+  }
+};
+
+template <typename Layout, typename Rows>
+void multiply_groups_by_one_row(const FewRowsProduct& product, const Rows& weight, int64_t first,
+                                int64_t last) {
   const int64_t in_features = product.in_features;
-  const int64_t num_groups = in_features / weight.group_size;
+  const auto& groups = weight.groups;
+  const int64_t num_groups = in_features / groups.group_size;
   // Scales of so many features are widened at a time that there is little to it.
   constexpr int64_t kScales = 2048;
   const int64_t stretch =
       std::max<int64_t>(kScales / num_groups / kTileFeatures, 1) * kTileFeatures;
-  const int64_t scales_size = stretch * num_groups + 8;
-  const int64_t x_size = Int4Input::padded_size(in_features);
-  const int64_t sums_size = Int4Input::padded_groups(in_features, weight.group_size);
+  const int64_t scales_size = stretch * num_groups + kGroupsPadding;
+  const int64_t x_size = Layout::scratch_size(in_features);
+  const int64_t sums_size = num_groups + kGroupsPadding;
   Scratch scratch(x_size + sums_size + 2 * scales_size, 4);
   float* x = scratch.take(x_size);
   float* sums = scratch.take(sums_size);
   float* scales = scratch.take(scales_size);
   float* minimums = scratch.take(scales_size);
-  const auto input = Int4Input::prepare(product.x, in_features, weight.group_size, x, sums);
-  const int64_t row_bytes = int4_row_bytes(in_features);
-  Int4Tile tile;
+  const bool has_minimums = groups.minimums != nullptr;
+  if (has_minimums) {
+    sum_groups(product.x, in_features, groups.group_size, sums);
+    std::fill_n(sums + num_groups, kGroupsPadding, 0.0F);
+  }
+  const GroupsInput input{Layout::prepare(product.x, in_features, x),
+                          has_minimums ? sums : nullptr};
+  const int64_t stride = Layout::stride(in_features);
+  GroupsTile<typename Layout::Value> tile;
   tile.in_features = in_features;
   tile.num_groups = num_groups;
-  tile.group_shift = half_blocks_shift(weight.group_size);
-  tile.next_words = kTileFeatures * row_bytes / static_cast<int64_t>(sizeof(uint32_t));
+  tile.group_shift = group_shift(groups.group_size, Layout::kMinGroup);
+  tile.next_values = kTileFeatures * stride;
+  const auto widen_stretch = [&](const void* from, int64_t n, float* to) HWY_ATTR {
+    const int64_t count = std::min(stretch, last - n) * num_groups;
+    widen_scales(groups.dtype, from, n * num_groups, count, to);
+    std::fill_n(to + count, kGroupsPadding, 0.0F);
+  };
   for (int64_t n = first; n < last; n += kTileFeatures) {
     const int64_t place = (n - first) % stretch;
     if (place == 0) {
-      const int64_t count = std::min(stretch, last - n) * num_groups;
-      widen_float16(weight.scales, n * num_groups, count, scales);
-      std::fill_n(scales + count, 8, 0.0F);
-      widen_float16(weight.minimums, n * num_groups, count, minimums);
-      std::fill_n(minimums + count, 8, 0.0F);
+      widen_stretch(groups.scales, n, scales);
+      if (has_minimums) widen_stretch(groups.minimums, n, minimums);
     }
     const int64_t count = std::min(last - n, kTileFeatures);
     for (int64_t i = 0; i < kTileFeatures; ++i) {
       // Past the last feature it is computed again.
       const int64_t feature = std::min(i, count - 1);
-      tile.words[i] = reinterpret_cast<const uint32_t*>(weight.values + (n + feature) * row_bytes);
+      tile.values[i] = Layout::values(weight) + (n + feature) * stride;
       tile.scales[i] = scales + (place + feature) * num_groups;
       tile.minimums[i] = minimums + (place + feature) * num_groups;
     }
     float tile_sums[kTileFeatures];
-    multiply_int4_tile(tile, input, tile_sums);
+    multiply_groups_tile(tile, input, tile_sums);
     store_sums(product, tile_sums, 0, n, count, /*adds_bias=*/true, product.adds_to_out);
   }
 }
 
 /// For several rows each tile's weights are widened once, into the cache.
-void multiply_int4(const FewRowsProduct& product, const Int4Rows& weight, int64_t first,
-                   int64_t last) {
-  if (product.num_rows == 1) return multiply_int4_by_one_row(product, weight, first, last);
+template <typename Layout, typename Rows>
+void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
+                     int64_t last) {
+  if (product.num_rows == 1) {
+    return multiply_groups_by_one_row<Layout>(product, weight, first, last);
+  }
   // Four rows of a part fill half of a usual cache of 32 KB; and they are not whole pages apart,
   // which would take turns in the same places of it.
   constexpr int64_t kPart = 1024;
@@ -266,7 +312,7 @@ void multiply_int4(const FewRowsProduct& product, const Int4Rows& weight, int64_
       for (int64_t part = k; part < k + size; part += kPart) {
         const int64_t part_size = std::min(kPart, k + size - part);
         for (int64_t i = 0; i < count; ++i) {
-          widen_int4(weight, in_features, n + i, part, part_size, wide + i * kStride);
+          widen_groups(weight, in_features, n + i, part, part_size, wide + i * kStride);
         }
         FeatureTile<float>(product, part, part_size, nullptr).multiply(n, wide, kStride, count);
       }
@@ -283,8 +329,10 @@ void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t las
         plain->values);
   } else if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
     multiply_stored(product, int8->values, int8->scales, first, last);
+  } else if (const auto* int8_groups = std::get_if<Int8GroupRows>(&product.weight)) {
+    multiply_groups<Int8Layout>(product, *int8_groups, first, last);
   } else if (const auto* int4 = std::get_if<Int4Rows>(&product.weight)) {
-    multiply_int4(product, *int4, first, last);
+    multiply_groups<Int4Layout>(product, *int4, first, last);
   }
 }
 
@@ -305,8 +353,10 @@ void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, in
       const auto scale = hn::Set(Floats(), int8->scales[row]);
       const auto times_scale = [&](FloatVec values) HWY_ATTR { return hn::Mul(values, scale); };
       transform(in_features, times_scale, to, int8->values + row * in_features);
+    } else if (const auto* int8_groups = std::get_if<Int8GroupRows>(&weight)) {
+      widen_groups(*int8_groups, in_features, row, 0, in_features, to);
     } else if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
-      widen_int4(*int4, in_features, row, 0, in_features, to);
+      widen_groups(*int4, in_features, row, 0, in_features, to);
     }
   }
 }

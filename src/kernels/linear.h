@@ -13,8 +13,8 @@ void widen(DType dtype, const void* from, float* to, int64_t count);
 /// From float32, rounded to the nearest, ties to even.
 void narrow(const float* from, DType dtype, void* to, int64_t count);
 
-/// Rows [first, last) of a weight to float32, which holds every weight that is stored: quantized
-/// ones too, where a scale has no more than 16 bits.
+/// Rows [first, last) of a weight to float32, which holds every weight that is stored. A quantized
+/// one is scale * value + minimum, rounded once or twice.
 /// @param to  [last - first, in_features]
 void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
                 float* to);

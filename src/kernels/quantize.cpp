@@ -135,7 +135,7 @@ float store_float16(float number, hwy::float16_t* to) {
 }
 
 /// @param values  [whole blocks] 0 to 15
-void pack_int4(const int32_t* values, int64_t num_blocks, uint8_t* to) {
+void pack_blocks(const int32_t* values, int64_t num_blocks, uint8_t* to) {
   const hn::Rebind<int32_t, Lanes> d;
   for (int64_t block = 0; block < num_blocks; ++block) {
     for (int64_t word = 0; word < 8; word += kLanes) {
@@ -153,12 +153,22 @@ void pack_int4(const int32_t* values, int64_t num_blocks, uint8_t* to) {
   }
 }
 
+// Groups and blocks both divide this, except at the end of a row.
+constexpr int64_t kStretch = 1024;
+
+void pack_int4(const uint8_t* values, int64_t in_features, uint8_t* to) {
+  int32_t stretch[kStretch];
+  for (int64_t k = 0; k < in_features; k += kStretch) {
+    const int64_t size = std::min(kStretch, in_features - k);
+    std::fill_n(std::copy_n(values + k, size, stretch), kStretch - size, 0);
+    pack_blocks(stretch, (size + kInt4Block - 1) / kInt4Block, to + k / 2);
+  }
+}
+
 bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size, uint8_t* values,
                    void* scales, void* minimums) {
   const Lanes d;
   const hn::Rebind<int32_t, Lanes> integers;
-  // Groups and blocks both divide this, except at the end of a row.
-  constexpr int64_t kStretch = 1024;
   int32_t stretch[kStretch];
   auto* scale_of_group = static_cast<hwy::float16_t*>(scales);
   auto* minimum_of_group = static_cast<hwy::float16_t*>(minimums);
@@ -181,7 +191,7 @@ bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size
         hn::StoreU(hn::NearestInt(rounded), integers, stretch + i + j);
       }
     }
-    pack_int4(stretch, (size + kInt4Block - 1) / kInt4Block, values + k / 2);
+    pack_blocks(stretch, (size + kInt4Block - 1) / kInt4Block, values + k / 2);
   }
   return true;
 }
@@ -195,6 +205,7 @@ namespace prepack {
 
 HWY_EXPORT(quantize_int8);
 HWY_EXPORT(quantize_int4);
+HWY_EXPORT(pack_int4);
 
 bool quantize_int8(const float* weights, int64_t in_features, int8_t* values, float* scale) {
   return HWY_DYNAMIC_DISPATCH(quantize_int8)(weights, in_features, values, scale);
@@ -204,6 +215,10 @@ bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size
                    void* scales, void* minimums) {
   return HWY_DYNAMIC_DISPATCH(quantize_int4)(weights, in_features, group_size, values, scales,
                                              minimums);
+}
+
+void pack_int4(const uint8_t* values, int64_t in_features, uint8_t* to) {
+  HWY_DYNAMIC_DISPATCH(pack_int4)(values, in_features, to);
 }
 
 }  // namespace prepack

@@ -23,4 +23,9 @@ bool quantize_int8(const float* weights, int64_t in_features, int8_t* values, fl
 bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size, uint8_t* values,
                    void* scales, void* minimums);
 
+/// Packs a row's values as Int4Rows has them.
+/// @param values  [in_features] 0 to 15
+/// @param to      [int4_row_bytes(in_features)]
+void pack_int4(const uint8_t* values, int64_t in_features, uint8_t* to);
+
 }  // namespace prepack

@@ -13,22 +13,38 @@ struct PlainRows {
   const void* values;  // [out_features, in_features], at any address
 };
 
-/// One scale for each output feature: weight = scale * value.
+/// One scale for each output feature: weight = scale * value, with values from -128 to 127.
 struct Int8Rows {
   const int8_t* values;  // [out_features, in_features]
   const float* scales;   // [out_features]
 };
 
-/// One scale and minimum for each group of a row: weight = scale * value + minimum, with values
-/// from 0 to 15. A row is cut into blocks of 64 values, the last one filled up with anything; a
-/// block is 8 little-endian words of 32 bits, and bits 4 k to 4 k + 3 of word l are its value
-/// 8 k + l. So 8 lanes that each hold a word need one AND to have 8 values that follow each other.
+/// A scale for each group of a row's input features, and a minimum or none:
+/// weight = scale * value + minimum, or scale * value.
+struct GroupScales {
+  DType dtype;           // float32 or float16
+  const void* scales;    // [out_features, in_features / group_size]
+  const void* minimums;  // likewise; or null
+  int64_t group_size;    // divides in_features
+};
+
+/// Values from -128 to 127.
+struct Int8GroupRows {
+  const int8_t* values;  // [out_features, in_features]
+  GroupScales groups;    // of 16 times a power of two
+};
+
+/// Values from 0 to 15. A row is cut into blocks of 64 values, the last one filled up with
+/// anything; a block is 8 little-endian words of 32 bits, and bits 4 k to 4 k + 3 of word l are its
+/// value 8 k + l. So 8 lanes that each hold a word need one AND to have 8 values that follow each
+/// other.
 struct Int4Rows {
   const uint8_t* values;  // [out_features, int4_row_bytes(in_features)]
-  const void* scales;     // [out_features, in_features / group_size] float16
-  const void* minimums;   // likewise
-  int64_t group_size;     // 32 times a power of two; divides in_features
+  GroupScales groups;     // of 32 times a power of two
 };
+
+constexpr int64_t kMinInt8Group = 16;
+constexpr int64_t kMinInt4Group = 32;
 
 constexpr int64_t kInt4Block = 64;  // values
 
@@ -37,6 +53,6 @@ constexpr int64_t int4_row_bytes(int64_t in_features) {
 }
 
 /// Rows of a weight, where they lie in memory.
-using WeightRows = std::variant<PlainRows, Int8Rows, Int4Rows>;
+using WeightRows = std::variant<PlainRows, Int8Rows, Int8GroupRows, Int4Rows>;
 
 }  // namespace prepack

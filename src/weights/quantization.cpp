@@ -2,15 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "kernels/weight_rows.h"
 #include "prepack/error.h"
+#include "weights/packed_format.h"
 
 namespace prepack {
-namespace {
-
-constexpr int64_t kBytesOfFloat16 = 2;
-
-}  // namespace
 
 void Quantization::validate() const {
   if (bits != 8 && bits != 4) {
@@ -27,11 +22,7 @@ Quantization Quantization::for_rows_of(int64_t in_features) const {
 }
 
 int64_t Quantization::bytes(int64_t out_features, int64_t in_features) const {
-  const auto used = for_rows_of(in_features);
-  const int64_t row_bytes = used.bits == 4 ? int4_row_bytes(in_features) +
-                                                 in_features / used.group_size * 2 * kBytesOfFloat16
-                                           : in_features + static_cast<int64_t>(sizeof(float));
-  return out_features * row_bytes;
+  return PackedFormat::of(*this, in_features).bytes(out_features, in_features);
 }
 
 std::string to_string(const Quantization& quantization) {

@@ -6,28 +6,53 @@
 
 #include "kernels/weight_rows.h"
 #include "prepack/quantization.h"
+#include "weights/packed_format.h"
 
 namespace prepack {
 
 /// The weight of a product in 8 or 4 bits, on the CPU.
 struct QuantizedWeight {
-  Quantization quantization;
+  PackedFormat format;
   int64_t in_features = 0;
-  at::Tensor values;  // 8 bits: [out_features, in_features] int8, each times its row's scale;
-                      // 4 bits: [out_features, int4_row_bytes(in_features)] uint8, see Int4Rows
-  at::Tensor scales;  // 8 bits: [out_features] float32; 4 bits: [out_features, num_groups] float16
-  at::Tensor minimums;  // 4 bits: likewise; 8 bits: undefined
+  at::Tensor values;    // 8 bits: [out_features, in_features] int8;
+                        // 4 bits: [out_features, int4_row_bytes(in_features)] uint8, see Int4Rows
+  at::Tensor scales;    // [out_features, num_groups] of the format's dtype
+  at::Tensor minimums;  // likewise; undefined where there are none
 
-  /// Memory for a weight, not filled. Rows that are not whole groups get 8 bits.
+  /// Memory for a weight, not filled.
+  /// @param format  whose groups divide in_features; they become those that the kernels take
   static QuantizedWeight make_empty(int64_t out_features, int64_t in_features,
-                                    const Quantization& quantization);
+                                    const PackedFormat& format);
+
+  /// The same for `quantize_rows`. Rows that are not whole groups get 8 bits.
+  static QuantizedWeight make_empty(int64_t out_features, int64_t in_features,
+                                    const Quantization& quantization) {
+    return make_empty(out_features, in_features, PackedFormat::of(quantization, in_features));
+  }
 
   int64_t out_features() const { return values.size(0); }
 
-  /// Rounds `weights` to the rows from `first_row` on, shared among the threads.
+  /// Rounds `weights` to the rows from `first_row` on, shared among the threads. In the formats of
+  /// a Quantization only.
   /// @param weights  [num_rows, in_features] float32, bfloat16 or float16, contiguous
   /// @return whether they are all finite; where they are not, the rows mean nothing
   bool quantize_rows(int64_t first_row, const at::Tensor& weights);
+
+  /// One row of numbers that were quantized before. Threads may set different rows at once.
+  /// @param values            [in_features]; of 4 bits 0 to 15
+  /// @param scales, minimums  [num_groups]; null for no minimums
+  /// @param num_groups        of the row, which are the weight's or larger
+  /// @return whether the format's dtype holds scales and minimums exactly, or has rounded one
+  bool set_row(int64_t row, const int8_t* values, const float* scales, const float* minimums,
+               int64_t num_groups);
+
+  /// Rows from `first_row` on, shared among the threads.
+  /// @param values            [num_rows, in_features] int8, or uint8 of at most 127
+  /// @param scales, minimums  [num_rows, num_groups] of any floating dtype, as above; an undefined
+  ///                          tensor for no minimums
+  /// @return whether the format's dtype holds all scales and minimums exactly
+  bool set_rows(int64_t first_row, const at::Tensor& values, const at::Tensor& scales,
+                const at::Tensor& minimums = {});
 
   /// Some of the rows; shares the memory of this one.
   QuantizedWeight narrow(int64_t first, int64_t count) const;
