@@ -291,7 +291,8 @@ def packed_models():
         # their own, 0 among them. As older folders: with quantize_config.json, and its own name.
         "llama-gptq-ordered": (
             transformers.LlamaConfig(rms_norm_eps=1e-5, tie_word_embeddings=True,
-                                     **{**small, "hidden_size": 128, "intermediate_size": 64}),
+                                     **{**small, "hidden_size": 128, "intermediate_size": 64,
+                                        "initializer_range": 0.2}),
             {"bits": 4, "group_size": 64, "sym": False, "desc_act": True, "damp_percent": 0.01,
              "true_sequential": True, "model_name_or_path": None,
              "model_file_base_name": "gptq_model-4bit-64g"}),

@@ -117,6 +117,9 @@ TEST_CASE("other ways to quantize are refused, by key and value", "[packed][mode
   check(gptq({{"dynamic", {{"+:.*down_proj", {{"bits", 8}}}}}}),
         ": dynamic: expected patterns that begin with -: alone, got +:.*down_proj");
   check(awq({{"version", "gemv"}}), ": version: expected gemm, got gemv");
+  check(awq({{"version", nullptr}, {"format", "marlin"}}), ": format: expected gemm, got marlin");
+  check(awq({{"version", nullptr}, {"checkpoint_format", "gemv"}}),
+        ": checkpoint_format: expected gemm, got gemv");
   check(awq({{"backend", "llm-awq"}}), ": backend: expected the layout of autoawq, got llm-awq");
   check(awq({{"zero_point", false}}), ": zero_point: expected true, got false");
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 
 #include "weights/json.h"
@@ -25,16 +26,19 @@ std::string lower_case(std::string text) {
   return text;
 }
 
-/// A string of which one key or the other is the name, "gemm" or "GEMM".
-struct Named {
+/// How the words are laid out, in lower case: "gptq", "gemm".
+struct Layout {
   const char* key;
   std::string value;
 };
 
-Named read_name(const ConfigReader& config, const char* key, const char* newer_key,
-                const char* absent) {
-  const auto* used = config.has(key) ? key : newer_key;
-  return {used, lower_case(config.string(used, absent))};
+/// By the first of the keys that is there: programs, and their versions, call it differently.
+Layout read_layout(const ConfigReader& config, std::initializer_list<const char*> keys,
+                   const char* absent) {
+  for (const auto* key : keys) {
+    if (config.has(key)) return {key, lower_case(config.string(key, absent))};
+  }
+  return {*keys.begin(), absent};
 }
 
 CheckpointQuantization::Method read_method(const ConfigReader& config, const char* absent) {
@@ -75,11 +79,11 @@ void read_gptq(const ConfigReader& config, CheckpointQuantization& result) {
     refuse(config, "bits", "4 or 8", std::to_string(result.bits));
   }
   require_false(config, "is_marlin_format");
-  const auto format = read_name(config, "checkpoint_format", "format", "gptq");
-  if (format.value != "gptq" && format.value != "gptq_v2") {
-    refuse(config, format.key, "gptq or gptq_v2", printable(format.value));
+  const auto layout = read_layout(config, {"checkpoint_format", "format"}, "gptq");
+  if (layout.value != "gptq" && layout.value != "gptq_v2") {
+    refuse(config, layout.key, "gptq or gptq_v2", printable(layout.value));
   }
-  result.stores_zeros_less_1 = format.value == "gptq";
+  result.stores_zeros_less_1 = layout.value == "gptq";
   result.has_own_order = config.boolean("desc_act", false);
 }
 
@@ -88,9 +92,9 @@ void read_awq(const ConfigReader& config, CheckpointQuantization& result) {
   if (config.has("backend") && config.string("backend", "") == "llm-awq") {
     refuse(config, "backend", "the layout of autoawq", "llm-awq");
   }
-  const auto version = read_name(config, "version", "format", "gemm");
-  if (version.value != "gemm") {
-    refuse(config, version.key, "gemm", printable(version.value));
+  const auto layout = read_layout(config, {"version", "format", "checkpoint_format"}, "gemm");
+  if (layout.value != "gemm") {
+    refuse(config, layout.key, "gemm", printable(layout.value));
   }
   if (!config.boolean("zero_point", true)) refuse(config, "zero_point", "true", "false");
 }
