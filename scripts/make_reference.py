@@ -21,9 +21,12 @@ import itertools
 import json
 import pathlib
 import random
+import re
 import shutil
 import sys
 
+import numpy
+import packed_weights
 import safetensors.torch
 import torch
 import transformers
@@ -155,16 +158,22 @@ def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOK
     model = transformers.AutoModelForCausalLM.from_pretrained(
         model_dir, dtype=torch.float32, attn_implementation="sdpa" if is_llama else "eager")
     model.eval()
-    continue_text = greedy if is_llama else greedy_without_cache
-    logits = [next_logits(model, ids) for ids in prompts]
     tensors = first_layer_values(model, max(prompts, key=len))
-    tensors["logits"] = torch.stack(logits)
+    write_texts(model, prompts, output, num_greedy_tokens, tensors,
+                greedy if is_llama else greedy_without_cache)
+
+
+def write_texts(model, prompts, output, num_greedy_tokens, tensors=None,
+                continue_text=greedy_without_cache):
+    logits = torch.stack([next_logits(model, ids) for ids in prompts])
     output.mkdir(parents=True, exist_ok=True)
     reference = {"prompts": prompts,
-                 "greedy": [continue_text(model, ids, num_comparable(config, ids, num_greedy_tokens))
+                 "greedy": [continue_text(model, ids,
+                                          num_comparable(model.config, ids, num_greedy_tokens))
                             for ids in prompts]}
     (output / "reference.json").write_text(json.dumps(reference) + "\n")
-    safetensors.torch.save_file(tensors, output / "reference.safetensors")
+    safetensors.torch.save_file({**(tensors or {}), "logits": logits},
+                                output / "reference.safetensors")
 
 
 def tiny_configs():
@@ -263,6 +272,52 @@ def tiny_configs():
     }
 
 
+def packed_models():
+    """Folders whose products' weights are packed, as their config.json says it. Rows are whole
+    groups, as in all releases, and outputs whole words."""
+    common = dict(vocab_size=97, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+                  initializer_range=0.3, max_position_embeddings=256, dtype="float16",
+                  num_hidden_layers=2)
+    small = dict(hidden_size=64, intermediate_size=96, num_attention_heads=4,
+                 num_key_value_heads=2, head_dim=16, **common)
+    return {
+        # Symmetric: the zeros are all 8. With the biases of zeros that AutoGPTQ once added.
+        "llama-gptq": (
+            transformers.LlamaConfig(rms_norm_eps=1e-5, tie_word_embeddings=False, **small),
+            {"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True, "desc_act": False,
+             "damp_percent": 0.1, "true_sequential": True}),
+        # Groups of input features by their activations: all projections of one input have the same
+        # order in the first layer, and in the second queries, keys and values do not. Zeros of
+        # their own, 0 among them. As older folders: with quantize_config.json, and its own name.
+        "llama-gptq-ordered": (
+            transformers.LlamaConfig(rms_norm_eps=1e-5, tie_word_embeddings=True,
+                                     **{**small, "hidden_size": 128, "intermediate_size": 64,
+                                        "initializer_range": 0.2}),
+            {"bits": 4, "group_size": 64, "sym": False, "desc_act": True, "damp_percent": 0.01,
+             "true_sequential": True, "model_name_or_path": None,
+             "model_file_base_name": "gptq_model-4bit-64g"}),
+        # 8 bits, zeros as they are; some projections left out, one of them beside others.
+        "mistral-gptq8": (
+            transformers.MistralConfig(rms_norm_eps=1e-5, sliding_window=9, **small),
+            {"quant_method": "gptq", "bits": 8, "group_size": 32, "sym": False, "desc_act": False,
+             "checkpoint_format": "gptq_v2", "pack_dtype": "int32", "lm_head": False,
+             "dynamic": {r"-:.*layers\.0\.self_attn\.k_proj": {},
+                         r"-:.*layers\.1\.mlp\.down_proj": {}}}),
+        # Biases of queries, keys and values.
+        "qwen2-awq": (
+            transformers.Qwen2Config(rms_norm_eps=1e-6, tie_word_embeddings=True,
+                                     **{**small, "intermediate_size": 128}),
+            {"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True,
+             "version": "gemm", "modules_to_not_convert": ["layers.1.self_attn.o_proj"]}),
+        # Stacked projections; one scale for each row.
+        "phi3-awq": (
+            transformers.Phi3Config(rms_norm_eps=1e-5, original_max_position_embeddings=256,
+                                    **{k: v for k, v in small.items() if k != "head_dim"}),
+            {"quant_method": "awq", "bits": 4, "group_size": -1, "zero_point": True,
+             "version": "GEMM", "modules_to_not_convert": None}),
+    }
+
+
 def rope_configs():
     """Keys of config.json that say how positions are encoded, in its newer and older spelling."""
     def extended(rope_type, length=64, factor=4.0, **parameters):
@@ -350,24 +405,107 @@ def spell_as_before_transformers_5(config_file):
 
 
 def write_tiny_models(names):
-    for name in names or tiny_configs():
+    for name in names or [*tiny_configs(), *packed_models()]:
         for seed in itertools.count(7):
             try:
-                write_tiny_model(name, tiny_configs()[name], seed)
+                if name in packed_models():
+                    write_packed_model(name, *packed_models()[name], seed)
+                else:
+                    write_tiny_model(name, tiny_configs()[name], seed)
                 break
             except NearTie:
                 print(f"{name}: a near-tie with seed {seed}, trying the next", file=sys.stderr)
 
 
-def write_tiny_model(name, config, seed):
+def is_left_out(module_name, quantization):
+    """Whether a projection keeps its weight as it is."""
+    left_out = quantization.get("modules_to_not_convert") or []
+    patterns = [pattern.removeprefix("-:") for pattern in quantization.get("dynamic", {})]
+    return (any(name in module_name for name in left_out) or
+            any(re.match(pattern, module_name) for pattern in patterns))
+
+
+def groups_of(module_name, in_features, quantization, draw):
+    """Which group each input feature is in; with desc_act in an order of their own."""
+    group_size = quantization["group_size"] if quantization["group_size"] > 0 else in_features
+    groups = numpy.arange(in_features) // group_size
+    if not quantization.get("desc_act"):
+        return groups
+    is_alike = not re.search(r"layers\.1\.self_attn\.[qkv]_proj", module_name)
+    seed = f"{module_name.rpartition('.')[0]} {in_features}" if is_alike else module_name
+    return numpy.random.RandomState(draw + sum(seed.encode())).permutation(groups)
+
+
+def pack_module(module_name, module, quantization, seed):
+    """Rounds a projection; its weight becomes what that means. Returns the tensors of the file."""
+    bits = quantization["bits"]
+    is_symmetric = quantization.get("sym", not quantization.get("zero_point"))
+    groups = groups_of(module_name, module.in_features, quantization, seed)
+    weight = module.weight.data.clone()
+    if not is_symmetric:
+        weight[::7].abs_()  # whose zero is 0
+    rounded = packed_weights.round_weight(weight, bits, groups, is_symmetric)
+    module.weight.data = packed_weights.dequantize(*rounded, groups)
+    if quantization.get("quant_method") == "awq":
+        return packed_weights.pack_awq(*rounded)
+    return packed_weights.pack_gptq(*rounded, groups, bits,
+                                    quantization.get("checkpoint_format", "gptq"))
+
+
+@torch.no_grad()
+def write_packed_model(name, config, quantization, seed):
+    """What transformers computes with the weights that the packed ones stand for, in float32."""
     folder = TINY_MODELS / name
     shutil.rmtree(folder, ignore_errors=True)
+    config._attn_implementation = "eager"
+    model = random_tiny_model(config, seed).float().eval()
+    tensors = {}
+    for module_name, module in model.model.layers.named_modules(prefix="model.layers"):
+        if isinstance(module, torch.nn.Linear) and not is_left_out(module_name, quantization):
+            for suffix, tensor in pack_module(module_name, module, quantization, seed).items():
+                tensors[f"{module_name}.{suffix}"] = tensor
+            if name == "llama-gptq":
+                tensors[f"{module_name}.bias"] = torch.zeros(module.out_features).half()
+    for parameter_name, parameter in model.named_parameters():
+        if f"{parameter_name.removesuffix('.weight')}.qweight" in tensors:
+            continue
+        parameter.data = parameter.half().float()
+        tensors[parameter_name] = parameter.half()
+    config.architectures = [type(model).__name__]
+    config.save_pretrained(folder)
+    if "quant_method" in quantization:
+        file_name = "model"
+        keys = json.loads((folder / "config.json").read_text())
+        keys["quantization_config"] = quantization
+        (folder / "config.json").write_text(json.dumps(keys, indent=2) + "\n")
+    else:
+        file_name = quantization["model_file_base_name"]
+        (folder / "quantize_config.json").write_text(json.dumps(quantization, indent=2) + "\n")
+    safetensors.torch.save_file(tensors, folder / f"{file_name}.safetensors", {"format": "pt"})
+    write_texts(model, tiny_prompts(config, TINY_PROMPT_LENGTHS), folder, NUM_GREEDY_TOKENS)
+
+
+def random_tiny_model(config, seed):
     torch.manual_seed(seed)
     model = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter_name.endswith(("norm.weight", "layernorm.weight", "bias")):
                 parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def tiny_prompts(config, lengths):
+    """The third twice."""
+    draw = random.Random(11)
+    prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
+    return prompts + [list(prompts[2])]
+
+
+def write_tiny_model(name, config, seed):
+    folder = TINY_MODELS / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model = random_tiny_model(config, seed)
     # One model in shards, so that their index is read too.
     shards = "40KB" if name == "llama-grouped" else "5GB"
     model.to(config.dtype).save_pretrained(folder, max_shard_size=shards)
@@ -378,11 +516,8 @@ def write_tiny_model(name, config, seed):
         tokenizer_config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>",
                             "chat_template": CHATML}
         (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
-    draw = random.Random(11)
     is_extended = name in ("llama-dynamic", "llama-yarn", "llama-longrope", "phi3-longrope")
-    lengths = EXTENDED_PROMPT_LENGTHS if is_extended else TINY_PROMPT_LENGTHS
-    prompts = [[draw.randrange(3, config.vocab_size) for _ in range(n)] for n in lengths]
-    prompts.append(list(prompts[2]))
+    prompts = tiny_prompts(config, EXTENDED_PROMPT_LENGTHS if is_extended else TINY_PROMPT_LENGTHS)
     is_long = is_extended or config.model_type != "llama"
     write_reference(folder, prompts, folder,
                     NUM_LONG_GREEDY_TOKENS if is_long else NUM_GREEDY_TOKENS)
@@ -391,7 +526,7 @@ def write_tiny_model(name, config, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", nargs="*", metavar="NAME", choices=[*tiny_configs()],
+    parser.add_argument("--tiny", nargs="*", metavar="NAME", choices=[*tiny_configs(), *packed_models()],
                         help="write tests/data/models anew, or these of them")
     parser.add_argument("--rope", action="store_true", help="write tests/data/rope.json anew")
     parser.add_argument("--model", type=pathlib.Path, help="Hugging Face folder")

@@ -40,6 +40,17 @@ TEST_CASE("a folder's single file is opened", "[checkpoint]") {
   CHECK(checkpoint.source().filename() == "model.safetensors");
 }
 
+TEST_CASE("the one file of an older GPTQ folder is opened", "[checkpoint]") {
+  const TempDir folder;
+  folder.write("gptq_model-4bit-128g.safetensors", safetensors_bytes({{"a", kFirst}}));
+  folder.write("adapter.safetensors", safetensors_bytes({{"b", kFirst}}));
+  CHECK(Checkpoint::open_folder(folder.path()).find("a") != nullptr);
+  folder.write("gptq_model-4bit-32g.safetensors", safetensors_bytes({{"a", kFirst}}));
+  CHECK_THROWS_AS(Checkpoint::open_folder(folder.path()), LoadError);  // which of them?
+  folder.write("model.safetensors", safetensors_bytes({{"c", kFirst}}));
+  CHECK(Checkpoint::open_folder(folder.path()).find("c") != nullptr);
+}
+
 TEST_CASE("shards hold the same tensors as a single file", "[checkpoint]") {
   const TempDir single;
   single.write("model.safetensors", safetensors_bytes({{"a", kFirst}, {"b", kSecond}}));

@@ -177,4 +177,13 @@ TEST_CASE("a job that cannot fit says so before it loads weights", "[cli]") {
   CHECK_THAT(outcome.err, ContainsSubstring("100 MB may be used"));
 }
 
+TEST_CASE("a folder that is quantized already is not quantized again", "[cli][packed]") {
+  const auto model = std::string(PREPACK_SOURCE_DIR) + "/tests/data/models/qwen2-awq";
+  for (const auto* command : {"info", "generate --prompt a", "score --prompt a"}) {
+    require_failure(run(fmt::format("{} --quantize int8 --model {}", command, model)), 2,
+                    "--quantize: the model's weights are quantized already: AWQ, 4 bits in groups "
+                    "of 64");
+  }
+}
+
 }  // namespace prepack

@@ -436,6 +436,26 @@ TEST_CASE("info shows the types of a GGUF file's tensors", "[cli]") {
              ContainsSubstring("34 tensors in GGUF: 34 of F32, 84 KB"));
 }
 
+TEST_CASE("info shows how a GPTQ or AWQ folder is quantized, and the memory it takes so",
+          "[cli][packed]") {
+  const auto models = std::string(PREPACK_SOURCE_DIR) + "/tests/data/models/";
+  const auto info = [&](const std::string& name) {
+    return Json::parse(run("info --json --model " + models + name).out);
+  };
+  const auto gptq = info("llama-gptq");
+  CHECK(gptq["stored_dtype"] == "GPTQ, 4 bits in groups of 32");
+  // Of each layer 4 bits, in rows of whole blocks of 64, and 8 bytes for each 32 features of a row;
+  // the rest in float16.
+  const int64_t num_rows = 64 + 32 + 32 + 64 + 96 + 96;  // of 64, and those of down_proj of 96
+  const int64_t values = (num_rows * 64 + 64 * 128) / 2;
+  const int64_t scales = (num_rows * 64 + 64 * 96) / 32 * 8;
+  const int64_t norms = 5 * 64;
+  CHECK(gptq["memory_bytes"]["weights"] == 2 * (values + scales) + 2 * (2 * 97 * 64 + norms));
+  CHECK(info("qwen2-awq")["stored_dtype"] == "AWQ, 4 bits in groups of 64");
+  CHECK_THAT(run("info --model " + models + "phi3-awq").out,
+             ContainsSubstring("stored in AWQ, 4 bits in whole rows"));
+}
+
 TEST_CASE("help names every option's default", "[cli]") {
   const auto outcome = run("generate --help");
   CHECK(outcome.exit_code == 0);

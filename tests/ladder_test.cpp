@@ -272,6 +272,11 @@ void for_tiny_models(const Check& check) {
 }
 
 template <typename Check>
+void for_packed_models(const Check& check) {
+  for (const auto& reference : testing::packed_references()) check(reference);
+}
+
+template <typename Check>
 void for_default_model(const Check& check) {
   if (const auto reference = testing::default_reference()) check(*reference);
 }
@@ -323,6 +328,25 @@ TEST_CASE(
     }
     check_texts(reference, order, {.shares_prefixes = true});
   });
+}
+
+TEST_CASE(
+    "each prompt alone has the reference's logits and greedy tokens on the GPTQ and AWQ folders",
+    "[ladder][packed]") {
+  for_packed_models(check_alone);
+}
+TEST_CASE("packed has the reference's logits and greedy tokens on the GPTQ and AWQ folders",
+          "[ladder][packed]") {
+  for_packed_models(check_method<PrefillMethod::kPacked>);
+  for_packed_models(check_method_in_another_order<PrefillMethod::kPacked>);
+}
+TEST_CASE("packed-rows has the reference's logits and greedy tokens on the GPTQ and AWQ folders",
+          "[ladder][packed]") {
+  for_packed_models(check_method<PrefillMethod::kPackedRows>);
+}
+TEST_CASE("padded has the reference's logits and greedy tokens on the GPTQ and AWQ folders",
+          "[ladder][packed]") {
+  for_packed_models(check_method<PrefillMethod::kPadded>);
 }
 
 TEST_CASE("rms_norm equals the reference on the default model", "[ladder][default-model]") {

@@ -31,6 +31,8 @@ struct MemoryEstimate {
   int64_t total() const { return weights + cache + activations + logits + libraries; }
 };
 
+/// Of a GPTQ or AWQ folder as if the products of all layers were packed, and the input features of
+/// each in one order.
 /// @param dtype         to compute in; weights keep the stored one on a CPU, if that is narrower
 /// @param quantization  of products; absent: none
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,

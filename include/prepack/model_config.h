@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "prepack/checkpoint_quantization.h"
 #include "prepack/dtype.h"
 #include "prepack/token.h"
 
@@ -110,6 +111,8 @@ struct ModelConfig {
 
   DType dtype = DType::kFloat32;  // of the stored weights, as config.json says; bfloat16 of those
                                   // of a GGUF file that are quantized
+  std::optional<CheckpointQuantization>
+      checkpoint_quantization;  // of a GPTQ or AWQ folder: of its layers' products
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation ends at any of these; may be empty
 
@@ -131,8 +134,9 @@ struct ModelConfig {
 /// which take precedence.
 /// Of a GGUF file it reads the metadata instead.
 /// @param model  a Hugging Face folder, or a GGUF file
+/// Of a GPTQ folder without the key quantization_config it reads quantize_config.json too.
 /// @throws LoadError naming the file and the key: missing, of the wrong type, or out of range; an
-///         architecture, activation or rope type that is not supported is named too
+///         architecture, activation, rope type or packed format that is not supported is named too
 ModelConfig load_model_config(const std::filesystem::path& model);
 
 /// The same for the text of a config.json; `source` names it in errors.

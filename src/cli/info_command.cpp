@@ -99,7 +99,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   info.config = load_model_config(model);
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
-  info.quantization = parse_quantize_options(options.model, device);
+  info.quantization = parse_quantize_options(options.model, info.config, device);
   auto prefill = parse_prefill_options(options.batch);
   if (prefill.token_budget == 0) {
     prefill.token_budget = default_token_budget(info.config, info.dtype, device, prefill.method,
@@ -164,11 +164,13 @@ nlohmann::json layers_json(const ModelConfig& config) {
   return layers;
 }
 
-/// Of a GGUF file, the type that most of the bytes have.
-std::string_view stored_type(const ModelInfo& info) {
+/// Of a GPTQ or AWQ folder how it is packed; of a GGUF file the type that most of the bytes have.
+std::string stored_type(const ModelInfo& info) {
   const auto& weights = info.weights;
+  const auto& packed = info.config.checkpoint_quantization;
+  if (packed) return to_string(*packed);
   const bool says_types = weights.format == "GGUF" && !weights.types.empty();
-  return says_types ? weights.types[0].type : to_string(info.config.dtype);
+  return std::string(says_types ? weights.types[0].type : to_string(info.config.dtype));
 }
 
 nlohmann::ordered_json types_json(const ModelInfo& info) {

@@ -152,7 +152,8 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
   return parse_option("--dtype", [&] { return parse_dtype(name); });
 }
 
-std::optional<Quantization> parse_quantize_options(const ModelOptions& options, at::Device device) {
+std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
+                                                   const ModelConfig& config, at::Device device) {
   if (options.quantize.empty()) return std::nullopt;
   auto quantization = parse_option(
       "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
@@ -168,6 +169,10 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options, 
         fmt::format("--quantize: weights are quantized on the CPU only, and the "
                     "device is {}: --device cpu",
                     device.str()));
+  }
+  if (config.checkpoint_quantization) {
+    throw UsageError(fmt::format("--quantize: the model's weights are quantized already: {}",
+                                 to_string(*config.checkpoint_quantization)));
   }
   return quantization;
 }
@@ -188,7 +193,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.device = parse_option("--device", [&] { return select_device(model.device); });
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
-  job.quantization = parse_quantize_options(model, job.device);
+  job.quantization = parse_quantize_options(model, job.config, job.device);
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)

@@ -36,8 +36,10 @@ PrefillOptions parse_prefill_options(const BatchOptions& options);
 /// Reads --dtype. @throws UsageError
 DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device);
 
-/// Reads --quantize and --quantize-group. @throws UsageError, also for a device that has none
-std::optional<Quantization> parse_quantize_options(const ModelOptions& options, at::Device device);
+/// Reads --quantize and --quantize-group. @throws UsageError, also for a device that has none, and
+/// for a model that is quantized already
+std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
+                                                   const ModelConfig& config, at::Device device);
 
 /// Everything that is decided before weights are loaded.
 struct Job {

@@ -141,6 +141,12 @@ std::vector<std::string> ConfigReader::strings(const char* key) const {
   return result;
 }
 
+std::vector<std::string> ConfigReader::keys() const {
+  std::vector<std::string> result;
+  for (const auto& [key, value] : object_->items()) result.push_back(key);
+  return result;
+}
+
 std::optional<ConfigReader> ConfigReader::object(const char* key) const {
   const auto* value = find(key);
   if (value == nullptr) return std::nullopt;

@@ -54,6 +54,9 @@ class ConfigReader {
   /// A list of strings; empty if the key is absent.
   std::vector<std::string> strings(const char* key) const;
 
+  /// All keys of the object.
+  std::vector<std::string> keys() const;
+
   /// A nested object; nullopt if the key is absent.
   std::optional<ConfigReader> object(const char* key) const;
 

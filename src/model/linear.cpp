@@ -19,16 +19,23 @@ const at::Tensor* native_weight(const at::Tensor& input, const Weight& weight) {
   return is_native ? tensor : nullptr;
 }
 
+/// The input's features as the weight's columns are.
+at::Tensor ordered(const at::Tensor& input, const std::optional<at::Tensor>& order) {
+  return order ? input.index_select(1, *order) : input;
+}
+
 }  // namespace
 
-at::Tensor Linear::operator()(const at::Tensor& input) const {
+at::Tensor Linear::operator()(const at::Tensor& unordered) const {
+  const auto input = ordered(unordered, input_order);
   if (const auto* native = native_weight(input, weight)) return at::linear(input, *native, bias);
   auto out = at::empty({input.size(0), out_features(weight)}, input.options().dtype(at::kFloat));
   wide_product(input.to(at::kFloat), weight, bias, out);
   return out.to(input.scalar_type());
 }
 
-void Linear::add_to(const at::Tensor& input, at::Tensor& sum) const {
+void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
+  const auto input = ordered(unordered, input_order);
   if (const auto* native = native_weight(input, weight)) {
     sum.addmm_(input, native->t());
     if (bias) sum.add_(*bias);
@@ -43,7 +50,7 @@ void Linear::add_to(const at::Tensor& input, at::Tensor& sum) const {
 }
 
 Linear Linear::rows(int64_t first, int64_t count) const {
-  Linear part{narrow(weight, first, count), {}};
+  Linear part{narrow(weight, first, count), {}, input_order};
   if (bias) part.bias = bias->narrow(0, first, count);
   return part;
 }

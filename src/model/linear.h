@@ -19,6 +19,10 @@ struct Linear {
   Weight weight;                   // [out_features, in_features]
   std::optional<at::Tensor> bias;  // [out_features]
 
+  /// The input feature that each column of the weight is for, [in_features] int64; absent: the
+  /// columns are in order. The input is put into this order before the product.
+  std::optional<at::Tensor> input_order = {};
+
   /// @param input  [num_tokens, in_features]
   /// @return       [num_tokens, out_features]
   at::Tensor operator()(const at::Tensor& input) const;

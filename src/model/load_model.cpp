@@ -99,8 +99,18 @@ class DecoderBinder {
       for (auto& part : named) part.name += suffix;
       return named;
     };
-    bind_weight(linear.weight, with_suffix(".weight"), in_features, quantization_);
-    if (has_bias) loader_.bind_rows(linear.bias.emplace(), with_suffix(".bias"));
+    if (config_.checkpoint_quantization) {
+      loader_.bind_word_packed_rows(linear.weight, linear.input_order, parts, in_features,
+                                    *config_.checkpoint_quantization);
+    } else {
+      bind_weight(linear.weight, with_suffix(".weight"), in_features, quantization_);
+    }
+    if (has_bias) {
+      loader_.bind_rows(linear.bias.emplace(), with_suffix(".bias"));
+    } else if (config_.checkpoint_quantization) {
+      // Older GPTQ folders have a bias of zeros for each projection that has none.
+      for (const auto& part : parts) loader_.tolerate_zeros(part.name + ".bias", {part.num_rows});
+    }
   }
 
   void bind_weight(Weight& weight, const std::vector<StackedRows>& parts, int64_t in_features,
@@ -130,6 +140,10 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
     }
   }
   auto config = load_model_config(path);
+  if (options.quantization && config.checkpoint_quantization) {
+    throw InvalidArgument(fmt::format("quantization: the model's weights are quantized already: {}",
+                                      to_string(*config.checkpoint_quantization)));
+  }
   const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
   const auto checkpoint = Checkpoint::open(path);
   auto decoder =

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "model/checkpoint_quantization_config.h"
 #include "model/config_reader.h"
 #include "model/families/family.h"
 #include "model/gguf_config.h"
@@ -54,6 +55,9 @@ ModelConfig read_model_config(const nlohmann::json& json, const std::string& sou
   result.architecture = family.architecture;
   result.max_position_embeddings = reach_of_rope(result.rope, result.max_position_embeddings);
   result.dtype = config.dtype(config.has("dtype") ? "dtype" : "torch_dtype", DType::kFloat32);
+  if (const auto quantization = config.object("quantization_config")) {
+    result.checkpoint_quantization = read_checkpoint_quantization(*quantization);
+  }
   if (config.has("bos_token_id")) {
     result.bos_token_id =
         static_cast<TokenId>(config.integer("bos_token_id", {0, result.vocab_size - 1}));
@@ -99,8 +103,14 @@ ModelConfig load_model_config(const std::filesystem::path& model) {
   const auto path = model / "config.json";
   ModelConfig result = read_model_config(read_json_file(path), path.string());
 
-  const auto generation_path = model / "generation_config.json";
   std::error_code ignored;
+  const auto quantize_path = model / "quantize_config.json";
+  if (!result.checkpoint_quantization && std::filesystem::exists(quantize_path, ignored)) {
+    const auto json = read_json_file(quantize_path);
+    result.checkpoint_quantization =
+        read_checkpoint_quantization(ConfigReader(json, quantize_path.string()), "gptq");
+  }
+  const auto generation_path = model / "generation_config.json";
   if (!std::filesystem::exists(generation_path, ignored)) return result;
   const auto json = read_json_file(generation_path);
   const ConfigReader generation(json, generation_path.string());

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -20,6 +21,23 @@ namespace prepack {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// AutoGPTQ once named its one file by what is in it: "gptq_model-4bit-128g.safetensors".
+bool is_older_gptq_file(const fs::path& path) {
+  return path.filename().string().starts_with("gptq_model-") && path.extension() == ".safetensors";
+}
+
+/// Where there is exactly one.
+std::optional<fs::path> find_older_gptq_file(const fs::path& folder) {
+  std::error_code ignored;
+  std::optional<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (!is_older_gptq_file(entry.path())) continue;
+    if (found) return std::nullopt;
+    found = entry.path();
+  }
+  return found;
+}
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;  // what cannot be looked at is reported when it is opened
@@ -77,6 +95,7 @@ Checkpoint Checkpoint::open_folder(const fs::path& folder) {
   if (is_there(folder / "model.safetensors")) return open_file(folder / "model.safetensors");
   const auto index = folder / "model.safetensors.index.json";
   if (is_there(index)) return open_index(index);
+  if (const auto older = find_older_gptq_file(folder)) return open_file(*older);
   for (const auto* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
     if (is_there(folder / name)) {
       throw LoadError(

@@ -37,7 +37,8 @@ class Checkpoint {
   /// @throws LoadError as the two below do
   static Checkpoint open(const std::filesystem::path& model);
 
-  /// Opens a model folder: model.safetensors, else the shards of model.safetensors.index.json.
+  /// Opens a model folder: model.safetensors, else the shards of model.safetensors.index.json, else
+  /// the file that older GPTQ folders have.
   /// @throws LoadError naming what is missing or corrupt; for a folder that holds PyTorch's older
   ///         format only, with the command that converts it
   static Checkpoint open_folder(const std::filesystem::path& folder);

@@ -11,6 +11,7 @@
 #include "prepack/error.h"
 #include "weights/json.h"
 #include "weights/tensor_view.h"
+#include "weights/word_packed_weight.h"
 
 namespace prepack {
 namespace {
@@ -18,6 +19,16 @@ namespace {
 bool loads_as_weight(StoredDType dtype) {
   return dtype == StoredDType::kF32 || dtype == StoredDType::kBF16 || dtype == StoredDType::kF16 ||
          is_quantized(dtype);
+}
+
+bool is_one_of(StoredDType dtype, const std::vector<StoredDType>& dtypes) {
+  return std::ranges::find(dtypes, dtype) != dtypes.end();
+}
+
+std::string names_of(const std::vector<StoredDType>& dtypes) {
+  std::vector<std::string_view> names;
+  for (auto dtype : dtypes) names.push_back(to_string(dtype));
+  return fmt::format("{}", fmt::join(names, " or "));
 }
 
 /// Exports of the base model alone leave out the prefix that the full model gives its tensors.
@@ -68,8 +79,64 @@ void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>&
   add_target({&target, /*keeps_narrow_dtype=*/false, {}}, parts, {});
 }
 
+void WeightLoader::bind_word_packed_rows(std::variant<at::Tensor, QuantizedWeight>& target,
+                                         std::optional<at::Tensor>& input_order,
+                                         const std::vector<StackedRows>& parts, int64_t num_columns,
+                                         const CheckpointQuantization& quantization) {
+  const auto is_plain = [&](const StackedRows& part) {
+    return find_with_or_without_prefix(*checkpoint_, part.name + ".weight") != nullptr;
+  };
+  if (std::ranges::all_of(parts, is_plain)) {
+    auto plain = parts;
+    for (auto& part : plain) part.name += ".weight";
+    return bind_rows(target.emplace<at::Tensor>(), plain, num_columns);
+  }
+  std::vector<WordPackedPart> requested;
+  for (const auto& part : parts) {
+    if (is_plain(part)) {
+      auto& request =
+          add_request(std::nullopt, 0, part.name + ".weight", {part.num_rows, num_columns});
+      request.dtypes = {StoredDType::kF32, StoredDType::kBF16, StoredDType::kF16};
+      requested.push_back({part.name, part.num_rows, request.stored});
+    } else {
+      requested.push_back(request_part(part, num_columns, quantization));
+    }
+  }
+  word_packed_targets_.push_back(
+      {&target, &input_order, std::move(requested), num_columns, quantization});
+}
+
+WordPackedPart WeightLoader::request_part(const StackedRows& part, int64_t num_columns,
+                                          const CheckpointQuantization& quantization) {
+  if (!fits_words(quantization, part.num_rows, num_columns)) {
+    throw LoadError(fmt::format("{}: a weight of {} is not whole words of {}", part.name,
+                                shape_to_string(std::vector{part.num_rows, num_columns}),
+                                to_string(quantization)));
+  }
+  const auto tensors = word_packed_tensors(quantization, part.num_rows, num_columns);
+  std::vector<const StoredTensor*> stored;
+  for (const auto& tensor : tensors) {
+    auto& request = add_request(std::nullopt, 0, part.name + tensor.suffix, tensor.shape);
+    request.is_required = tensor.is_required;
+    request.dtypes = tensor.dtypes;
+    stored.push_back(request.stored);
+  }
+  return {.name = part.name,
+          .num_rows = part.num_rows,
+          .qweight = stored[0],
+          .qzeros = stored[1],
+          .scales = stored[2],
+          .g_idx = stored.size() > 3 ? stored[3] : nullptr};
+}
+
 void WeightLoader::tolerate(std::string name, std::vector<int64_t> shape) {
   add_request(std::nullopt, 0, std::move(name), std::move(shape));
+}
+
+void WeightLoader::tolerate_zeros(std::string name, std::vector<int64_t> shape) {
+  auto& request = add_request(std::nullopt, 0, std::move(name), std::move(shape));
+  request.dtypes = {StoredDType::kF32, StoredDType::kBF16, StoredDType::kF16};
+  request.must_be_zero = true;
 }
 
 void WeightLoader::add_target(Target target, const std::vector<StackedRows>& parts,
@@ -88,11 +155,13 @@ void WeightLoader::add_target(Target target, const std::vector<StackedRows>& par
   targets_.push_back(std::move(target));
 }
 
-void WeightLoader::add_request(std::optional<size_t> target, int64_t first_row, std::string name,
-                               std::vector<int64_t> shape) {
+WeightLoader::Request& WeightLoader::add_request(std::optional<size_t> target, int64_t first_row,
+                                                 std::string name, std::vector<int64_t> shape) {
   const auto* stored = find_with_or_without_prefix(*checkpoint_, name);
   if (stored != nullptr) known_names_.insert(stored->info.name);
-  requests_.push_back({target, first_row, std::move(name), std::move(shape), stored});
+  requests_.push_back(
+      {target, first_row, std::move(name), std::move(shape), stored, target.has_value(), {}});
+  return requests_.back();
 }
 
 void WeightLoader::check() const {
@@ -103,7 +172,7 @@ void WeightLoader::check() const {
   };
   for (const auto& request : requests_) {
     if (request.stored == nullptr) {
-      if (!request.target) continue;
+      if (!request.is_required) continue;
       report(request.name, fmt::format("expected {}, got none", shape_to_string(request.shape)),
              checkpoint_->source());
       continue;
@@ -113,6 +182,11 @@ void WeightLoader::check() const {
       report(info.name,
              fmt::format("expected {}, got {}", shape_to_string(request.shape),
                          shape_to_string(info.shape)),
+             request.stored->file->path());
+    }
+    if (!request.dtypes.empty() && !is_one_of(info.dtype, request.dtypes)) {
+      report(info.name,
+             fmt::format("expected {}, got {}", names_of(request.dtypes), to_string(info.dtype)),
              request.stored->file->path());
     }
     if (request.target && !loads_as_weight(info.dtype)) {
@@ -131,8 +205,20 @@ void WeightLoader::check() const {
                               fmt::join(problems, "\n  ")));
 }
 
+void WeightLoader::check_zeros() const {
+  for (const auto& request : requests_) {
+    if (!request.must_be_zero || request.stored == nullptr) continue;
+    if (view_tensor(*request.stored).count_nonzero().item<int64_t>() == 0) continue;
+    const auto& info = request.stored->info;
+    throw LoadError(fmt::format("{}: expected none, or zeros, got {} of other numbers ({})",
+                                printable(info.name), shape_to_string(info.shape),
+                                file_name(request.stored->file->path())));
+  }
+}
+
 void WeightLoader::load() {
   check();
+  check_zeros();
   // In the order of the files, so that disks read forward.
   std::stable_sort(requests_.begin(), requests_.end(), [](const Request& a, const Request& b) {
     if (a.stored == nullptr || b.stored == nullptr)
@@ -146,6 +232,12 @@ void WeightLoader::load() {
   }
   for (const auto& request : requests_) {
     if (request.target) load_part(request, dtypes[*request.target]);
+  }
+  for (const auto& target : word_packed_targets_) {
+    auto product =
+        load_word_packed(target.quantization, target.parts, target.num_columns, dtype_, device_);
+    *target.weight = std::move(product.weight);
+    *target.input_order = std::move(product.input_order);
   }
 }
 

@@ -7,9 +7,11 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "weights/checkpoint.h"
+#include "weights/load_word_packed.h"
 #include "weights/quantized_weight.h"
 
 namespace prepack {
@@ -46,12 +48,27 @@ class WeightLoader {
   void bind_quantized_rows(QuantizedWeight& target, const std::vector<StackedRows>& parts,
                            int64_t num_columns, const Quantization& quantization);
 
+  /// The same for a weight of products in a GPTQ or AWQ folder: each of the parts either is packed
+  /// as `quantization` says, or plain and of the name with ".weight", which is what the folder was
+  /// told to leave out. Plain ones alone are loaded as by `bind_rows`, others by
+  /// `load_word_packed`.
+  /// @param input_order  the input feature of each column, where they are not in order
+  /// @param parts        whose names are without suffix
+  /// @throws LoadError naming one whose rows or columns are not whole words
+  void bind_word_packed_rows(std::variant<at::Tensor, QuantizedWeight>& target,
+                             std::optional<at::Tensor>& input_order,
+                             const std::vector<StackedRows>& parts, int64_t num_columns,
+                             const CheckpointQuantization& quantization);
+
   /// The same for a bias, which has no columns and is converted.
   void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts);
 
   /// The checkpoint may hold this tensor too, if it has this shape; it is not loaded. An example is
   /// lm_head.weight beside a tied embedding.
   void tolerate(std::string name, std::vector<int64_t> shape);
+
+  /// The same for a tensor whose numbers must all be zero.
+  void tolerate_zeros(std::string name, std::vector<int64_t> shape);
 
   /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
   /// mapped file that must not be written to. Others are copied one after the other, and the pages
@@ -71,19 +88,33 @@ class WeightLoader {
   };
 
   struct Request {
-    std::optional<size_t> target;  // index into targets_; nullopt if the tensor is only tolerated
+    std::optional<size_t> target;  // index into targets_; nullopt if this alone fills none
     int64_t first_row;             // where it begins in the target
     std::string name;
     std::vector<int64_t> shape;
     const StoredTensor* stored;  // nullptr if the checkpoint has none of that name
+    bool is_required;
+    std::vector<StoredDType> dtypes;  // any of these; empty: of a target weights', else all
+    bool must_be_zero = false;
+  };
+
+  struct WordPackedTarget {
+    std::variant<at::Tensor, QuantizedWeight>* weight;
+    std::optional<at::Tensor>* input_order;
+    std::vector<WordPackedPart> parts;
+    int64_t num_columns;
+    CheckpointQuantization quantization;
   };
 
   /// @param target  without its shape
   void add_target(Target target, const std::vector<StackedRows>& parts,
                   const std::vector<int64_t>& row_shape);
-  void add_request(std::optional<size_t> target, int64_t first_row, std::string name,
-                   std::vector<int64_t> shape);
+  Request& add_request(std::optional<size_t> target, int64_t first_row, std::string name,
+                       std::vector<int64_t> shape);
+  WordPackedPart request_part(const StackedRows& part, int64_t num_columns,
+                              const CheckpointQuantization& quantization);
   void check() const;
+  void check_zeros() const;
   at::ScalarType loaded_dtype(size_t target) const;
   void load_part(const Request& request, at::ScalarType dtype);
   void quantize_part(const Request& request, const at::Tensor& view);
@@ -92,6 +123,7 @@ class WeightLoader {
   at::ScalarType dtype_;
   at::Device device_;
   std::vector<Target> targets_;
+  std::vector<WordPackedTarget> word_packed_targets_;
   std::vector<Request> requests_;
   std::set<std::string_view> known_names_;  // as the checkpoint spells them
 };

@@ -63,6 +63,16 @@ std::vector<Reference> tiny_references() {
   return references;
 }
 
+std::vector<Reference> packed_references() {
+  std::vector<Reference> references;
+  for (const auto* name :
+       {"llama-gptq", "llama-gptq-ordered", "mistral-gptq8", "qwen2-awq", "phi3-awq"}) {
+    const auto folder = kData / "models" / name;
+    references.push_back(read_reference(folder, folder));
+  }
+  return references;
+}
+
 std::optional<Reference> default_reference() {
   const auto model = kSource / "models" / kDefaultModel;
   const auto reference = kReferences / kDefaultModel;

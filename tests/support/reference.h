@@ -35,6 +35,11 @@ Reference read_reference(const std::filesystem::path& model_folder,
 /// The tiny models of tests/data/models, and those of them that tests/data/gguf has as GGUF files.
 std::vector<Reference> tiny_references();
 
+/// The tiny models of tests/data/models whose weights are packed: GPTQ and AWQ folders. What
+/// transformers computes is that of the weights they stand for; their references have no steps of
+/// the first layer.
+std::vector<Reference> packed_references();
+
 /// The default model's. Where it was not fetched the test fails, so that it cannot be left out
 /// unnoticed; with PREPACK_SKIP_DEFAULT_MODEL=1 in the environment there is a warning instead, and
 /// no value.

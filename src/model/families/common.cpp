@@ -89,9 +89,6 @@ void check_supported(const ConfigReader& config) {
   if (activation != "silu") {
     config.fail("hidden_act", fmt::format("expected silu, got \"{}\"", printable(activation)));
   }
-  if (config.has("quantization_config")) {
-    config.fail("quantization_config", "quantized checkpoints are not supported");
-  }
 }
 
 }  // namespace

@@ -1,0 +1,145 @@
+#include "weights/load_word_packed.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "prepack/error.h"
+#include "weights/json.h"
+#include "weights/tensor_view.h"
+#include "weights/word_packed_weight.h"
+
+namespace prepack {
+namespace {
+
+constexpr int kMiddleOf8Bits = 128;  // values are kept signed
+
+void prefetch(const StoredTensor& stored) {
+  stored.file->prefetch(stored.info.begin, stored.info.end);
+}
+
+void release(const StoredTensor& stored) {
+  stored.file->release(stored.info.begin, stored.info.end);
+}
+
+/// @throws LoadError naming the tensor
+std::vector<int64_t> groups_of(const CheckpointQuantization& quantization,
+                               const WordPackedPart& part, int64_t num_columns) {
+  if (part.g_idx == nullptr) return read_groups(quantization, num_columns, at::Tensor());
+  try {
+    return read_groups(quantization, num_columns, view_tensor(*part.g_idx));
+  } catch (const LoadError& error) {
+    throw LoadError(fmt::format("{}: {} ({})", printable(part.g_idx->info.name), error.what(),
+                                printable(part.g_idx->file->path().filename().string())));
+  }
+}
+
+/// nullopt if the product cannot stay packed.
+std::optional<ColumnGroups> columns_of(const CheckpointQuantization& quantization,
+                                       const std::vector<WordPackedPart>& parts,
+                                       int64_t num_columns) {
+  std::vector<std::vector<int64_t>> groups;
+  for (const auto& part : parts) {
+    if (part.plain != nullptr) continue;
+    groups.push_back(groups_of(quantization, part, num_columns));
+  }
+  if (groups.size() < parts.size()) return std::nullopt;
+  return find_column_groups(groups);
+}
+
+UnpackedWeight unpack(const CheckpointQuantization& quantization, const WordPackedPart& part) {
+  prefetch(*part.qweight);
+  return unpack(quantization,
+                {.qweight = view_tensor(*part.qweight),
+                 .qzeros = view_tensor(*part.qzeros),
+                 .scales = view_tensor(*part.scales),
+                 .g_idx = part.g_idx == nullptr ? at::Tensor() : view_tensor(*part.g_idx)});
+}
+
+PackedFormat format_of(const CheckpointQuantization& quantization, const ColumnGroups& columns) {
+  return {.bits = quantization.bits,
+          .group_size = columns.group_size,
+          .scale_dtype = DType::kFloat32,
+          .has_minimums = true};
+}
+
+/// weight = scale * (value - zero) = scale * (value - middle) + scale * (middle - zero), all of
+/// which float32 holds exactly.
+void set_rows(QuantizedWeight& weight, int64_t first_row, const UnpackedWeight& unpacked,
+              const ColumnGroups& columns) {
+  const bool is_signed = weight.format.bits == 8;
+  const auto of_columns = unpacked.groups_of(columns);
+  const auto scales = unpacked.scales.index_select(1, of_columns);
+  const auto zeros = unpacked.zeros.index_select(1, of_columns).to(at::kFloat);
+  auto values = unpacked.values;
+  if (columns.order.defined()) values = values.index_select(1, columns.order);
+  if (is_signed) values = values.bitwise_xor(kMiddleOf8Bits).view(at::kChar);
+  const auto minimums = zeros.neg().add_(is_signed ? kMiddleOf8Bits : 0).mul_(scales);
+  const bool is_exact = weight.set_rows(first_row, values, scales, minimums);
+  TORCH_CHECK(is_exact);
+}
+
+at::Tensor widened(const CheckpointQuantization& quantization, const WordPackedPart& part) {
+  return part.plain != nullptr ? view_tensor(*part.plain) : unpack(quantization, part).dequantize();
+}
+
+int64_t count_rows(const std::vector<WordPackedPart>& parts) {
+  int64_t num_rows = 0;
+  for (const auto& part : parts) num_rows += part.num_rows;
+  return num_rows;
+}
+
+void release(const WordPackedPart& part) {
+  for (const auto* stored : {part.plain, part.qweight, part.qzeros, part.scales, part.g_idx}) {
+    if (stored != nullptr) release(*stored);
+  }
+}
+
+/// Calls load(part, first row) for each.
+template <typename Load>
+void load_each(const std::vector<WordPackedPart>& parts, const Load& load) {
+  int64_t first_row = 0;
+  for (const auto& part : parts) {
+    load(part, first_row);
+    release(part);
+    first_row += part.num_rows;
+  }
+}
+
+}  // namespace
+
+std::optional<PackedFormat> format_in_memory(const CheckpointQuantization& quantization,
+                                             int64_t num_columns) {
+  const std::vector<std::vector<int64_t>> groups = {
+      read_groups(quantization, num_columns, at::Tensor())};
+  const auto columns = find_column_groups(groups);
+  if (!columns) return std::nullopt;
+  return format_of(quantization, *columns);
+}
+
+WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
+                                   const std::vector<WordPackedPart>& parts, int64_t num_columns,
+                                   at::ScalarType dtype, at::Device device) {
+  const auto columns = device.is_cpu() ? columns_of(quantization, parts, num_columns)
+                                       : std::optional<ColumnGroups>();
+  if (!columns) {
+    const auto wide = device.is_cpu() ? at::kFloat : dtype;
+    auto weight =
+        at::empty({count_rows(parts), num_columns}, at::TensorOptions().dtype(wide).device(device));
+    load_each(parts, [&](const WordPackedPart& part, int64_t first_row) {
+      weight.narrow(0, first_row, part.num_rows).copy_(widened(quantization, part));
+    });
+    return {std::move(weight), std::nullopt};
+  }
+  auto weight = QuantizedWeight::make_empty(count_rows(parts), num_columns,
+                                            format_of(quantization, *columns));
+  load_each(parts, [&](const WordPackedPart& part, int64_t first_row) {
+    set_rows(weight, first_row, unpack(quantization, part), *columns);
+  });
+  std::optional<at::Tensor> order;
+  if (columns->order.defined()) order = columns->order;
+  return {std::move(weight), std::move(order)};
+}
+
+}  // namespace prepack
