@@ -164,7 +164,7 @@ def make_job(args: argparse.Namespace, scratch: Path) -> Job:
 
 
 def first_tokens_of_reference(job: Job) -> dict:
-    found = measure_prepack(job, "packed", "float32", decodes=False)
+    found = measure_prepack(job, {"method": "packed"}, "float32", decodes=False)
     return {key: found[key] for key in ("first_tokens", "margins")}
 
 

@@ -41,7 +41,7 @@ def measure(system: System, job: Job) -> dict:
     """@returns total_s, of all batches; first_tokens; peak_rss_bytes; decode_s or None; and others
     @throws BenchError if the system is missing, fails, or does not support what is asked"""
     if system.peer == "prepack":
-        return measure_prepack(job, system.options["method"], job.dtype)
+        return measure_prepack(job, system.options, job.dtype)
     python = prepare.python_for(system, job.root)
     model = prepare.model_for(system, job.model, job.dtype, job.root)
     report = job.scratch / "report.json"
@@ -88,15 +88,17 @@ def environment(job: Job, extra: dict) -> dict:
 # --- prepack -------------------------------------------------------------------------------------
 
 
-def measure_prepack(job: Job, method: str, dtype: str, decodes: bool = True) -> dict:
-    """Its second repetition counts, the first warms up, as with the others."""
+def measure_prepack(job: Job, options: dict, dtype: str, decodes: bool = True) -> dict:
+    """Its second repetition counts, the first warms up, as with the others.
+
+    @param options  "method", and "arguments" where there are more"""
     logits = job.scratch / "logits.safetensors"
     done = run_prepack(
-        job, ["prefill", "--json", "--repeat", 2, "--save-logits", logits], method, dtype
+        job, ["prefill", "--json", "--repeat", 2, "--save-logits", logits], options, dtype
     )
     measured = json.loads(done.stdout)
     tokens, margins = first_tokens(logits)
-    decode_s = decode_seconds(job, method, dtype) if decodes and job.decode > 1 else None
+    decode_s = decode_seconds(job, options, dtype) if decodes and job.decode > 1 else None
     return {
         "load_s": measured["load_s"],
         "batch_s": None,  # it tells the time of all batches together
@@ -109,18 +111,18 @@ def measure_prepack(job: Job, method: str, dtype: str, decodes: bool = True) -> 
     }
 
 
-def decode_seconds(job: Job, method: str, dtype: str) -> float:
+def decode_seconds(job: Job, options: dict, dtype: str) -> float:
     """In a process of its own: prefill does not decode."""
     output = job.scratch / "generated.jsonl"
     arguments = ["generate", "--ignore-eos", "--max-new-tokens", job.decode]
-    done = run_prepack(job, [*arguments, "--output", output, "--overwrite"], method, dtype)
+    done = run_prepack(job, [*arguments, "--output", output, "--overwrite"], options, dtype)
     found = re.search(r"tokens generated in ([0-9.]+) s", done.stderr)
     if found is None:
         raise BenchError("prepack generate: its summary has no time")
     return float(found[1])
 
 
-def run_prepack(job: Job, arguments: list, method: str, dtype: str):
+def run_prepack(job: Job, arguments: list, options: dict, dtype: str):
     prompts = job.scratch / "ids.jsonl"
     prompts.write_text(
         "".join(json.dumps({"prompt_ids": ids}) + "\n" for ids in job.prompts), encoding="utf-8"
@@ -130,7 +132,8 @@ def run_prepack(job: Job, arguments: list, method: str, dtype: str):
             job.prepack,
             *arguments,
             *("--model", job.model, "--prompts", prompts, "--dtype", dtype, "--device", "cpu"),
-            *("--threads", job.threads, "--batch-size", job.batch_size, "--method", method),
+            *("--threads", job.threads, "--batch-size", job.batch_size),
+            *("--method", options["method"], *options.get("arguments", [])),
         ],
         timeout_s=job.timeout_s,
         env=environment(job, {}),

@@ -41,6 +41,20 @@ _TRANSFORMERS = [
 SYSTEMS = [
     System("prepack", "prepack", "packed, its default", {"method": "packed"}),
     System("prepack-padded", "prepack", "its own padded method", {"method": "padded"}),
+    System(
+        "prepack-int8",
+        "prepack",
+        "prepack, with weights and activations quantized to 8 bits",
+        {"method": "packed", "arguments": ["--quantize", "int8", "--quantize-activations"]},
+        weights="int8",
+    ),
+    System(
+        "prepack-int4",
+        "prepack",
+        "prepack, with weights quantized to 4 bits",
+        {"method": "packed", "arguments": ["--quantize", "int4"]},
+        weights="int4",
+    ),
     *_TRANSFORMERS,
     *(
         System(
