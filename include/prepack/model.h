@@ -56,6 +56,13 @@ class Model {
   at::Device device() const { return device_; }
   const std::optional<Quantization>& quantization() const { return quantization_; }
 
+  /// Bytes of all weights, as they are kept in memory.
+  int64_t weight_bytes() const;
+
+  /// Bytes of those that a decode step reads: all but an embedding table that is not the
+  /// projection to the vocabulary as well, of which it reads a few rows.
+  int64_t step_weight_bytes() const;
+
   /// Runs all layers and the final norm. Writes keys and values to `cache`. VarlenAttention and
   /// CacheAttention read them there, with what earlier forwards wrote, so that the tokens'
   /// `cache_slots` must be among those that they name; the dense forms attend to the keys at hand.
@@ -78,12 +85,17 @@ class Model {
   std::optional<Quantization> quantization_;
 };
 
-/// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file, whose
-/// quantized weights are widened: on a CPU those of products to bfloat16, others to the dtype.
+/// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file.
+/// Quantized weights of products and embeddings stay quantized on a CPU, their numbers unchanged;
+/// others are widened to the dtype.
 /// @param path  of the folder, or of the GGUF file
 /// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
 ///         misshapen tensor
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
+
+/// Bytes of the weights that `load_model` will keep in memory, from the files' headers alone.
+/// @throws as load_model does before it reads any data
+int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options = {});
 
 }  // namespace prepack

@@ -185,6 +185,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.quantization = parse_quantize_options(model, job.device);
+  job.weight_bytes = weight_bytes(job.model_folder, {job.dtype, job.device, job.quantization});
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)
@@ -212,8 +213,9 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
   if (batch.token_budget == 0) {
     // Activations may be chosen from what weights and caches leave.
     const int64_t free =
-        job.memory_limit -
-        estimate_memory(job.config, job.dtype, job.device, caches, job.quantization).total();
+        job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches,
+                                           job.quantization, job.weight_bytes)
+                               .total();
     job.prefill.token_budget = default_token_budget(
         job.config, job.dtype, job.device, job.prefill.method,
         std::max(longest_prompt(job), job.prefill.capacity), free, job.quantization);
@@ -224,7 +226,7 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 
 MemoryEstimate predict_memory(const Job& job) {
   return estimate_memory(job.config, job.dtype, job.device, largest_batch(job, largest_caches(job)),
-                         job.quantization);
+                         job.quantization, job.weight_bytes);
 }
 
 void require_memory(const Job& job) {

@@ -46,6 +46,7 @@ struct Job {
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
+  int64_t weight_bytes = 0;  // that will be in memory
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;

@@ -106,10 +106,9 @@ class DecoderBinder {
   void bind_weight(Weight& weight, const std::vector<StackedRows>& parts, int64_t in_features,
                    const std::optional<Quantization>& quantization) {
     if (quantization) {
-      loader_.bind_quantized_rows(weight.emplace<QuantizedWeight>(), parts, in_features,
-                                  *quantization);
+      loader_.bind_quantized_rows(weight, parts, in_features, *quantization);
     } else {
-      loader_.bind_rows(std::get<at::Tensor>(weight), parts, in_features);
+      loader_.bind_rows(weight, parts, in_features);
     }
   }
 
@@ -119,9 +118,33 @@ class DecoderBinder {
   WeightLoader& loader_;
 };
 
-}  // namespace
+/// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
+class BoundDecoder {
+ public:
+  BoundDecoder(const ModelConfig& config, const std::filesystem::path& path, DType dtype,
+               const LoadOptions& options)
+      : checkpoint_(Checkpoint::open(path)),
+        loader_(checkpoint_, to_scalar_type(dtype), options.device),
+        decoder_(std::make_shared<Model::Decoder>(
+            Rope(config.rope, config.rotary_dim, options.device))) {
+    decoder_->layers.resize(static_cast<size_t>(config.num_layers));
+    DecoderBinder(config, options.quantization, loader_).bind(*decoder_);
+  }
 
-Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
+  int64_t nbytes() const { return loader_.nbytes(); }
+
+  std::shared_ptr<Model::Decoder> load() {
+    loader_.load();
+    return decoder_;
+  }
+
+ private:
+  Checkpoint checkpoint_;
+  WeightLoader loader_;
+  std::shared_ptr<Model::Decoder> decoder_;
+};
+
+void check(const LoadOptions& options) {
   if (options.quantization) {
     options.quantization->validate();
     if (!options.device.is_cpu()) {
@@ -129,17 +152,27 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
           "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
     }
   }
+}
+
+DType compute_dtype(const ModelConfig& config, const LoadOptions& options) {
+  return options.dtype.value_or(default_dtype(config, options.device));
+}
+
+}  // namespace
+
+Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
+  check(options);
   auto config = load_model_config(path);
-  const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
-  const auto checkpoint = Checkpoint::open(path);
-  auto decoder =
-      std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, options.device));
-  decoder->layers.resize(static_cast<size_t>(config.num_layers));
-  WeightLoader loader(checkpoint, to_scalar_type(dtype), options.device);
-  DecoderBinder(config, options.quantization, loader).bind(*decoder);
-  loader.load();
+  const auto dtype = compute_dtype(config, options);
+  auto decoder = BoundDecoder(config, path, dtype, options).load();
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
   return {std::move(config), dtype, options.device, std::move(decoder), options.quantization};
+}
+
+int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options) {
+  check(options);
+  const auto config = load_model_config(path);
+  return BoundDecoder(config, path, compute_dtype(config, options), options).nbytes();
 }
 
 }  // namespace prepack

@@ -1,5 +1,7 @@
 #include "model/weight.h"
 
+#include <ATen/ops/embedding.h>
+
 #include "base/scalar_type.h"
 
 namespace prepack {
@@ -9,6 +11,16 @@ int64_t out_features(const Weight& weight) {
     return quantized->out_features();
   }
   return std::get<at::Tensor>(weight).size(0);
+}
+
+int64_t nbytes(const Weight& weight) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->nbytes();
+  return static_cast<int64_t>(std::get<at::Tensor>(weight).nbytes());
+}
+
+at::Tensor embed(const Weight& weight, const at::Tensor& ids) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->gather(ids);
+  return at::embedding(std::get<at::Tensor>(weight), ids);
 }
 
 Weight narrow(const Weight& weight, int64_t first, int64_t count) {

@@ -70,14 +70,16 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
                                const BatchShape& shape,
-                               const std::optional<Quantization>& quantization) {
+                               const std::optional<Quantization>& quantization,
+                               const std::optional<int64_t>& weight_bytes) {
   const int64_t weight_size = device.is_cpu()
                                   ? std::min(element_size(dtype), element_size(config.dtype))
                                   : element_size(dtype);
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   return {
-      .weights = config.num_parameters() * weight_size +
-                 (quantization ? quantized_difference(config, *quantization, weight_size) : 0),
+      .weights = weight_bytes.value_or(
+          config.num_parameters() * weight_size +
+          (quantization ? quantized_difference(config, *quantization, weight_size) : 0)),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations = shape.max_forward_tokens *
                          activation_bytes_per_token(config, dtype, device, 0, quantization) +

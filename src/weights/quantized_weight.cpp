@@ -141,6 +141,18 @@ at::Tensor QuantizedWeight::dequantize() const {
   return wide;
 }
 
+at::Tensor QuantizedWeight::gather(const at::Tensor& ids) const {
+  const auto of_rows = ids.contiguous();
+  auto wide = at::empty({ids.size(0), in_features}, at::kFloat);
+  parallel_rows(ids.size(0), in_features, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = of_rows.const_data_ptr<int64_t>()[i];
+      widen_rows(rows(), in_features, row, row + 1, wide.data_ptr<float>() + i * in_features);
+    }
+  });
+  return wide;
+}
+
 int64_t QuantizedWeight::nbytes() const {
   return static_cast<int64_t>(values.nbytes() + scales.nbytes() +
                               (minimums.defined() ? minimums.nbytes() : 0));

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <variant>
 
 #include "kernels/weight_rows.h"
 #include "prepack/quantization.h"
@@ -60,11 +61,20 @@ struct QuantizedWeight {
   /// What the products see; valid as long as this is.
   WeightRows rows() const;
 
+  /// Rows of an embedding table.
+  /// @param ids  [num_ids] int64, in order and repeated as they please
+  /// @return     [num_ids, in_features] float32
+  at::Tensor gather(const at::Tensor& ids) const;
+
   /// [out_features, in_features] float32: the weights that products multiply with, but for the
   /// order in which few rows apply their scales.
   at::Tensor dequantize() const;
 
   int64_t nbytes() const;
 };
+
+/// The weight of a product: in float32, bfloat16 or float16, [out_features, in_features], or
+/// quantized.
+using Weight = std::variant<at::Tensor, QuantizedWeight>;
 
 }  // namespace prepack
