@@ -92,7 +92,9 @@ prepack::Weight pack(const at::Tensor& weight, const prepack::PackedFormat& form
 std::vector<Contender> contenders(int64_t n, int64_t k) {
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
   const auto to_rounded = [](const at::Tensor& w) {
-    return quantize(w, {.bits = 8, .activations = true});
+    auto quantized = quantize(w, {.bits = 8});
+    std::get<prepack::QuantizedWeight>(quantized).rounds_input = true;
+    return quantized;
   };
   const auto to_int4 = [](const at::Tensor& w) { return quantize(w, {.bits = 4}); };
   const auto to_int8_groups = [](const at::Tensor& w) {

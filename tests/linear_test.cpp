@@ -39,23 +39,29 @@ using testing::tolerance;
 
 constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 
-/// How a weight is stored.
-using Format = std::variant<DType, Quantization, PackedFormat>;
+/// How a weight is stored, and whether products round what they multiply it with.
+struct Format {
+  std::variant<DType, Quantization, PackedFormat> stored;
+  bool rounds_input = false;
+
+  template <typename Stored>
+  Format(Stored stored, bool rounds_input = false) : stored(stored), rounds_input(rounds_input) {}
+};
 
 std::string name_of(const Format& format) {
-  if (const auto* dtype = std::get_if<DType>(&format)) return std::string(to_string(*dtype));
-  if (const auto* packed = std::get_if<PackedFormat>(&format)) {
+  if (format.rounds_input) return name_of(Format(format.stored)) + ", rounded input";
+  if (const auto* dtype = std::get_if<DType>(&format.stored)) return std::string(to_string(*dtype));
+  if (const auto* packed = std::get_if<PackedFormat>(&format.stored)) {
     return fmt::format("{} bits in groups of {}, {} scales{}", packed->bits, packed->group_size,
                        to_string(packed->scale_dtype), packed->has_minimums ? " and minimums" : "");
   }
-  return to_string(std::get<Quantization>(format));
+  return to_string(std::get<Quantization>(format.stored));
 }
 
 const std::vector<Format> kFormats = {DType::kFloat32,
                                       DType::kBFloat16,
                                       DType::kFloat16,
                                       Quantization{.bits = 8},
-                                      Quantization{.bits = 8, .activations = true},
                                       Quantization{.bits = 4, .group_size = 32},
                                       Quantization{.bits = 4, .group_size = 64},
                                       Quantization{.bits = 4, .group_size = 128},
@@ -66,13 +72,19 @@ const std::vector<Format> kFormats = {DType::kFloat32,
                                       PackedFormat{8, 16, DType::kFloat32, true},
                                       PackedFormat{8, 32, DType::kFloat16, false},
                                       PackedFormat{8, 32, DType::kFloat16, true},
-                                      PackedFormat{8, 128, DType::kFloat32, true}};
+                                      PackedFormat{8, 128, DType::kFloat32, true},
+                                      {Quantization{.bits = 8}, true},
+                                      {Quantization{.bits = 4, .group_size = 64}, true},
+                                      {PackedFormat{4, 96, DType::kFloat32, true}, true},
+                                      {PackedFormat{8, 16, DType::kFloat32, true}, true},
+                                      {PackedFormat{8, 32, DType::kFloat16, false}, true},
+                                      {PackedFormat{8, 128, DType::kFloat32, true}, true}};
 
 /// At least this many, and whole groups where there are any.
 int64_t whole_groups(const Format& format, int64_t in_features) {
   int64_t size = 1;
-  if (const auto* packed = std::get_if<PackedFormat>(&format)) size = packed->group_size;
-  const auto* quantization = std::get_if<Quantization>(&format);
+  if (const auto* packed = std::get_if<PackedFormat>(&format.stored)) size = packed->group_size;
+  const auto* quantization = std::get_if<Quantization>(&format.stored);
   if (quantization != nullptr && quantization->bits == 4) size = quantization->group_size;
   return (in_features + size - 1) / size * size;
 }
@@ -102,19 +114,20 @@ Linear random_linear(Random& random, int64_t out_features, int64_t in_features,
                      const Format& format, bool has_bias = false) {
   const double scale = 1 / std::sqrt(static_cast<double>(in_features));
   const auto numbers = random_tensor(random, {out_features, in_features}).mul(scale);
-  const auto* dtype = std::get_if<DType>(&format);
+  const auto* dtype = std::get_if<DType>(&format.stored);
   const auto type = dtype != nullptr ? to_scalar_type(*dtype) : at::kFloat;
   Linear linear;
   if (dtype != nullptr) {
     linear.weight = numbers.to(type);
-  } else if (const auto* packed = std::get_if<PackedFormat>(&format)) {
+  } else if (const auto* packed = std::get_if<PackedFormat>(&format.stored)) {
     linear.weight = random_packed(random, out_features, in_features, *packed, scale);
   } else {
-    auto weight =
-        QuantizedWeight::make_empty(out_features, in_features, std::get<Quantization>(format));
+    auto weight = QuantizedWeight::make_empty(out_features, in_features,
+                                              std::get<Quantization>(format.stored));
     REQUIRE(weight.quantize_rows(0, numbers));
     linear.weight = weight;
   }
+  if (format.rounds_input) std::get<QuantizedWeight>(linear.weight).rounds_input = true;
   if (has_bias) linear.bias = random_tensor(random, {out_features}, type);
   return linear;
 }
@@ -138,7 +151,7 @@ at::Tensor rounded_by_definition(const at::Tensor& input) {
 
 /// The input that products multiply with.
 at::Tensor as_read(const Linear& linear, const at::Tensor& input) {
-  return rounds_activations(linear.weight) ? rounded_by_definition(input) : input;
+  return rounds_input(linear.weight) ? rounded_by_definition(input) : input;
 }
 
 at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
@@ -348,7 +361,7 @@ TEST_CASE("products are right on every set of instructions", "[linear]") {
 
 TEST_CASE("numbers that are not finite make their row of rounded products NaN", "[linear]") {
   Random random(14);
-  const auto linear = random_linear(random, 9, 70, Quantization{.bits = 8, .activations = true});
+  const auto linear = random_linear(random, 9, 70, {Quantization{.bits = 8}, true});
   for (const float number : {INFINITY, -INFINITY, NAN}) {
     for (const int64_t num_rows : {2, 40}) {
       auto input = random_tensor(random, {num_rows, 70});

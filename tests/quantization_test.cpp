@@ -461,10 +461,11 @@ TEST_CASE("stacked rows are quantized as one weight", "[quantization][weights]")
                      {{"a", to_write(first)}, {"b", to_write(second)}}, misalignment));
     const auto checkpoint = Checkpoint::open_folder(folder.path());
     for (const auto& quantization : kQuantizations) {
-      QuantizedWeight loaded;
+      Weight weight;
       WeightLoader loader(checkpoint, at::kFloat);
-      loader.bind_quantized_rows(loaded, {{"b", 3}, {"a", 5}}, 128, quantization);
+      loader.bind_quantized_rows(weight, {{"b", 3}, {"a", 5}}, 128, quantization);
       loader.load();
+      const auto& loaded = std::get<QuantizedWeight>(weight);
       const auto expected = quantize(at::cat({second, first.to(at::kFloat)}), quantization);
       CHECK_THAT(loaded.values, BitEqual(expected.values));
       CHECK_THAT(loaded.scales, BitEqual(expected.scales));
@@ -481,7 +482,7 @@ TEST_CASE("a tensor that cannot be quantized is named", "[quantization][weights]
                testing::aligned_safetensors_bytes({{"broken", to_write(broken)}}));
   const auto checkpoint = Checkpoint::open_folder(folder.path());
   for (const auto& quantization : kQuantizations) {
-    QuantizedWeight loaded;
+    Weight loaded;
     WeightLoader loader(checkpoint, at::kFloat);
     loader.bind_quantized_rows(loaded, {{"broken", 4}}, 64, quantization);
     CHECK_THROWS_WITH(loader.load(),

@@ -121,7 +121,8 @@ TEST_CASE("rates are the useful work of the median second", "[throughput]") {
   const auto decode = decode_rates(model, result);
   CHECK(decode.tokens_per_s == 4);  // 8 in two seconds
   CHECK(decode.operations_per_s == decode_operations(config, lengths, 4) / 2);
-  CHECK(decode.bytes_per_s == decode_bytes(config, DType::kFloat32, at::kCPU, lengths, 4) / 2);
+  CHECK(decode.bytes_per_s ==
+        decode_bytes(config, DType::kFloat32, model.step_weight_bytes(), lengths, 4) / 2);
 }
 
 TEST_CASE("measurements that cannot be are refused", "[throughput]") {

@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <string>
@@ -114,11 +115,11 @@ TEST_CASE("misaligned data is copied", "[weights]") {
     loader.load();
     CHECK_FALSE(lies_in(loaded, *checkpoint.find("w")->file));
     CHECK(at::equal(loaded, values().to(wanted)));
-    at::Tensor rows;
+    Weight rows;
     WeightLoader stacking(checkpoint, wanted);
     stacking.bind_rows(rows, {{"w", 2}}, 3);
     stacking.load();
-    CHECK(at::equal(rows, values().to(wanted)));
+    CHECK(at::equal(std::get<at::Tensor>(rows), values().to(wanted)));
   }
 }
 
@@ -133,13 +134,14 @@ TEST_CASE("stacked rows come in the order in which they are named", "[weights]")
                                     {"b.weight", to_write(first.view({1, 3}).to(stored))},
                                     {"a.bias", to_write(values().flatten().to(stored))},
                                     {"b.bias", to_write(first.to(stored))}});
-      at::Tensor weight;
+      Weight weight;
       at::Tensor bias;
       WeightLoader loader(checkpoint, wanted);
       loader.bind_rows(weight, {{"b.weight", 1}, {"a.weight", 2}}, 3);
       loader.bind_rows(bias, {{"b.bias", 3}, {"a.bias", 6}});
       loader.load();
-      CHECK(at::equal(weight.to(at::kFloat), at::cat({first.view({1, 3}), values()})));
+      CHECK(at::equal(std::get<at::Tensor>(weight).to(at::kFloat),
+                      at::cat({first.view({1, 3}), values()})));
       CHECK(bias.scalar_type() == wanted);
       CHECK(at::equal(bias.to(at::kFloat), at::cat({first, values().flatten()})));
     }
@@ -155,14 +157,14 @@ TEST_CASE("a weight of products keeps a stored dtype that is narrower, if all it
                                 {"other half", to_write(values().to(at::kHalf))},
                                 {"full", to_write(values())}});
   const auto load = [&](at::ScalarType wanted, const std::vector<StackedRows>& parts) {
-    at::Tensor loaded;
+    Weight loaded;
     WeightLoader loader(checkpoint, wanted);
     loader.bind_rows(loaded, parts, 3);
     for (const auto* name : {"half", "half too", "other half", "full"}) {
       loader.tolerate(name, {2, 3});
     }
     loader.load();
-    return loaded;
+    return std::get<at::Tensor>(loaded);
   };
   CHECK(load(at::kFloat, {{"half", 2}}).scalar_type() == at::kBFloat16);
   CHECK(lies_in(load(at::kFloat, {{"half", 2}}), *checkpoint.find("half")->file));
@@ -178,7 +180,7 @@ TEST_CASE("each misshapen part of a stacked weight is named", "[weights]") {
   const TempDir folder;
   const auto checkpoint = write_checkpoint(
       folder, {{"q", to_write(values())}, {"k", to_write(values())}, {"v", to_write(values())}});
-  at::Tensor loaded;
+  Weight loaded;
   WeightLoader loader(checkpoint, at::kFloat);
   loader.bind_rows(loaded, {{"q", 2}, {"k", 1}, {"w", 2}}, 3);
   CHECK_THROWS_WITH(loader.load(), ContainsSubstring("k: expected [1, 3], got [2, 3]") &&
@@ -333,7 +335,8 @@ TEST_CASE("quantized weights of a GGUF file load widened, the rows of heads in o
   CHECK(checkpoint.find(name)->num_interleaved_heads == 2);
   CHECK(at::equal(stored(name), stored("attn_q.expected")));
 
-  // Loaded one below the other, as queries and keys are: in bfloat16, but exact beside a wider one.
+  // Loaded one below the other, as queries and keys are: as they are, but widened beside a wider
+  // one.
   WeightLoader loader(checkpoint, at::kFloat);
   std::map<std::string, at::Tensor> others;
   for (const auto& [other, tensor] : checkpoint.tensors()) {
@@ -341,16 +344,81 @@ TEST_CASE("quantized weights of a GGUF file load widened, the rows of heads in o
       loader.bind(others[other], other, tensor.info.shape);
     }
   }
-  at::Tensor narrow, wide;
-  loader.bind_rows(narrow, {{name, 12}, {name, 12}}, 32);
+  Weight packed, wide;
+  loader.bind_rows(packed, {{name, 12}, {name, 12}}, 32);
   loader.bind_rows(wide, {{name, 12}, {"attn_q.expected", 12}}, 32);
   loader.load();
   const auto expected = stored("attn_q.expected");
-  CHECK(at::equal(wide, at::cat({expected, expected})));
-  CHECK(at::equal(narrow, at::cat({expected, expected}).to(at::kBFloat16)));
+  CHECK(at::equal(std::get<at::Tensor>(wide), at::cat({expected, expected})));
+  REQUIRE(std::holds_alternative<QuantizedWeight>(packed));
+  CHECK(at::equal(std::get<QuantizedWeight>(packed).dequantize(), at::cat({expected, expected})));
   for (const auto* type : {"Q4_0", "Q6_K"}) {
     CHECK(at::equal(others.at(type), stored(std::string(type) + ".expected")));
   }
+}
+
+/// What the loader makes of these tensors of quants.gguf, one below the other.
+Weight load_quants(const std::vector<std::string>& names) {
+  const auto checkpoint =
+      Checkpoint::open(std::filesystem::path(PREPACK_SOURCE_DIR) / "tests/data/gguf/quants.gguf");
+  Weight loaded;
+  WeightLoader loader(checkpoint, at::kFloat);
+  std::vector<StackedRows> parts;
+  const auto num_columns = checkpoint.find(names[0])->info.shape[1];
+  for (const auto& name : names) parts.push_back({name, 12});
+  loader.bind_rows(loaded, parts, num_columns);
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    if (std::ranges::find(names, name) == names.end()) loader.tolerate(name, tensor.info.shape);
+  }
+  const auto bytes = loader.nbytes();
+  loader.load();
+  CHECK(bytes == (std::holds_alternative<QuantizedWeight>(loaded)
+                      ? std::get<QuantizedWeight>(loaded).nbytes()
+                      : static_cast<int64_t>(std::get<at::Tensor>(loaded).nbytes())));
+  return loaded;
+}
+
+TEST_CASE("quantized weights stay packed, their numbers unchanged", "[weights]") {
+  const auto checkpoint =
+      Checkpoint::open(std::filesystem::path(PREPACK_SOURCE_DIR) / "tests/data/gguf/quants.gguf");
+  struct Case {
+    std::vector<std::string> names;
+    PackedFormat format;
+  };
+  // Of Q4_0 one scale is too large for its minimum, which is tested below.
+  const std::vector<Case> cases = {
+      {{"Q4_1"}, {4, 32, DType::kFloat16, true}},
+      {{"Q5_0"}, {8, 32, DType::kFloat16, false}},
+      {{"Q5_1"}, {8, 32, DType::kFloat16, true}},
+      {{"Q8_0"}, {8, 32, DType::kFloat16, false}},
+      {{"Q4_K"}, {4, 32, DType::kFloat32, true}},
+      {{"Q5_K"}, {8, 32, DType::kFloat32, true}},
+      {{"Q6_K"}, {8, 16, DType::kFloat32, false}},
+      {{"Q4_0", "Q8_0"}, {8, 32, DType::kFloat16, false}},
+      {{"Q4_0", "Q4_1", "Q5_0"}, {8, 32, DType::kFloat16, true}},
+      {{"Q4_K", "Q4_K", "Q6_K"}, {8, 16, DType::kFloat32, true}},
+      {{"Q6_K", "Q5_K"}, {8, 16, DType::kFloat32, true}},
+  };
+  for (const auto& [names, format] : cases) {
+    INFO(names.front() << " and " << names.size() - 1 << " more");
+    const auto loaded = std::get<QuantizedWeight>(load_quants(names));
+    CHECK(loaded.format == format);
+    std::vector<at::Tensor> expected;
+    for (const auto& name : names) {
+      expected.push_back(view_tensor(*checkpoint.find(name + ".expected")));
+    }
+    // The products' own kernel rounds once where gguf-py rounds twice.
+    const auto wide = at::cat(expected);
+    const auto difference = loaded.dequantize().sub(wide).abs();
+    const auto largest = wide.abs().view({wide.size(0), -1, 16}).amax(2).repeat_interleave(16, 1);
+    CHECK(difference.le(largest.mul(1e-6)).all().item<bool>());
+  }
+}
+
+TEST_CASE("a weight whose minimums would be too large is named", "[weights]") {
+  CHECK_THROWS_WITH(
+      load_quants({"Q4_0"}),
+      "Q4_0: has weights that cannot be kept: not finite, or too large (quants.gguf)");
 }
 
 TEST_CASE("a GGUF file whose tensors do not fit is named", "[weights]") {

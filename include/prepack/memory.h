@@ -31,13 +31,14 @@ struct MemoryEstimate {
   int64_t total() const { return weights + cache + activations + logits + libraries; }
 };
 
-/// Of a GPTQ or AWQ folder as if the products of all layers were packed, and the input features of
-/// each in one order.
 /// @param dtype         to compute in; weights keep the stored one on a CPU, if that is narrower
 /// @param quantization  of products; absent: none
+/// @param weight_bytes  of the weights in memory, where they are known: what `weight_bytes` or a
+///                      model says; absent: of as many as the config describes, in its dtype
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
                                const BatchShape& shape,
-                               const std::optional<Quantization>& quantization = {});
+                               const std::optional<Quantization>& quantization = {},
+                               const std::optional<int64_t>& weight_bytes = {});
 
 /// Bytes of activations that one token of a forward takes at the peak of a layer.
 /// @param row_len  of the dense mask; 0 where there is none

@@ -36,6 +36,10 @@ struct LoadOptions {
   std::optional<DType> dtype;  // to compute in; default: `default_dtype`
   at::Device device = at::kCPU;
   std::optional<Quantization> quantization = {};  // of products; absent: as they are stored
+
+  /// Whether products with quantized weights round their input too: to 8 bits, with one float32
+  /// scale for each 32 features of a token. Prefill is faster so, and a little less exact.
+  bool quantizes_activations = false;
 };
 
 /// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has
@@ -49,12 +53,20 @@ class Model {
   struct Decoder;
 
   Model(ModelConfig config, DType dtype, at::Device device, std::shared_ptr<const Decoder> decoder,
-        std::optional<Quantization> quantization = {});
+        std::optional<Quantization> quantization = {}, bool quantizes_activations = false);
 
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
   const std::optional<Quantization>& quantization() const { return quantization_; }
+  bool quantizes_activations() const { return quantizes_activations_; }
+
+  /// Bytes of all weights, as they are kept in memory.
+  int64_t weight_bytes() const;
+
+  /// Bytes of those that a decode step reads: all but an embedding table that is not the
+  /// projection to the vocabulary as well, of which it reads a few rows.
+  int64_t step_weight_bytes() const;
 
   /// Runs all layers and the final norm. Writes keys and values to `cache`. VarlenAttention and
   /// CacheAttention read them there, with what earlier forwards wrote, so that the tokens'
@@ -76,14 +88,21 @@ class Model {
   at::Device device_;
   std::shared_ptr<const Decoder> decoder_;
   std::optional<Quantization> quantization_;
+  bool quantizes_activations_;
 };
 
-/// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file, whose
-/// quantized weights are widened: on a CPU those of products to bfloat16, others to the dtype.
+/// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file.
+/// Quantized weights of products and embeddings stay quantized on a CPU, their numbers unchanged;
+/// others are widened to the dtype.
 /// @param path  of the folder, or of the GGUF file
-/// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU
+/// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU,
+///         or of activations where no weight is quantized
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
 ///         misshapen tensor
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
+
+/// Bytes of the weights that `load_model` will keep in memory, from the files' headers alone.
+/// @throws as load_model does before it reads any data
+int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options = {});
 
 }  // namespace prepack

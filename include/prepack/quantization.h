@@ -8,8 +8,8 @@ namespace prepack {
 
 /// How the weights of a decoder's products are rounded as they are loaded. The projection to the
 /// vocabulary always gets 8 bits, unless it shares the embeddings' weight: those, norms and biases
-/// stay as they are stored, and so do caches. Products are of float32 and the
-/// rounded weights; with rounded activations, of integers where a forward has many tokens.
+/// stay as they are stored, and so do activations and caches. Products are of float32 and the
+/// rounded weights.
 ///
 /// - 8 bits: one float32 scale for each output feature (row of a weight).
 /// - 4 bits: one float16 scale and minimum for each `group_size` weights of a row. Rows that are
@@ -18,8 +18,6 @@ namespace prepack {
 struct Quantization {
   int bits = 8;             // 8 or 4
   int64_t group_size = 32;  // of 4 bits: 32, 64 or 128 input features
-  // Of 8 bits: whether products round their input too, one scale for each 32 features of a token.
-  bool activations = false;
 
   /// @throws InvalidArgument for other numbers
   void validate() const;
@@ -31,7 +29,7 @@ struct Quantization {
   int64_t bytes(int64_t out_features, int64_t in_features) const;
 };
 
-/// "int8", "int8 with activations in int8", or "int4 in groups of 32".
+/// "int8", or "int4 in groups of 32".
 std::string to_string(const Quantization& quantization);
 
 /// @param name        "int8" or "int4"

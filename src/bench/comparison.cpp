@@ -140,7 +140,7 @@ class Comparison {
         .needed_bytes = estimate_memory(model_.config(), model_.dtype(), model_.device(),
                                         batch_shape(lengths, plan, options, result.metric,
                                                     options_.max_new_tokens, model_.device()),
-                                        model_.quantization())
+                                        model_.quantization(), model_.weight_bytes())
                             .total(),
     };
   }
@@ -165,11 +165,11 @@ class Comparison {
                             .cache_slots = std::reduce(lengths.begin(), lengths.end())};
     const int64_t limit =
         options_.memory_limit > 0 ? options_.memory_limit : std::numeric_limits<int64_t>::max();
-    return default_token_budget(config, model_.dtype(), model_.device(), PrefillMethod::kPacked,
-                                longest,
-                                limit - estimate_memory(config, model_.dtype(), model_.device(),
-                                                        caches, model_.quantization())
-                                            .total());
+    return default_token_budget(
+        config, model_.dtype(), model_.device(), PrefillMethod::kPacked, longest,
+        limit - estimate_memory(config, model_.dtype(), model_.device(), caches,
+                                model_.quantization(), model_.weight_bytes())
+                    .total());
   }
 
   /// Weights that are read from their file when they are first used must not count as a method's

@@ -39,10 +39,12 @@ std::string compiler_name() {
 #endif
 }
 
-/// The type computed in, and what weights are rounded to.
+/// The type computed in, and what weights and activations are rounded to.
 std::string dtype_name(const Model& model) {
-  const auto dtype = std::string(to_string(model.dtype()));
-  return model.quantization() ? dtype + ", weights " + to_string(*model.quantization()) : dtype;
+  auto name = std::string(to_string(model.dtype()));
+  if (model.quantization()) name += ", weights " + to_string(*model.quantization());
+  if (model.quantizes_activations()) name += ", activations int8";
+  return name;
 }
 
 }  // namespace

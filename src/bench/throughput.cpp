@@ -166,9 +166,9 @@ Rates decode_rates(const Model& model, const ThroughputResult& result) {
   return {
       .tokens_per_s = static_cast<double>(result.batch_size * steps) / seconds,
       .operations_per_s = decode_operations(model.config(), lengths, steps) / seconds,
-      .bytes_per_s = decode_bytes(model.config(), model.dtype(), model.device(), lengths, steps,
-                                  model.quantization()) /
-                     seconds,
+      .bytes_per_s =
+          decode_bytes(model.config(), model.dtype(), model.step_weight_bytes(), lengths, steps) /
+          seconds,
   };
 }
 

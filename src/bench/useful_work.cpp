@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "prepack/kv_cache.h"
-#include "prepack/memory.h"
 #include "prepack/prefill.h"
 
 namespace prepack::bench {
@@ -81,19 +80,9 @@ double decode_operations(const ModelConfig& config, std::span<const int64_t> len
          num_decode_keys(config, lengths, num_steps) * cost.pair;
 }
 
-double decode_bytes(const ModelConfig& config, DType dtype, c10::Device device,
-                    std::span<const int64_t> lengths, int64_t num_steps,
-                    const std::optional<Quantization>& quantization) {
-  const auto weight_bytes = [&](const std::optional<Quantization>& of_products) {
-    return static_cast<double>(estimate_memory(config, dtype, device, {}, of_products).weights);
-  };
-  // Embeddings are never quantized.
-  const auto num_unread = config.tie_word_embeddings
-                              ? 0.0
-                              : static_cast<double>(config.vocab_size * config.hidden_size);
-  const double unread =
-      weight_bytes({}) * num_unread / static_cast<double>(config.num_parameters());
-  return static_cast<double>(num_steps) * (weight_bytes(quantization) - unread) +
+double decode_bytes(const ModelConfig& config, DType dtype, int64_t weight_bytes,
+                    std::span<const int64_t> lengths, int64_t num_steps) {
+  return static_cast<double>(num_steps * weight_bytes) +
          num_decode_keys(config, lengths, num_steps) *
              static_cast<double>(KvCache::bytes_per_slot(config, dtype) / config.num_layers);
 }

@@ -1,14 +1,10 @@
 #pragma once
 
-#include <c10/core/Device.h>
-
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "prepack/dtype.h"
 #include "prepack/model_config.h"
-#include "prepack/quantization.h"
 
 namespace prepack::bench {
 
@@ -40,8 +36,9 @@ double decode_operations(const ModelConfig& config, std::span<const int64_t> len
 /// of its new token included, and all weights once, in the type in which they are stored. An
 /// embedding table that is not the vocabulary's projection as well does not count, because a step
 /// reads a few rows of it.
-double decode_bytes(const ModelConfig& config, DType dtype, c10::Device device,
-                    std::span<const int64_t> lengths, int64_t num_steps,
-                    const std::optional<Quantization>& quantization = {});
+/// @param dtype         of the caches
+/// @param weight_bytes  `Model::step_weight_bytes`
+double decode_bytes(const ModelConfig& config, DType dtype, int64_t weight_bytes,
+                    std::span<const int64_t> lengths, int64_t num_steps);
 
 }  // namespace prepack::bench

@@ -94,6 +94,16 @@ WeightsInfo inspect_weights(const std::filesystem::path& model) {
   return info;
 }
 
+/// nullopt if the weights cannot be opened, or are not the model's.
+std::optional<int64_t> bytes_in_memory(const std::filesystem::path& model,
+                                       const LoadOptions& options) {
+  try {
+    return weight_bytes(model, options);
+  } catch (const LoadError&) {
+    return std::nullopt;
+  }
+}
+
 ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   ModelInfo info;
   info.config = load_model_config(model);
@@ -123,7 +133,8 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
                                     .max_mask_elements = plan.max_mask_elements,
                                     .max_row_len = plan.max_row_len,
                                 },
-                                info.quantization);
+                                info.quantization,
+                                bytes_in_memory(model, {info.dtype, device, info.quantization}));
   info.weights = inspect_weights(model);
   info.tokenizer = describe_or_error(
       [&] { return fmt::format("{} entries", load_tokenizer(model)->vocab_size()); });

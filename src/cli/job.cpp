@@ -155,15 +155,11 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                                    const ModelConfig& config, at::Device device) {
   if (options.quantize.empty()) return std::nullopt;
-  auto quantization = parse_option(
+  const auto quantization = parse_option(
       "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
   if (quantization.bits == 8 && options.quantize_group != ModelOptions{}.quantize_group) {
     throw UsageError("--quantize-group: int8 has a scale for each row, not for groups");
   }
-  if (quantization.bits != 8 && options.quantizes_activations) {
-    throw UsageError("--quantize-activations: for --quantize int8 only");
-  }
-  quantization.activations = options.quantizes_activations;
   if (!device.is_cpu()) {
     throw UsageError(
         fmt::format("--quantize: weights are quantized on the CPU only, and the "
@@ -175,6 +171,10 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                  to_string(*config.checkpoint_quantization)));
   }
   return quantization;
+}
+
+LoadOptions load_options(const Job& job) {
+  return {job.dtype, job.device, job.quantization, job.quantizes_activations};
 }
 
 Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
@@ -194,6 +194,8 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.quantization = parse_quantize_options(model, job.config, job.device);
+  job.quantizes_activations = model.quantizes_activations;
+  job.weight_bytes = weight_bytes(job.model_folder, load_options(job));
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)
@@ -221,8 +223,9 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
   if (batch.token_budget == 0) {
     // Activations may be chosen from what weights and caches leave.
     const int64_t free =
-        job.memory_limit -
-        estimate_memory(job.config, job.dtype, job.device, caches, job.quantization).total();
+        job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches,
+                                           job.quantization, job.weight_bytes)
+                               .total();
     job.prefill.token_budget = default_token_budget(
         job.config, job.dtype, job.device, job.prefill.method,
         std::max(longest_prompt(job), job.prefill.capacity), free, job.quantization);
@@ -233,7 +236,7 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 
 MemoryEstimate predict_memory(const Job& job) {
   return estimate_memory(job.config, job.dtype, job.device, largest_batch(job, largest_caches(job)),
-                         job.quantization);
+                         job.quantization, job.weight_bytes);
 }
 
 void require_memory(const Job& job) {
@@ -248,7 +251,7 @@ void require_memory(const Job& job) {
 }
 
 Model load_model(const Job& job) {
-  return prepack::load_model(job.model_folder, {job.dtype, job.device, job.quantization});
+  return prepack::load_model(job.model_folder, load_options(job));
 }
 
 int64_t longest_prompt(const Job& job) {

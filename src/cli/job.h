@@ -48,6 +48,8 @@ struct Job {
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
+  bool quantizes_activations = false;
+  int64_t weight_bytes = 0;  // that will be in memory
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;

@@ -67,10 +67,9 @@ void ModelOptions::add_to(CLI::App& command) {
       ->needs(quantizes)
       ->group(kModelGroup);
   command
-      .add_flag(
-          "--quantize-activations", quantizes_activations,
-          "With int8: round what the products read too, 32 features of a token with one scale")
-      ->needs(quantizes)
+      .add_flag("--quantize-activations", quantizes_activations,
+                "Round what products with quantized weights read too, to 8 bits with a scale for "
+                "32 features: a faster prefill")
       ->group(kModelGroup);
   command.add_option("--threads", threads, "CPU threads [default: one per core]")
       ->type_name("N")

@@ -182,18 +182,18 @@ void plan_memory(Job& job, const Work& work) {
     longest = std::max<int64_t>(longest, length);
   }
   if (job.prefill.token_budget == 0) {
-    const int64_t free =
-        job.memory_limit -
-        estimate_memory(job.config, job.dtype, job.device, {}, job.quantization).total();
+    const int64_t free = job.memory_limit - estimate_memory(job.config, job.dtype, job.device, {},
+                                                            job.quantization, job.weight_bytes)
+                                                .total();
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
                              std::max(longest, job.prefill.capacity), free, job.quantization);
   } else if (longest > job.prefill.token_budget) {
     throw UsageError(fmt::format("--token-budget: the longest sequence has {} tokens", longest));
   }
-  job.memory =
-      estimate_memory(job.config, job.dtype, job.device,
-                      score_shape(job.config, job.device, lengths, job.prefill), job.quantization);
+  job.memory = estimate_memory(job.config, job.dtype, job.device,
+                               score_shape(job.config, job.device, lengths, job.prefill),
+                               job.quantization, job.weight_bytes);
   require_memory(job);
 }
 

@@ -17,6 +17,7 @@ struct RoundedRows {
 
   int16_t* values;  // [num_tiles(num_rows), num_groups(in_features), 16, 12, 2], from -127 to 127
   float* scales;    // [num_tiles(num_rows), num_groups(in_features), 12]
+  float* sums;      // likewise: of the groups' numbers, to be multiplied with minimums
 
   static constexpr int64_t num_tiles(int64_t num_rows) {
     return (num_rows + kTileRows - 1) / kTileRows;
@@ -36,11 +37,15 @@ void round_rows(const float* x, int64_t num_rows, int64_t in_features, int64_t f
 /// @param x, to  [num_rows, in_features]; may be the same
 void round_and_widen(const float* x, int64_t num_rows, int64_t in_features, float* to);
 
-/// x * weight^T + bias of rounded x and weights of 8 bits: sums of integers within a group, of
+/// Whether products of integers take such a weight: of 8 or 4 bits, and with no scales for less
+/// than a group of x.
+bool multiplies_rounded(const WeightRows& weight);
+
+/// x * weight^T + bias of rounded x and rounded weights: sums of integers within a group, of
 /// float32 beyond.
 struct RoundedProduct {
   RoundedRows x;
-  Int8Rows weight;
+  WeightRows weight;  // that multiplies_rounded
   const float* bias;  // [out_features]; null for none
   float* out;         // [num_rows, out_features], with rows `out_stride` apart
   int64_t num_rows;

@@ -42,7 +42,7 @@ struct DecoderLayer {
 struct Model::Decoder {
   explicit Decoder(Rope rope) : rope(std::move(rope)) {}
 
-  at::Tensor embed_tokens;  // [vocab_size, hidden_size]
+  Weight embed_tokens;  // [vocab_size, hidden_size]
   std::vector<DecoderLayer> layers;
   RmsNorm norm;
   Linear lm_head;  // [vocab_size, hidden_size]; shares embed_tokens where embeddings are tied

@@ -98,7 +98,8 @@ class ConfigBuilder {
     return head_dim;
   }
 
-  /// What matrices load as where they need not be wider: quantized ones as bfloat16.
+  /// What matrices load as where they need not be wider; quantized ones, where they do not stay so,
+  /// as bfloat16.
   std::string_view dtype() const {
     const auto count = [&](StoredDType dtype) {
       return std::ranges::count_if(tensors_, [&](const TensorInfo& tensor) {

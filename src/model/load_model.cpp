@@ -116,10 +116,9 @@ class DecoderBinder {
   void bind_weight(Weight& weight, const std::vector<StackedRows>& parts, int64_t in_features,
                    const std::optional<Quantization>& quantization) {
     if (quantization) {
-      loader_.bind_quantized_rows(weight.emplace<QuantizedWeight>(), parts, in_features,
-                                  *quantization);
+      loader_.bind_quantized_rows(weight, parts, in_features, *quantization);
     } else {
-      loader_.bind_rows(std::get<at::Tensor>(weight), parts, in_features);
+      loader_.bind_rows(weight, parts, in_features);
     }
   }
 
@@ -129,31 +128,86 @@ class DecoderBinder {
   WeightLoader& loader_;
 };
 
-}  // namespace
-
-Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
-  if (options.quantization) {
-    options.quantization->validate();
-    if (!options.device.is_cpu()) {
-      throw InvalidArgument(fmt::format(
-          "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
-    }
+/// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
+class BoundDecoder {
+ public:
+  BoundDecoder(const ModelConfig& config, const std::filesystem::path& path, DType dtype,
+               const LoadOptions& options)
+      : checkpoint_(Checkpoint::open(path)),
+        loader_(checkpoint_, to_scalar_type(dtype), options.device),
+        decoder_(std::make_shared<Model::Decoder>(
+            Rope(config.rope, config.rotary_dim, options.device))) {
+    decoder_->layers.resize(static_cast<size_t>(config.num_layers));
+    DecoderBinder(config, options.quantization, loader_).bind(*decoder_);
   }
-  auto config = load_model_config(path);
-  if (options.quantization && config.checkpoint_quantization) {
+
+  int64_t nbytes() const { return loader_.nbytes(); }
+
+  std::shared_ptr<Model::Decoder> load() {
+    loader_.load();
+    return decoder_;
+  }
+
+ private:
+  Checkpoint checkpoint_;
+  WeightLoader loader_;
+  std::shared_ptr<Model::Decoder> decoder_;
+};
+
+void check(const LoadOptions& options, const ModelConfig& config) {
+  if (!options.quantization) return;
+  options.quantization->validate();
+  if (!options.device.is_cpu()) {
+    throw InvalidArgument(fmt::format(
+        "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
+  }
+  if (config.checkpoint_quantization) {
     throw InvalidArgument(fmt::format("quantization: the model's weights are quantized already: {}",
                                       to_string(*config.checkpoint_quantization)));
   }
-  const auto dtype = options.dtype.value_or(default_dtype(config, options.device));
-  const auto checkpoint = Checkpoint::open(path);
-  auto decoder =
-      std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, options.device));
-  decoder->layers.resize(static_cast<size_t>(config.num_layers));
-  WeightLoader loader(checkpoint, to_scalar_type(dtype), options.device);
-  DecoderBinder(config, options.quantization, loader).bind(*decoder);
-  loader.load();
+}
+
+void round_inputs(Model::Decoder& decoder) {
+  std::vector<Linear*> products = {&decoder.lm_head};
+  for (auto& [norm, attention, mlp_norm, mlp] : decoder.layers) {
+    products.insert(products.end(),
+                    {&attention.qkv_proj, &attention.o_proj, &mlp.gate_up_proj, &mlp.down_proj});
+  }
+  bool has_any = false;
+  for (auto* product : products) {
+    auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
+    if (quantized == nullptr) continue;
+    quantized->rounds_input = true;
+    has_any = true;
+  }
+  if (!has_any) {
+    throw InvalidArgument(
+        "quantization: activations are quantized for quantized weights, and the model has none");
+  }
+}
+
+DType compute_dtype(const ModelConfig& config, const LoadOptions& options) {
+  return options.dtype.value_or(default_dtype(config, options.device));
+}
+
+}  // namespace
+
+Model load_model(const std::filesystem::path& path, const LoadOptions& options) {
+  auto config = load_model_config(path);
+  check(options, config);
+  const auto dtype = compute_dtype(config, options);
+  auto decoder = BoundDecoder(config, path, dtype, options).load();
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
-  return {std::move(config), dtype, options.device, std::move(decoder), options.quantization};
+  if (options.quantizes_activations) round_inputs(*decoder);
+  return {std::move(config),    dtype,
+          options.device,       std::move(decoder),
+          options.quantization, options.quantizes_activations};
+}
+
+int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options) {
+  const auto config = load_model_config(path);
+  check(options, config);
+  return BoundDecoder(config, path, compute_dtype(config, options), options).nbytes();
 }
 
 }  // namespace prepack

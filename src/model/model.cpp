@@ -1,7 +1,6 @@
 #include "prepack/model.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/embedding.h>
 
 #include <map>
 #include <utility>
@@ -20,12 +19,14 @@ DType default_dtype(const ModelConfig& config, at::Device device) {
 }
 
 Model::Model(ModelConfig config, DType dtype, at::Device device,
-             std::shared_ptr<const Decoder> decoder, std::optional<Quantization> quantization)
+             std::shared_ptr<const Decoder> decoder, std::optional<Quantization> quantization,
+             bool quantizes_activations)
     : config_(std::move(config)),
       dtype_(dtype),
       device_(device),
       decoder_(std::move(decoder)),
-      quantization_(quantization) {}
+      quantization_(quantization),
+      quantizes_activations_(quantizes_activations) {}
 
 namespace {
 
@@ -40,12 +41,41 @@ std::map<int64_t, ForwardInput> windowed_inputs(const ModelConfig& config,
   return inputs;
 }
 
+int64_t bytes_of(const RmsNorm& norm) { return static_cast<int64_t>(norm.weight.nbytes()); }
+
+int64_t bytes_of(const Linear& linear) {
+  return nbytes(linear.weight) +
+         (linear.bias ? static_cast<int64_t>(linear.bias->nbytes()) : int64_t{0});
+}
+
+int64_t bytes_of(const DecoderLayer& layer) {
+  const auto& attention = layer.self_attn;
+  int64_t bytes = bytes_of(layer.input_layernorm) + bytes_of(layer.post_attention_layernorm) +
+                  bytes_of(attention.qkv_proj) + bytes_of(attention.o_proj) +
+                  bytes_of(layer.mlp.gate_up_proj) + bytes_of(layer.mlp.down_proj);
+  for (const auto& norm : {attention.q_norm, attention.k_norm}) {
+    if (norm) bytes += bytes_of(*norm);
+  }
+  return bytes;
+}
+
 }  // namespace
+
+int64_t Model::weight_bytes() const {
+  const bool is_shared = config_.tie_word_embeddings;
+  return step_weight_bytes() + (is_shared ? 0 : nbytes(decoder_->embed_tokens));
+}
+
+int64_t Model::step_weight_bytes() const {
+  int64_t bytes = bytes_of(decoder_->norm) + bytes_of(decoder_->lm_head);
+  for (const auto& layer : decoder_->layers) bytes += bytes_of(layer);
+  return bytes;
+}
 
 at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const at::NoGradGuard no_grad;
   auto hidden = profiled(Part::kEmbedding, [&] {
-    return at::embedding(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
+    return embed(decoder_->embed_tokens, input.input_ids).to(to_scalar_type(dtype_));
   });
   const auto rope = decoder_->rope.table(input.position_ids, input.sequence_lens);
   // The dense forms are there to be compared with, and compute what ordinary batching does.

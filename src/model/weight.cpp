@@ -1,5 +1,7 @@
 #include "model/weight.h"
 
+#include <ATen/ops/embedding.h>
+
 #include "base/scalar_type.h"
 
 namespace prepack {
@@ -11,6 +13,16 @@ int64_t out_features(const Weight& weight) {
   return std::get<at::Tensor>(weight).size(0);
 }
 
+int64_t nbytes(const Weight& weight) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->nbytes();
+  return static_cast<int64_t>(std::get<at::Tensor>(weight).nbytes());
+}
+
+at::Tensor embed(const Weight& weight, const at::Tensor& ids) {
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->gather(ids);
+  return at::embedding(std::get<at::Tensor>(weight), ids);
+}
+
 Weight narrow(const Weight& weight, int64_t first, int64_t count) {
   if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) {
     return quantized->narrow(first, count);
@@ -18,9 +30,9 @@ Weight narrow(const Weight& weight, int64_t first, int64_t count) {
   return std::get<at::Tensor>(weight).narrow(0, first, count);
 }
 
-bool rounds_activations(const Weight& weight) {
+bool rounds_input(const Weight& weight) {
   const auto* quantized = std::get_if<QuantizedWeight>(&weight);
-  return quantized != nullptr && quantized->rounds_activations;
+  return quantized != nullptr && quantized->rounds_input;
 }
 
 WeightRows weight_rows(const Weight& weight) {

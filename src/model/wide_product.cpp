@@ -111,6 +111,16 @@ void product_by_blocks(const at::Tensor& x, const WeightRows& weight, const Bias
   }
 }
 
+/// Of a weight that is not float32.
+void product_of_wide_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
+                          at::Tensor& out, bool adds) {
+  if (x.size(0) <= max_few_rows(/*is_wide=*/false)) {
+    product_of_few_rows(x, weight, bias, out, adds);
+  } else {
+    product_by_blocks(x, weight, bias, out, adds);
+  }
+}
+
 /// Of x in 8 bits. Few rows are widened again: a few products of float32 take no longer, and are of
 /// the same numbers.
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
@@ -118,17 +128,19 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const auto rows = x.contiguous();
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
-  if (num_rows <= kMaxFewRoundedRows) {
-    auto rounded = at::empty_like(rows);
-    round_and_widen(rows.const_data_ptr<float>(), num_rows, in_features, rounded.data_ptr<float>());
-    return product_of_few_rows(rounded, weight, bias, out, adds);
+  if (num_rows <= kMaxFewRoundedRows || !multiplies_rounded(weight)) {
+    auto widened = at::empty_like(rows);
+    round_and_widen(rows.const_data_ptr<float>(), num_rows, in_features, widened.data_ptr<float>());
+    return product_of_wide_rows(widened, weight, bias, out, adds);
   }
   const int64_t num_tiles = RoundedRows::num_tiles(num_rows);
   const int64_t num_groups = RoundedRows::num_groups(in_features);
   const auto values =
       at::empty({num_tiles, num_groups, RoundedRows::kGroup * RoundedRows::kTileRows}, at::kShort);
   const auto scales = at::empty({num_tiles, num_groups, RoundedRows::kTileRows}, at::kFloat);
-  const RoundedRows rounded{values.data_ptr<int16_t>(), scales.data_ptr<float>()};
+  const auto sums = at::empty_like(scales);
+  const RoundedRows rounded{values.data_ptr<int16_t>(), scales.data_ptr<float>(),
+                            sums.data_ptr<float>()};
   const int64_t tile_size = RoundedRows::kTileRows * std::max<int64_t>(in_features, 1);
   at::parallel_for(0, num_tiles, std::max<int64_t>(kMinWidened / tile_size, 1),
                    [&](int64_t first, int64_t last) {
@@ -138,7 +150,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
   const RoundedProduct product{
       .x = rounded,
-      .weight = std::get<Int8Rows>(weight),
+      .weight = weight,
       .bias = bias ? wide_bias.const_data_ptr<float>() : nullptr,
       .out = out.data_ptr<float>(),
       .num_rows = num_rows,
@@ -169,16 +181,16 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
   if (tensor != nullptr && !tensor->is_contiguous()) {
     return multiply(x, tensor->contiguous(), bias, out, adds);
   }
-  if (rounds_activations(weight)) {
+  if (rounds_input(weight)) {
     return product_of_rounded_rows(x, weight_rows(weight), bias, out, adds);
   }
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
-  if (x.size(0) <= max_few_rows(is_wide)) {
-    product_of_few_rows(x, weight_rows(weight), bias, out, adds);
-  } else if (is_wide) {
+  if (is_wide && x.size(0) > max_few_rows(is_wide)) {
     product_of_many_rows(x, *tensor, bias, out, adds);
+  } else if (is_wide) {
+    product_of_few_rows(x, weight_rows(weight), bias, out, adds);
   } else {
-    product_by_blocks(x, weight_rows(weight), bias, out, adds);
+    product_of_wide_rows(x, weight_rows(weight), bias, out, adds);
   }
 }
 

@@ -6,7 +6,6 @@
 #include "model/native_products.h"
 #include "model/product_shapes.h"
 #include "prepack/kv_cache.h"
-#include "weights/load_word_packed.h"
 
 namespace prepack {
 namespace {
@@ -47,19 +46,6 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
   return of_lm_head + config.num_layers * of_layer;
 }
 
-/// The same of a GPTQ or AWQ folder, on the CPU, where they stay packed.
-int64_t packed_difference(const ModelConfig& config, int64_t weight_size) {
-  int64_t of_layer = 0;
-  for (const auto& [out_features, in_features] : layer_products(config)) {
-    const auto format = format_in_memory(*config.checkpoint_quantization, in_features);
-    const int64_t plain = out_features * in_features;
-    of_layer += (format ? format->bytes(out_features, in_features)
-                        : plain * element_size(DType::kFloat32)) -
-                plain * weight_size;
-  }
-  return config.num_layers * of_layer;
-}
-
 /// Whether products unpack weights as they read them.
 bool has_packed_products(const ModelConfig& config, at::Device device,
                          const std::optional<Quantization>& quantization) {
@@ -91,19 +77,16 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
                                const BatchShape& shape,
-                               const std::optional<Quantization>& quantization) {
+                               const std::optional<Quantization>& quantization,
+                               const std::optional<int64_t>& weight_bytes) {
   const int64_t weight_size = device.is_cpu()
                                   ? std::min(element_size(dtype), element_size(config.dtype))
                                   : element_size(dtype);
-  int64_t difference = 0;
-  if (quantization) {
-    difference = quantized_difference(config, *quantization, weight_size);
-  } else if (has_packed_products(config, device, quantization)) {
-    difference = packed_difference(config, weight_size);
-  }
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   return {
-      .weights = config.num_parameters() * weight_size + difference,
+      .weights = weight_bytes.value_or(
+          config.num_parameters() * weight_size +
+          (quantization ? quantized_difference(config, *quantization, weight_size) : 0)),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations = shape.max_forward_tokens *
                          activation_bytes_per_token(config, dtype, device, 0, quantization) +

@@ -96,6 +96,19 @@ void release(const WordPackedPart& part) {
   }
 }
 
+/// nullopt if the product is widened.
+std::optional<ColumnGroups> columns_in_memory(const CheckpointQuantization& quantization,
+                                              const std::vector<WordPackedPart>& parts,
+                                              int64_t num_columns, at::Device device) {
+  if (!device.is_cpu()) return std::nullopt;
+  return columns_of(quantization, parts, num_columns);
+}
+
+/// What it is widened to.
+at::ScalarType wide_dtype(at::ScalarType dtype, at::Device device) {
+  return device.is_cpu() ? at::kFloat : dtype;
+}
+
 /// Calls load(part, first row) for each.
 template <typename Load>
 void load_each(const std::vector<WordPackedPart>& parts, const Load& load) {
@@ -109,24 +122,13 @@ void load_each(const std::vector<WordPackedPart>& parts, const Load& load) {
 
 }  // namespace
 
-std::optional<PackedFormat> format_in_memory(const CheckpointQuantization& quantization,
-                                             int64_t num_columns) {
-  const std::vector<std::vector<int64_t>> groups = {
-      read_groups(quantization, num_columns, at::Tensor())};
-  const auto columns = find_column_groups(groups);
-  if (!columns) return std::nullopt;
-  return format_of(quantization, *columns);
-}
-
 WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
                                    const std::vector<WordPackedPart>& parts, int64_t num_columns,
                                    at::ScalarType dtype, at::Device device) {
-  const auto columns = device.is_cpu() ? columns_of(quantization, parts, num_columns)
-                                       : std::optional<ColumnGroups>();
+  const auto columns = columns_in_memory(quantization, parts, num_columns, device);
   if (!columns) {
-    const auto wide = device.is_cpu() ? at::kFloat : dtype;
-    auto weight =
-        at::empty({count_rows(parts), num_columns}, at::TensorOptions().dtype(wide).device(device));
+    const auto options = at::TensorOptions().dtype(wide_dtype(dtype, device)).device(device);
+    auto weight = at::empty({count_rows(parts), num_columns}, options);
     load_each(parts, [&](const WordPackedPart& part, int64_t first_row) {
       weight.narrow(0, first_row, part.num_rows).copy_(widened(quantization, part));
     });
@@ -140,6 +142,19 @@ WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
   std::optional<at::Tensor> order;
   if (columns->order.defined()) order = columns->order;
   return {std::move(weight), std::move(order)};
+}
+
+int64_t word_packed_bytes(const CheckpointQuantization& quantization,
+                          const std::vector<WordPackedPart>& parts, int64_t num_columns,
+                          at::ScalarType dtype, at::Device device) {
+  const int64_t num_rows = count_rows(parts);
+  const auto columns = columns_in_memory(quantization, parts, num_columns, device);
+  if (!columns) {
+    const auto size = static_cast<int64_t>(c10::elementSize(wide_dtype(dtype, device)));
+    return num_rows * num_columns * size;
+  }
+  const auto order = columns->order.defined() ? static_cast<int64_t>(columns->order.nbytes()) : 0;
+  return format_of(quantization, *columns).for_kernels().bytes(num_rows, num_columns) + order;
 }
 
 }  // namespace prepack

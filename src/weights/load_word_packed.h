@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "prepack/checkpoint_quantization.h"
@@ -28,14 +27,9 @@ struct WordPackedPart {
 
 /// The weight of a product, and the order of its columns; nullopt: they are in order.
 struct WordPackedProduct {
-  std::variant<at::Tensor, QuantizedWeight> weight;
+  Weight weight;
   std::optional<at::Tensor> input_order;  // [in_features] int64
 };
-
-/// What a product of this many columns is kept in on the CPU, if all of its parts are packed and
-/// their input features in one order; nullopt: float32.
-std::optional<PackedFormat> format_in_memory(const CheckpointQuantization& quantization,
-                                             int64_t num_columns);
 
 /// Loads the parts one below the other, and one after the other: memory never holds more than one
 /// of them unpacked. On the CPU they stay packed, in values, scales and minimums that stand for
@@ -45,5 +39,11 @@ std::optional<PackedFormat> format_in_memory(const CheckpointQuantization& quant
 WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
                                    const std::vector<WordPackedPart>& parts, int64_t num_columns,
                                    at::ScalarType dtype, at::Device device);
+
+/// Bytes of what `load_word_packed` returns.
+/// @throws LoadError as it does
+int64_t word_packed_bytes(const CheckpointQuantization& quantization,
+                          const std::vector<WordPackedPart>& parts, int64_t num_columns,
+                          at::ScalarType dtype, at::Device device);
 
 }  // namespace prepack

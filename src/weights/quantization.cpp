@@ -15,14 +15,10 @@ void Quantization::validate() const {
     throw InvalidArgument(
         fmt::format("quantization: expected groups of 32, 64 or 128, got {}", group_size));
   }
-  if (activations && bits != 8) {
-    throw InvalidArgument("quantization: activations are quantized with weights of 8 bits only");
-  }
 }
 
 Quantization Quantization::for_rows_of(int64_t in_features) const {
-  const bool has_groups = bits == 4 && in_features % group_size == 0;
-  return has_groups ? *this : Quantization{.bits = 8, .activations = activations};
+  return bits == 4 && in_features % group_size == 0 ? *this : Quantization{.bits = 8};
 }
 
 int64_t Quantization::bytes(int64_t out_features, int64_t in_features) const {
@@ -30,8 +26,8 @@ int64_t Quantization::bytes(int64_t out_features, int64_t in_features) const {
 }
 
 std::string to_string(const Quantization& quantization) {
-  if (quantization.bits == 4) return fmt::format("int4 in groups of {}", quantization.group_size);
-  return quantization.activations ? "int8 with activations in int8" : "int8";
+  return quantization.bits == 8 ? "int8"
+                                : fmt::format("int4 in groups of {}", quantization.group_size);
 }
 
 Quantization parse_quantization(std::string_view name, int64_t group_size) {

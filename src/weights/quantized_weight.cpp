@@ -37,13 +37,6 @@ QuantizedWeight QuantizedWeight::make_empty(int64_t out_features, int64_t in_fea
   return weight;
 }
 
-QuantizedWeight QuantizedWeight::make_empty(int64_t out_features, int64_t in_features,
-                                            const Quantization& quantization) {
-  auto weight = make_empty(out_features, in_features, PackedFormat::of(quantization, in_features));
-  weight.rounds_activations = quantization.activations;
-  return weight;
-}
-
 bool QuantizedWeight::quantize_rows(int64_t first_row, const at::Tensor& weights) {
   const PlainRows from{from_scalar_type(weights.scalar_type()), weights.const_data_ptr()};
   std::atomic<bool> is_finite = true;
@@ -145,6 +138,18 @@ WeightRows QuantizedWeight::rows() const {
 at::Tensor QuantizedWeight::dequantize() const {
   auto wide = at::empty({out_features(), in_features}, at::kFloat);
   widen_rows(rows(), in_features, 0, out_features(), wide.data_ptr<float>());
+  return wide;
+}
+
+at::Tensor QuantizedWeight::gather(const at::Tensor& ids) const {
+  const auto of_rows = ids.contiguous();
+  auto wide = at::empty({ids.size(0), in_features}, at::kFloat);
+  parallel_rows(ids.size(0), in_features, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = of_rows.const_data_ptr<int64_t>()[i];
+      widen_rows(rows(), in_features, row, row + 1, wide.data_ptr<float>() + i * in_features);
+    }
+  });
   return wide;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <variant>
 
 #include "kernels/weight_rows.h"
 #include "prepack/quantization.h"
@@ -18,7 +19,7 @@ struct QuantizedWeight {
                         // 4 bits: [out_features, int4_row_bytes(in_features)] uint8, see Int4Rows
   at::Tensor scales;    // [out_features, num_groups] of the format's dtype
   at::Tensor minimums;  // likewise; undefined where there are none
-  bool rounds_activations = false;  // whether products round their input too
+  bool rounds_input = false;  // whether products round what they multiply it with
 
   /// Memory for a weight, not filled.
   /// @param format  whose groups divide in_features; they become those that the kernels take
@@ -27,7 +28,9 @@ struct QuantizedWeight {
 
   /// The same for `quantize_rows`. Rows that are not whole groups get 8 bits.
   static QuantizedWeight make_empty(int64_t out_features, int64_t in_features,
-                                    const Quantization& quantization);
+                                    const Quantization& quantization) {
+    return make_empty(out_features, in_features, PackedFormat::of(quantization, in_features));
+  }
 
   int64_t out_features() const { return values.size(0); }
 
@@ -59,11 +62,20 @@ struct QuantizedWeight {
   /// What the products see; valid as long as this is.
   WeightRows rows() const;
 
+  /// Rows of an embedding table.
+  /// @param ids  [num_ids] int64, in order and repeated as they please
+  /// @return     [num_ids, in_features] float32
+  at::Tensor gather(const at::Tensor& ids) const;
+
   /// [out_features, in_features] float32: the weights that products multiply with, but for the
   /// order in which few rows apply their scales.
   at::Tensor dequantize() const;
 
   int64_t nbytes() const;
 };
+
+/// The weight of a product: in float32, bfloat16 or float16, [out_features, in_features], or
+/// quantized.
+using Weight = std::variant<at::Tensor, QuantizedWeight>;
 
 }  // namespace prepack

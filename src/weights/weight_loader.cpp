@@ -5,11 +5,14 @@
 #include <fmt/ranges.h>  // fmt::join
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
 #include "prepack/error.h"
 #include "weights/json.h"
+#include "weights/quantized_blocks.h"
 #include "weights/tensor_view.h"
 #include "weights/word_packed_weight.h"
 
@@ -43,12 +46,6 @@ const StoredTensor* find_with_or_without_prefix(const Checkpoint& checkpoint,
 /// Early checkpoints store the inverse frequencies of RoPE, which are computed from the config.
 bool is_harmless_extra(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
 
-/// What a weight of products may be kept in. Rounding to bfloat16 is little beside what quantizing
-/// has rounded.
-at::ScalarType narrow_dtype(const TensorInfo& info) {
-  return is_quantized(info.dtype) ? at::kBFloat16 : scalar_type(info);
-}
-
 std::string file_name(const std::filesystem::path& path) {
   return printable(path.filename().string());
 }
@@ -59,28 +56,24 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, at::ScalarType dtype, a
     : checkpoint_(&checkpoint), dtype_(dtype), device_(device) {}
 
 void WeightLoader::bind(at::Tensor& target, std::string name, std::vector<int64_t> shape) {
-  add_target({&target, /*keeps_narrow_dtype=*/false, {}}, {{std::move(name), shape.at(0)}},
-             {shape.begin() + 1, shape.end()});
+  add_target({&target}, {{std::move(name), shape.at(0)}}, {shape.begin() + 1, shape.end()});
 }
 
-void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts,
+void WeightLoader::bind_rows(Weight& target, const std::vector<StackedRows>& parts,
                              int64_t num_columns) {
-  add_target({&target, /*keeps_narrow_dtype=*/device_.is_cpu(), {}}, parts, {num_columns});
+  add_target({nullptr, &target}, parts, {num_columns});
 }
 
-void WeightLoader::bind_quantized_rows(QuantizedWeight& target,
-                                       const std::vector<StackedRows>& parts, int64_t num_columns,
-                                       const Quantization& quantization) {
-  add_target({nullptr, /*keeps_narrow_dtype=*/true, {}, &target, quantization}, parts,
-             {num_columns});
+void WeightLoader::bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
+                                       int64_t num_columns, const Quantization& quantization) {
+  add_target({nullptr, &target, quantization}, parts, {num_columns});
 }
 
 void WeightLoader::bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts) {
-  add_target({&target, /*keeps_narrow_dtype=*/false, {}}, parts, {});
+  add_target({&target}, parts, {});
 }
 
-void WeightLoader::bind_word_packed_rows(std::variant<at::Tensor, QuantizedWeight>& target,
-                                         std::optional<at::Tensor>& input_order,
+void WeightLoader::bind_word_packed_rows(Weight& target, std::optional<at::Tensor>& input_order,
                                          const std::vector<StackedRows>& parts, int64_t num_columns,
                                          const CheckpointQuantization& quantization) {
   const auto is_plain = [&](const StackedRows& part) {
@@ -226,12 +219,10 @@ void WeightLoader::load() {
     return std::forward_as_tuple(a.stored->file->path(), a.stored->info.begin) <
            std::forward_as_tuple(b.stored->file->path(), b.stored->info.begin);
   });
-  std::vector<at::ScalarType> dtypes;
-  for (size_t target = 0; target < targets_.size(); ++target) {
-    dtypes.push_back(loaded_dtype(target));
-  }
+  std::vector<Form> forms;
+  for (size_t target = 0; target < targets_.size(); ++target) forms.push_back(form_of(target));
   for (const auto& request : requests_) {
-    if (request.target) load_part(request, dtypes[*request.target]);
+    if (request.target) load_part(request, forms[*request.target]);
   }
   for (const auto& target : word_packed_targets_) {
     auto product =
@@ -241,50 +232,92 @@ void WeightLoader::load() {
   }
 }
 
-/// The narrow one, where it may be kept, is narrower, and is that of all parts.
-at::ScalarType WeightLoader::loaded_dtype(size_t target) const {
-  if (!targets_[target].keeps_narrow_dtype) return dtype_;
-  std::optional<at::ScalarType> common;
-  for (const auto& request : requests_) {
-    if (request.target != target) continue;
-    const auto narrow = narrow_dtype(request.stored->info);
-    if (common.value_or(narrow) != narrow) return dtype_;
-    common = narrow;
+int64_t WeightLoader::nbytes() const {
+  check();
+  int64_t bytes = 0;
+  for (size_t target = 0; target < targets_.size(); ++target) {
+    const auto& shape = targets_[target].shape;
+    const auto form = form_of(target);
+    if (const auto* format = std::get_if<PackedFormat>(&form)) {
+      bytes += format->bytes(shape[0], shape[1]);
+    } else {
+      const auto size = static_cast<int64_t>(c10::elementSize(std::get<at::ScalarType>(form)));
+      bytes += std::accumulate(shape.begin(), shape.end(), size, std::multiplies<>());
+    }
   }
-  return c10::elementSize(*common) < c10::elementSize(dtype_) ? *common : dtype_;
+  for (const auto& target : word_packed_targets_) {
+    bytes +=
+        word_packed_bytes(target.quantization, target.parts, target.num_columns, dtype_, device_);
+  }
+  return bytes;
 }
 
-void WeightLoader::load_part(const Request& request, at::ScalarType dtype) {
+/// What the parts of a weight of products are stored as, where they all are quantized, or are of
+/// one dtype that is narrower.
+WeightLoader::Form WeightLoader::form_of(size_t target) const {
+  const auto& wanted = targets_[target];
+  if (wanted.quantization) return PackedFormat::of(*wanted.quantization, wanted.shape[1]);
+  if (wanted.weight == nullptr || !device_.is_cpu()) return dtype_;
+  std::vector<const TensorInfo*> parts;
+  for (const auto& request : requests_) {
+    if (request.target == target) parts.push_back(&request.stored->info);
+  }
+  if (std::ranges::all_of(parts, is_quantized, &TensorInfo::dtype)) {
+    std::vector<StoredDType> dtypes;
+    for (const auto* part : parts) dtypes.push_back(part->dtype);
+    return common_format(dtypes);
+  }
+  const auto stored = scalar_type(*parts.front());
+  const bool is_common = std::ranges::all_of(
+      parts, [&](const TensorInfo* part) { return scalar_type(*part) == stored; });
+  return is_common && c10::elementSize(stored) < c10::elementSize(dtype_) ? stored : dtype_;
+}
+
+void WeightLoader::load_part(const Request& request, const Form& form) {
   const auto& target = targets_[*request.target];
   const auto& info = request.stored->info;
   request.stored->file->prefetch(info.begin, info.end);
-  if (target.quantized != nullptr) return quantize_part(request, view_tensor(*request.stored));
+  if (const auto* format = std::get_if<PackedFormat>(&form)) {
+    if (!std::holds_alternative<QuantizedWeight>(*target.weight)) {
+      *target.weight = QuantizedWeight::make_empty(target.shape[0], target.shape[1], *format);
+    }
+    load_quantized(request, std::get<QuantizedWeight>(*target.weight));
+  } else {
+    auto& tensor = target.tensor != nullptr ? *target.tensor : std::get<at::Tensor>(*target.weight);
+    load_tensor(request, tensor, std::get<at::ScalarType>(form));
+  }
+}
+
+void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::ScalarType dtype) {
+  const auto& shape = targets_[*request.target].shape;
+  const auto& info = request.stored->info;
   const auto view = is_quantized(info.dtype) ? read_quantized(*request.stored, dtype)
                                              : view_tensor(*request.stored);
-  const bool is_whole = request.shape == target.shape;
-  if (is_whole && device_.is_cpu() && view.scalar_type() == dtype) {
-    *target.tensor = view;
+  if (request.shape == shape && device_.is_cpu() && view.scalar_type() == dtype) {
+    tensor = view;
     return;
   }
-  if (!target.tensor->defined()) {
-    *target.tensor = at::empty(target.shape, at::TensorOptions().dtype(dtype).device(device_));
+  if (!tensor.defined()) {
+    tensor = at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
   }
   // To the device first: it converts faster, and the narrower type crosses the bus.
-  target.tensor->narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
+  tensor.narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
   request.stored->file->release(info.begin, info.end);
 }
 
-void WeightLoader::quantize_part(const Request& request, const at::Tensor& view) {
-  const auto& target = targets_[*request.target];
+void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weight) {
   const auto& info = request.stored->info;
-  if (!target.quantized->values.defined()) {
-    *target.quantized =
-        QuantizedWeight::make_empty(target.shape[0], target.shape[1], target.quantization);
-  }
-  if (!target.quantized->quantize_rows(request.first_row, view)) {
-    throw LoadError(
-        fmt::format("{}: has weights that cannot be quantized: not finite, or too large ({})",
-                    printable(info.name), file_name(request.stored->file->path())));
+  const auto require = [&](bool is_done, std::string_view problem) {
+    if (is_done) return;
+    throw LoadError(fmt::format("{}: has weights that {} ({})", printable(info.name), problem,
+                                file_name(request.stored->file->path())));
+  };
+  if (targets_[*request.target].quantization) {
+    require(weight.quantize_rows(request.first_row, view_tensor(*request.stored)),
+            "cannot be quantized: not finite, or too large");
+  } else {
+    require(read_packed(*request.stored, request.first_row, weight),
+            "cannot be kept: not finite, or too large");
   }
   request.stored->file->release(info.begin, info.end);
 }

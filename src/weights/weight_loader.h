@@ -39,13 +39,14 @@ class WeightLoader {
   void bind(at::Tensor& target, std::string name, std::vector<int64_t> shape);
 
   /// The same for a weight of products: tensors that all have `num_columns`, one below the other.
-  /// On a CPU it may keep the dtype that it is stored in, if that takes fewer bytes: products widen
-  /// it as they read it. For quantized ones that is bfloat16.
-  void bind_rows(at::Tensor& target, const std::vector<StackedRows>& parts, int64_t num_columns);
+  /// On a CPU it keeps the dtype that it is stored in, if that takes fewer bytes: products widen it
+  /// as they read it. Quantized ones stay quantized there, in a format that has all of them
+  /// exactly.
+  void bind_rows(Weight& target, const std::vector<StackedRows>& parts, int64_t num_columns);
 
   /// The same for a weight of products that is rounded as it is loaded, tensor by tensor: memory
   /// never holds more than one of them as it is stored. On the CPU only.
-  void bind_quantized_rows(QuantizedWeight& target, const std::vector<StackedRows>& parts,
+  void bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
                            int64_t num_columns, const Quantization& quantization);
 
   /// The same for a weight of products in a GPTQ or AWQ folder: each of the parts either is packed
@@ -55,8 +56,7 @@ class WeightLoader {
   /// @param input_order  the input feature of each column, where they are not in order
   /// @param parts        whose names are without suffix
   /// @throws LoadError naming one whose rows or columns are not whole words
-  void bind_word_packed_rows(std::variant<at::Tensor, QuantizedWeight>& target,
-                             std::optional<at::Tensor>& input_order,
+  void bind_word_packed_rows(Weight& target, std::optional<at::Tensor>& input_order,
                              const std::vector<StackedRows>& parts, int64_t num_columns,
                              const CheckpointQuantization& quantization);
 
@@ -70,22 +70,28 @@ class WeightLoader {
   /// The same for a tensor whose numbers must all be zero.
   void tolerate_zeros(std::string name, std::vector<int64_t> shape);
 
+  /// Bytes that the bound tensors will take, but for those that are only tolerated.
+  /// @throws LoadError as `load` does before it reads any data
+  int64_t nbytes() const;
+
   /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
   /// mapped file that must not be written to. Others are copied one after the other, and the pages
   /// they came from are released, so that memory never holds the model twice.
   /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
-  ///         is not supported; and naming a tensor that cannot be quantized
+  ///         is not supported; and naming a tensor that cannot be quantized, or cannot stay so
   void load();
 
  private:
   /// A tensor to fill, from one tensor of the checkpoint or several.
   struct Target {
-    at::Tensor* tensor;
-    bool keeps_narrow_dtype;
-    std::vector<int64_t> shape;
-    QuantizedWeight* quantized = nullptr;  // instead of `tensor`
-    Quantization quantization = {};
+    at::Tensor* tensor;  // null for a weight of products
+    Weight* weight = nullptr;
+    std::optional<Quantization> quantization = {};  // to round a weight to
+    std::vector<int64_t> shape = {};
   };
+
+  /// What a target is loaded as.
+  using Form = std::variant<at::ScalarType, PackedFormat>;
 
   struct Request {
     std::optional<size_t> target;  // index into targets_; nullopt if this alone fills none
@@ -115,9 +121,10 @@ class WeightLoader {
                               const CheckpointQuantization& quantization);
   void check() const;
   void check_zeros() const;
-  at::ScalarType loaded_dtype(size_t target) const;
-  void load_part(const Request& request, at::ScalarType dtype);
-  void quantize_part(const Request& request, const at::Tensor& view);
+  Form form_of(size_t target) const;
+  void load_part(const Request& request, const Form& form);
+  void load_tensor(const Request& request, at::Tensor& tensor, at::ScalarType dtype);
+  void load_quantized(const Request& request, QuantizedWeight& weight);
 
   const Checkpoint* checkpoint_;
   at::ScalarType dtype_;
