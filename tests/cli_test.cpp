@@ -445,12 +445,12 @@ TEST_CASE("info shows how a GPTQ or AWQ folder is quantized, and the memory it t
   const auto gptq = info("llama-gptq");
   CHECK(gptq["stored_dtype"] == "GPTQ, 4 bits in groups of 32");
   // Of each layer 4 bits, in rows of whole blocks of 64, and 8 bytes for each 32 features of a row;
-  // the rest in float16.
+  // the embeddings and the projection to the vocabulary in float16, as stored; norms in float32.
   const int64_t num_rows = 64 + 32 + 32 + 64 + 96 + 96;  // of 64, and those of down_proj of 96
   const int64_t values = (num_rows * 64 + 64 * 128) / 2;
   const int64_t scales = (num_rows * 64 + 64 * 96) / 32 * 8;
   const int64_t norms = 5 * 64;
-  CHECK(gptq["memory_bytes"]["weights"] == 2 * (values + scales) + 2 * (2 * 97 * 64 + norms));
+  CHECK(gptq["memory_bytes"]["weights"] == 2 * (values + scales) + 2 * (2 * 97 * 64) + 4 * norms);
   CHECK(info("qwen2-awq")["stored_dtype"] == "AWQ, 4 bits in groups of 64");
   CHECK_THAT(run("info --model " + models + "phi3-awq").out,
              ContainsSubstring("stored in AWQ, 4 bits in whole rows"));

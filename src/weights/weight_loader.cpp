@@ -82,7 +82,7 @@ void WeightLoader::bind_word_packed_rows(Weight& target, std::optional<at::Tenso
   if (std::ranges::all_of(parts, is_plain)) {
     auto plain = parts;
     for (auto& part : plain) part.name += ".weight";
-    return bind_rows(target.emplace<at::Tensor>(), plain, num_columns);
+    return bind_rows(target, plain, num_columns);
   }
   std::vector<WordPackedPart> requested;
   for (const auto& part : parts) {
