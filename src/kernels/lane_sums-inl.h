@@ -14,7 +14,8 @@ namespace prepack::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_SCALAR
 
 /// to[i] = the sum of the lanes of sums[i].
-HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
+template <typename D>
+HWY_INLINE void store_lane_sums(D /*d*/, const hn::Vec<D> (&sums)[4], float* to) {
   for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(sums[i]);
 }
 
@@ -32,10 +33,10 @@ HWY_INLINE void store_block_sum(D d, hn::Vec<D> sums, float* to) {
 }
 
 /// to[i] = the sum of the lanes of sums[i].
-HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
-  const Floats d;
-  const hn::Repartition<double, Floats> pairs;
-  const auto add_halves = [&](FloatVec a, FloatVec b) HWY_ATTR {
+template <typename D>
+HWY_INLINE void store_lane_sums(D d, const hn::Vec<D> (&sums)[4], float* to) {
+  const hn::Repartition<double, D> pairs;
+  const auto add_halves = [&](hn::Vec<D> a, hn::Vec<D> b) HWY_ATTR {
     return hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
   };
   const auto first = add_halves(sums[0], sums[1]);
@@ -47,6 +48,10 @@ HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
 }
 
 #endif
+
+HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
+  store_lane_sums(Floats(), sums, to);
+}
 
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -8,6 +8,7 @@
 
 #include <variant>
 
+#include "kernels/group_rows-inl.h"
 #include "kernels/groups-inl.h"
 #include "kernels/int4-inl.h"
 #include "kernels/int8-inl.h"
@@ -207,7 +208,9 @@ void multiply_stored(const FewRowsProduct& product, const T* weight, const float
 
 /// How the values of a format in groups lie in memory, and how its tiles read x.
 struct Int4Layout {
+  using D = Int4Floats;
   using Value = uint32_t;
+  static constexpr int64_t kValues = 8;  // of four bits in one
   static constexpr int64_t kMinGroup = kMinInt4Group;
 
   static const Value* values(const Int4Rows& rows) {
@@ -225,7 +228,9 @@ struct Int4Layout {
 };
 
 struct Int8Layout {
+  using D = GroupFloats;
   using Value = int8_t;
+  static constexpr int64_t kValues = 1;
   static constexpr int64_t kMinGroup = kMinInt8Group;
 
   static const Value* values(const Int8GroupRows& rows) { return rows.values; }
@@ -292,13 +297,81 @@ void multiply_groups_by_one_row(const FewRowsProduct& product, const Rows& weigh
   }
 }
 
-/// For several rows each tile's weights are widened once, into the cache.
-template <typename Layout, typename Rows>
-void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
-                     int64_t last) {
-  if (product.num_rows == 1) {
-    return multiply_groups_by_one_row<Layout>(product, weight, first, last);
+/// Weights of one feature or two are widened in registers, for so many rows at a time. Their x
+/// stays in a usual cache of 32 KB for as much of k as is done for all features before the rest; so
+/// that weights are read again for other rows, which takes less than multiplying with them.
+constexpr int kMaxGroupRows = 8;
+constexpr int64_t kGroupBlock = 768;
+template <int kRows>
+constexpr int kGroupFeatures = kRows <= 3 ? 2 : 1;
+
+/// One block of k of the products of all features with rows [row, row + kRows), or as many as there
+/// are.
+template <typename Layout, int kRows, typename Rows>
+void multiply_group_block(const FewRowsProduct& product, const Rows& weight, int64_t first,
+                          int64_t last, int64_t k, int64_t size, int64_t row) {
+  constexpr int kFeatures = kGroupFeatures<kRows>;
+  const auto& groups = weight.groups;
+  const int64_t in_features = product.in_features;
+  const int64_t num_groups = in_features / groups.group_size;
+  const int64_t stride = Layout::stride(in_features);
+  const int64_t num_rows = std::min<int64_t>(kRows, product.num_rows - row);
+  const int64_t first_group = k / groups.group_size;
+  const int64_t block_groups = (k + size - 1) / groups.group_size + 1 - first_group;
+  // Scales of so many features are widened at a time that there is little to it.
+  constexpr int64_t kScales = 512;
+  const int64_t stretch = std::max<int64_t>(kScales / block_groups / kFeatures, 1) * kFeatures;
+  Scratch scratch(kRows * size + 2 * stretch * block_groups, 3);
+  float* x = scratch.take(kRows * size);
+  float* scales = scratch.take(stretch * block_groups);
+  float* minimums = scratch.take(stretch * block_groups);
+  interleave_rows(typename Layout::D(), product.x + row * in_features + k, in_features, num_rows,
+                  kRows, size, x);
+  const auto widen_stretch = [&](const void* from, int64_t n, float* to) HWY_ATTR {
+    const int64_t count = std::min(stretch, last - n);
+    if (block_groups == num_groups) {
+      widen_scales(groups.dtype, from, n * num_groups, count * num_groups, to);
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      widen_scales(groups.dtype, from, (n + i) * num_groups + first_group, block_groups,
+                   to + i * block_groups);
+    }
+  };
+  GroupFeatures<typename Layout::Value, kFeatures> tile;
+  tile.begin = k;
+  tile.size = size;
+  tile.group_shift = group_shift(groups.group_size, Layout::kMinGroup);
+  tile.next_values = kFeatures * stride;
+  for (int64_t n = first; n < last; n += kFeatures) {
+    const int64_t place = (n - first) % stretch;
+    if (place == 0) {
+      widen_stretch(groups.scales, n, scales);
+      widen_stretch(groups.minimums, n, minimums);
+    }
+    const int64_t count = std::min<int64_t>(last - n, kFeatures);
+    for (int64_t f = 0; f < kFeatures; ++f) {
+      // Past the last feature it is computed again.
+      const int64_t feature = std::min(f, count - 1);
+      tile.values[f] = Layout::values(weight) + (n + feature) * stride + k / Layout::kValues;
+      tile.scales[f] = scales + (place + feature) * block_groups;
+      tile.minimums[f] = minimums + (place + feature) * block_groups;
+    }
+    float sums[kFeatures][kRows];
+    multiply_group_rows<kFeatures, kRows>(tile, x, sums);
+    for (int64_t r = 0; r < num_rows; ++r) {
+      float of_row[kFeatures];
+      for (int f = 0; f < kFeatures; ++f) of_row[f] = sums[f][r];
+      store_sums(product, of_row, row + r, n, count, /*adds_bias=*/k == 0,
+                 product.adds_to_out || k > 0);
+    }
   }
+}
+
+/// For many rows each tile's weights are widened once, into the cache.
+template <typename Rows>
+void multiply_widened_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
+                             int64_t last) {
   // Four rows of a part fill half of a usual cache of 32 KB; and they are not whole pages apart,
   // which would take turns in the same places of it.
   constexpr int64_t kPart = 1024;
@@ -316,6 +389,31 @@ void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t 
         }
         FeatureTile<float>(product, part, part_size, nullptr).multiply(n, wide, kStride, count);
       }
+    }
+  });
+}
+
+/// Rows from which widening weights once does better than widening them for eight rows at a time.
+constexpr int64_t kManyGroupRows = 48;
+
+template <typename Layout, typename Rows>
+void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
+                     int64_t last) {
+  if (product.num_rows == 1) {
+    return multiply_groups_by_one_row<Layout>(product, weight, first, last);
+  }
+  if (product.num_rows >= kManyGroupRows) {
+    return multiply_widened_groups(product, weight, first, last);
+  }
+  const int64_t num_parts = (product.num_rows + kMaxGroupRows - 1) / kMaxGroupRows;
+  const int64_t num_rows = (product.num_rows + num_parts - 1) / num_parts;
+  for_blocks(product.in_features, kGroupBlock, [&](int64_t k, int64_t size) HWY_ATTR {
+    for (int64_t row = 0; row < product.num_rows; row += num_rows) {
+      unrolled<kMaxGroupRows>([&]<int r>() HWY_ATTR {
+        if (num_rows == r + 1) {
+          multiply_group_block<Layout, r + 1>(product, weight, first, last, k, size, row);
+        }
+      });
     }
   });
 }
