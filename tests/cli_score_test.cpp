@@ -136,7 +136,8 @@ TEST_CASE("each thing that score cannot do is named in one sentence", "[cli][sco
 }
 
 TEST_CASE("quantized weights run in every command that loads a model", "[cli][quantization]") {
-  for (const auto* quantize : {"--quantize int8", "--quantize int4 --quantize-group 64"}) {
+  for (const auto* quantize : {"--quantize int8", "--quantize int4 --quantize-group 64",
+                               "--quantize int8 --quantize-activations"}) {
     CAPTURE(quantize);
     const auto generated =
         run_with_model("generate", fmt::format("-f - -n 4 --quiet {}", quantize), kTwelvePrompts);
@@ -171,6 +172,9 @@ TEST_CASE("quantizations that there are not are usage errors", "[cli][quantizati
   require_failure(run_with_model("info", "--quantize int4 --quantize-group 48"), 2,
                   "expected groups of 32, 64 or 128, got 48");
   CHECK(run_with_model("generate", "-p x --quantize-group 64").exit_code == 2);
+  require_failure(
+      run_with_model("generate", "-p x --quantize-activations"), 1,
+      "quantization: activations are quantized for quantized weights, and the model has none");
 }
 
 }  // namespace prepack

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,11 @@ struct Quantization {
 
 /// "int8", or "int4 in groups of 32".
 std::string to_string(const Quantization& quantization);
+
+/// How reports go on behind a dtype: ", weights int8, activations int8"; empty if nothing is
+/// rounded.
+std::string rounding_note(const std::optional<Quantization>& quantization,
+                          bool quantizes_activations);
 
 /// @param name        "int8" or "int4"
 /// @param group_size  of int4

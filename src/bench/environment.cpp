@@ -39,14 +39,6 @@ std::string compiler_name() {
 #endif
 }
 
-/// The type computed in, and what weights and activations are rounded to.
-std::string dtype_name(const Model& model) {
-  auto name = std::string(to_string(model.dtype()));
-  if (model.quantization()) name += ", weights " + to_string(*model.quantization());
-  if (model.quantizes_activations()) name += ", activations int8";
-  return name;
-}
-
 }  // namespace
 
 Environment describe_environment(const Model& model, std::string model_name, int64_t threads) {
@@ -59,7 +51,8 @@ Environment describe_environment(const Model& model, std::string model_name, int
       .date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr))),
       .model = std::move(model_name),
       .num_parameters = model.config().num_parameters(),
-      .dtype = dtype_name(model),
+      .dtype = std::string(to_string(model.dtype())) +
+               rounding_note(model.quantization(), model.quantizes_activations()),
       .device = model.device().str(),
       .threads = threads,
   };

@@ -233,7 +233,7 @@ void print_json(const ModelInfo& info) {
 void print_table(const ModelInfo& info, const Options& options) {
   const auto& config = info.config;
   const auto& memory = info.memory;
-  const auto rounded = info.quantization ? ", weights " + to_string(*info.quantization) : "";
+  const auto rounded = rounding_note(info.quantization, options.model.quantizes_activations);
   write_standard_output(fmt::format(
       "architecture      {}, family {}\n"
       "parameters        {:.1f} million, stored in {}\n"

@@ -91,6 +91,7 @@ void print_json(const Job& job, const Measurements& measured) {
       {"threads", job.threads},
   };
   if (job.quantization) json["quantization"] = to_string(*job.quantization);
+  if (job.quantizes_activations) json["activations"] = "int8";
   if (job.device.is_cuda()) json["peak_device_bytes"] = peak_device_memory(job.device);
   write_standard_output(json.dump() + "\n");
 }
@@ -102,7 +103,7 @@ void print_table(const Job& job, const Measurements& measured) {
   const double prefill_s = bench::median(measured.prefill_s);
   const auto shared =
       counts.shared_tokens > 0 ? fmt::format(", {} shared", counts.shared_tokens) : std::string();
-  const auto weights = job.quantization ? ", weights " + to_string(*job.quantization) : "";
+  const auto rounding = rounding_note(job.quantization, job.quantizes_activations);
   write_standard_output(fmt::format(
       "method            {} on {}, {}{}, {} threads\n"
       "prompts           {} in batches of at most {}\n"
@@ -113,7 +114,7 @@ void print_table(const Job& job, const Measurements& measured) {
       "prefill           {:.3f} s (median of {}), {:.0f} prompt tokens/s\n"
       "first token       {:.3f} s (median of {})\n"
       "peak memory       {} ({} predicted)\n",
-      to_string(job.prefill.method), job.device.str(), to_string(job.dtype), weights, job.threads,
+      to_string(job.prefill.method), job.device.str(), to_string(job.dtype), rounding, job.threads,
       counts.num_prompts, job.batch_size, counts.prompt_tokens, counts.computed_tokens,
       100.0 * static_cast<double>(prefilled - counts.shared_tokens) /
           static_cast<double>(std::max<int64_t>(counts.computed_tokens, 1)),

@@ -220,7 +220,6 @@ void print_perplexity(const Options& options, const Job& job, std::span<const Sc
   if (num_tokens == 0) {
     throw InvalidArgument("no prompt has two tokens: nothing comes before the first");
   }
-  const auto weights = job.quantization ? to_string(*job.quantization) : "as stored";
   if (options.json) {
     const Json json{{"perplexity", perplexity(scores)},
                     {"log_likelihood", log_likelihood},
@@ -229,21 +228,22 @@ void print_perplexity(const Options& options, const Job& job, std::span<const Sc
                     {"score_s", score_s},
                     {"peak_rss_bytes", peak_resident_memory()},
                     {"predicted_peak_bytes", job.memory.total()},
-                    {"weights", weights},
+                    {"weights", job.quantization ? to_string(*job.quantization) : "as stored"},
+                    {"activations", job.quantizes_activations ? "int8" : "as computed"},
                     {"dtype", to_string(job.dtype)},
                     {"device", job.device.str()},
                     {"threads", job.threads}};
     write_standard_output(json.dump() + "\n");
     return;
   }
-  write_standard_output(
-      fmt::format("perplexity        {:.4f}\n"
-                  "scored            {} tokens of {} sequences in {:.2f} s\n"
-                  "computed          on {}, {}, weights {}, {} threads\n"
-                  "peak memory       {} ({} predicted)\n",
-                  perplexity(scores), num_tokens, scores.size(), score_s, job.device.str(),
-                  to_string(job.dtype), weights, job.threads, format_bytes(peak_resident_memory()),
-                  format_bytes(job.memory.total())));
+  write_standard_output(fmt::format(
+      "perplexity        {:.4f}\n"
+      "scored            {} tokens of {} sequences in {:.2f} s\n"
+      "computed          on {}, {}{}, {} threads\n"
+      "peak memory       {} ({} predicted)\n",
+      perplexity(scores), num_tokens, scores.size(), score_s, job.device.str(),
+      to_string(job.dtype), rounding_note(job.quantization, job.quantizes_activations), job.threads,
+      format_bytes(peak_resident_memory()), format_bytes(job.memory.total())));
 }
 
 void run(const Options& options) {

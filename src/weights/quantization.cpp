@@ -30,6 +30,14 @@ std::string to_string(const Quantization& quantization) {
                                 : fmt::format("int4 in groups of {}", quantization.group_size);
 }
 
+std::string rounding_note(const std::optional<Quantization>& quantization,
+                          bool quantizes_activations) {
+  std::string note;
+  if (quantization) note += ", weights " + to_string(*quantization);
+  if (quantizes_activations) note += ", activations int8";
+  return note;
+}
+
 Quantization parse_quantization(std::string_view name, int64_t group_size) {
   Quantization quantization;
   if (name == "int4") {
