@@ -168,6 +168,15 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options, 
   return quantization;
 }
 
+std::optional<int64_t> find_weight_bytes(const std::filesystem::path& model,
+                                         const LoadOptions& options) {
+  try {
+    return weight_bytes(model, options);
+  } catch (const LoadError&) {
+    return std::nullopt;
+  }
+}
+
 Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   Job job;
   job.prefill = parse_prefill_options(batch);
@@ -185,7 +194,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.quantization = parse_quantize_options(model, job.device);
-  job.weight_bytes = weight_bytes(job.model_folder, {job.dtype, job.device, job.quantization});
+  job.weight_bytes = find_weight_bytes(job.model_folder, {job.dtype, job.device, job.quantization});
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)
