@@ -94,16 +94,6 @@ WeightsInfo inspect_weights(const std::filesystem::path& model) {
   return info;
 }
 
-/// nullopt if the weights cannot be opened, or are not the model's.
-std::optional<int64_t> bytes_in_memory(const std::filesystem::path& model,
-                                       const LoadOptions& options) {
-  try {
-    return weight_bytes(model, options);
-  } catch (const LoadError&) {
-    return std::nullopt;
-  }
-}
-
 ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   ModelInfo info;
   info.config = load_model_config(model);
@@ -134,7 +124,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
                                     .max_row_len = plan.max_row_len,
                                 },
                                 info.quantization,
-                                bytes_in_memory(model, {info.dtype, device, info.quantization}));
+                                find_weight_bytes(model, {info.dtype, device, info.quantization}));
   info.weights = inspect_weights(model);
   info.tokenizer = describe_or_error(
       [&] { return fmt::format("{} entries", load_tokenizer(model)->vocab_size()); });

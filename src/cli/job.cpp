@@ -177,6 +177,15 @@ LoadOptions load_options(const Job& job) {
   return {job.dtype, job.device, job.quantization, job.quantizes_activations};
 }
 
+std::optional<int64_t> find_weight_bytes(const std::filesystem::path& model,
+                                         const LoadOptions& options) {
+  try {
+    return weight_bytes(model, options);
+  } catch (const LoadError&) {
+    return std::nullopt;
+  }
+}
+
 Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   Job job;
   job.prefill = parse_prefill_options(batch);
@@ -195,7 +204,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.quantization = parse_quantize_options(model, job.config, job.device);
   job.quantizes_activations = model.quantizes_activations;
-  job.weight_bytes = weight_bytes(job.model_folder, load_options(job));
+  job.weight_bytes = find_weight_bytes(job.model_folder, load_options(job));
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)

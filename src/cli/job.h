@@ -41,6 +41,11 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                                    const ModelConfig& config, at::Device device);
 
+/// What `weight_bytes` says; nullopt if the weights cannot be opened, or are not the model's, which
+/// is an error where they are loaded.
+std::optional<int64_t> find_weight_bytes(const std::filesystem::path& model,
+                                         const LoadOptions& options);
+
 /// Everything that is decided before weights are loaded.
 struct Job {
   std::filesystem::path model_folder;  // or a GGUF file
@@ -49,7 +54,7 @@ struct Job {
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
   bool quantizes_activations = false;
-  int64_t weight_bytes = 0;  // that will be in memory
+  std::optional<int64_t> weight_bytes;  // that will be in memory; absent: see find_weight_bytes
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;

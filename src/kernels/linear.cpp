@@ -302,6 +302,7 @@ void multiply_groups_by_one_row(const FewRowsProduct& product, const Rows& weigh
 /// that weights are read again for other rows, which takes less than multiplying with them.
 constexpr int kMaxGroupRows = 8;
 constexpr int64_t kGroupBlock = 768;
+constexpr int64_t kFeaturesAhead = 8;  // are fetched from memory
 template <int kRows>
 constexpr int kGroupFeatures = kRows <= 3 ? 2 : 1;
 
@@ -328,21 +329,20 @@ void multiply_group_block(const FewRowsProduct& product, const Rows& weight, int
   interleave_rows(typename Layout::D(), product.x + row * in_features + k, in_features, num_rows,
                   kRows, size, x);
   const auto widen_stretch = [&](const void* from, int64_t n, float* to) HWY_ATTR {
-    const int64_t count = std::min(stretch, last - n);
+    const int64_t end = std::min(n + stretch, last);
     if (block_groups == num_groups) {
-      widen_scales(groups.dtype, from, n * num_groups, count * num_groups, to);
+      widen_scales(groups.dtype, from, n * num_groups, (end - n) * num_groups, to);
       return;
     }
-    for (int64_t i = 0; i < count; ++i) {
-      widen_scales(groups.dtype, from, (n + i) * num_groups + first_group, block_groups,
-                   to + i * block_groups);
+    for (int64_t i = n; i < end; ++i, to += block_groups) {
+      widen_scales(groups.dtype, from, i * num_groups + first_group, block_groups, to);
     }
   };
   GroupFeatures<typename Layout::Value, kFeatures> tile;
   tile.begin = k;
   tile.size = size;
   tile.group_shift = group_shift(groups.group_size, Layout::kMinGroup);
-  tile.next_values = kFeatures * stride;
+  tile.next_values = kFeaturesAhead * stride;
   for (int64_t n = first; n < last; n += kFeatures) {
     const int64_t place = (n - first) % stretch;
     if (place == 0) {
@@ -396,18 +396,29 @@ void multiply_widened_groups(const FewRowsProduct& product, const Rows& weight, 
 /// Rows from which widening weights once does better than widening them for eight rows at a time.
 constexpr int64_t kManyGroupRows = 48;
 
+/// The same of 4 bits and rows of more than one block.
+bool is_better_widened(const Int4Rows& /*weight*/, const FewRowsProduct& product) {
+  return product.num_rows >= kManyGroupRows || product.in_features > kGroupBlock;
+}
+
+bool is_better_widened(const Int8GroupRows& /*weight*/, const FewRowsProduct& product) {
+  return product.num_rows >= kManyGroupRows;
+}
+
 template <typename Layout, typename Rows>
 void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
                      int64_t last) {
   if (product.num_rows == 1) {
     return multiply_groups_by_one_row<Layout>(product, weight, first, last);
   }
-  if (product.num_rows >= kManyGroupRows) {
+  if (is_better_widened(weight, product)) {
     return multiply_widened_groups(product, weight, first, last);
   }
   const int64_t num_parts = (product.num_rows + kMaxGroupRows - 1) / kMaxGroupRows;
   const int64_t num_rows = (product.num_rows + num_parts - 1) / num_parts;
-  for_blocks(product.in_features, kGroupBlock, [&](int64_t k, int64_t size) HWY_ATTR {
+  // Two or three rows have room for more; four and more have the same block, and the same results.
+  const int64_t block = num_rows <= 3 ? kGroupBlock * kMaxGroupRows / num_rows : kGroupBlock;
+  for_blocks(product.in_features, block, [&](int64_t k, int64_t size) HWY_ATTR {
     for (int64_t row = 0; row < product.num_rows; row += num_rows) {
       unrolled<kMaxGroupRows>([&]<int r>() HWY_ATTR {
         if (num_rows == r + 1) {
