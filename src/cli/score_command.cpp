@@ -191,9 +191,8 @@ void plan_memory(Job& job, const Work& work) {
   } else if (longest > job.prefill.token_budget) {
     throw UsageError(fmt::format("--token-budget: the longest sequence has {} tokens", longest));
   }
-  job.memory =
-      estimate_memory(job.config, job.dtype, job.device,
-                      score_shape(job.config, job.device, lengths, job.prefill), job.quantization);
+  job.memory = estimate_memory(job.config, job.dtype, job.device,
+                               score_shape(job.config, lengths, job.prefill), job.quantization);
   require_memory(job);
 }
 
