@@ -10,6 +10,7 @@
 #   SECONDS_IN_ALL                             (540)
 #   WORK      where it builds                  (build/gpu)
 #   PROMPTS   folder of the five prompt files  (shared/prompts, where there is one)
+#   HIDE_SYSTEM       yes: do not look for libraries where the system has its own
 #   BENCH_ARGUMENTS  of scripts/bench_gpu.py, beside these
 set -euo pipefail
 bundle=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../build/bundle.tar.xz}")
@@ -55,11 +56,13 @@ build_dependencies() {
   cmake --build "$work/dependencies" --parallel "$jobs" && cmake --install "$work/dependencies"
 }
 
-# The bundle's libraries alone, so that it is them that are tested where a system has its own too.
 configure_prepack() {
+  local options=()
+  if [ -n "${HIDE_SYSTEM:-}" ]; then # so that a machine that has the libraries too tests the bundle's
+    options+=(-DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF)
+  fi
   cmake -S . -B "$work/prepack" -G Ninja "-DCMAKE_PREFIX_PATH=$work/prefix;$(torch_folder)" \
-    -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF -DCMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH=ON \
-    -DPREPACK_WITH_CUDA=ON
+    -DPREPACK_WITH_CUDA=ON "${options[@]}"
 }
 
 build_prepack() {
