@@ -12,7 +12,7 @@
 #include "model/swiglu.h"
 #include "model/turn_and_store.h"
 #include "prepack/decode.h"
-#include "prepack/device.h"
+#include "prepack/error.h"
 #include "prepack/prefill.h"
 #include "runtime/forward_arrays.h"
 #include "runtime/forward_graphs.h"
@@ -337,6 +337,16 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
       CHECK(graphs->num_replays() == before + 11);
     }
   }
+}
+
+TEST_CASE("caches that do not fit a GPU are an error of their own", "[cuda]") {
+  PREPACK_NEEDS_GPU();
+  const auto config = tiny_configs().front();
+  const auto model = random_model(config, 1, DType::kFloat32, {}, gpu());
+  Random random(10);
+  const auto prompts = random.prompts({3, 4}, config.vocab_size);
+  CHECK_THROWS_AS(prefill(model, prompts, {}, int64_t{1} << 36), OutOfMemory);
+  CHECK(prefill(model, prompts, {}, 10).logits.isfinite().all().item<bool>());  // nothing is kept
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
 
 namespace prepack::cuda {
 namespace {
@@ -33,6 +34,12 @@ class CapturedGraph : public DeviceGraph {
       throw;
     }
     graph_.capture_end();
+  }
+
+  ~CapturedGraph() override {
+    // The last replay may not be done. An error of the device is not this destructor's to tell.
+    const c10::cuda::CUDAGuard guard(device_);
+    static_cast<void>(cudaDeviceSynchronize());
   }
 
   void replay() override {
