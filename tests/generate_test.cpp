@@ -225,5 +225,45 @@ TEST_CASE("a defective request is named", "[generate]") {
   check_refused(request, "top_p");
 }
 
+TEST_CASE("a batch that does not fit the memory is halved until it does, with the same results",
+          "[generate]") {
+  // Slots of which one row can be mapped, and no two: they are taken when they are written.
+  constexpr int64_t kSlots = 180'000'000'000;
+  auto config = tiny_configs().front();
+  const auto usual = random_model(config, 3);
+  config.max_position_embeddings = 2 * kSlots;
+  const auto model = random_model(config, 3);
+  Random random(4);
+  std::vector<GenerationRequest> requests;
+  std::vector<GenerationResult> expected;
+  for (int64_t length : {5, 9, 2}) {
+    requests.push_back(request_for(random.tokens(length, 61), 40));
+    requests.back().stop = {"3"};
+    expected.push_back(generate_one(usual, requests.back()));
+    CHECK(expected.back().finish_reason == FinishReason::kStop);
+    requests.back().max_new_tokens = kSlots;
+  }
+  RunStats stats;
+  std::map<int64_t, std::string> observed;
+  const auto results = generate(
+      model, kTokenizer, requests, {},
+      [&](int64_t sequence, std::string_view piece) { observed[sequence] += piece; }, &stats);
+  REQUIRE(results.size() == 3);
+  for (size_t i = 0; i < results.size(); ++i) {
+    CHECK(results[i].token_ids == expected[i].token_ids);
+    CHECK(results[i].text == expected[i].text);
+    CHECK(observed[static_cast<int64_t>(i)] == expected[i].text);
+  }
+  CHECK(stats.num_splits == 2);
+  CHECK(stats.num_prompts == 3);
+}
+
+TEST_CASE("a request that does not fit alone is an error", "[generate]") {
+  auto config = tiny_configs().front();
+  config.max_position_embeddings = int64_t{1} << 50;
+  const std::vector<GenerationRequest> requests(3, request_for({4, 5}, int64_t{1} << 49));
+  CHECK_THROWS_AS(generate(random_model(config, 3), kTokenizer, requests), OutOfMemory);
+}
+
 }  // namespace
 }  // namespace prepack

@@ -104,6 +104,19 @@ TEST_CASE("tokens that are not listed are left out of the cache", "[kv_cache]") 
   CHECK(cache.keys(0, 2, 3).ne(0).any(-1).any(-1).sum().item<int64_t>() == 2);
 }
 
+TEST_CASE("a token whose slot is nowhere is left out of the cache", "[kv_cache]") {
+  Random random(3);
+  KvCache cache(config(), 2, 3, DType::kFloat32, at::kCPU);
+  const auto keys = random_tensor(random, {3, 3, 4});
+  const auto values = random_tensor(random, {3, 3, 4});
+  cache.write(0, keys, values, {{}, indices({5, CacheSlots::kNowhere, 1})});
+  CHECK_THAT(cache.keys(0).index_select(0, indices({5, 1})),
+             BitEqual(keys.index_select(0, indices({0, 2}))));
+  CHECK(cache.keys(0).ne(0).any(-1).any(-1).sum().item<int64_t>() == 2);
+  CHECK_THROWS(cache.write(0, keys, values, {{}, indices({5, -2, 1})}));
+  CHECK_THROWS(cache.write(0, keys, values, {{}, indices({5, 6, 1})}));
+}
+
 TEST_CASE("keys and values are views of the leading rows and slots", "[kv_cache]") {
   Random random(3);
   const auto cache = filled_cache(random, 4, 6);
@@ -194,6 +207,24 @@ TEST_CASE("the predicted size of a cache is the size of its tensors", "[kv_cache
     }
     CHECK(35 * KvCache::bytes_per_slot(config(), dtype) == bytes);
   }
+}
+
+TEST_CASE("rows of their own lengths lie one behind the other", "[kv_cache]") {
+  Random random(5);
+  const std::vector<int64_t> capacities = {3, 1, 4};
+  KvCache cache(config(), capacities, DType::kFloat32, at::kCPU);
+  CHECK(cache.num_rows() == 3);
+  CHECK(cache.capacity() == 4);
+  CHECK(cache.first_slot(1) == 3);
+  CHECK(cache.first_slot(2) == 4);
+  CHECK(cache.row_capacity(1) == 1);
+  CHECK(cache.keys(0).size(0) == 8);
+  const auto keys = random_tensor(random, {8, 3, 4});
+  cache.write(0, keys, keys, {{}, indices({0, 1, 2, 3, 4, 5, 6, 7})});
+  cache.copy_row(0, 2, 2);
+  CHECK_THAT(cache.keys(0), BitEqual(keys.index_select(0, indices({0, 1, 2, 3, 0, 1, 6, 7}))));
+  CHECK_THROWS(cache.keys(0, 1, 1));
+  CHECK_THROWS(cache.values(0, 1, 1));
 }
 
 }  // namespace

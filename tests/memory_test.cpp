@@ -146,6 +146,17 @@ TEST_CASE("the default budget is 2,048 tokens where memory is plenty", "[memory]
   }
 }
 
+TEST_CASE("the default budget of a GPU is 16,384 tokens where its memory is plenty", "[memory]") {
+  const auto budget = [](int64_t free_bytes) {
+    return default_token_budget(config(), DType::kBFloat16, at::kCUDA, PrefillMethod::kPacked, 10,
+                                free_bytes);
+  };
+  CHECK(budget(int64_t{1} << 45) == 16384);
+  const int64_t of_token =
+      activation_bytes_per_token(config(), DType::kBFloat16, at::kCUDA, /*row_len=*/0);
+  CHECK(budget(2 * 5000 * of_token) == 5000);
+}
+
 TEST_CASE("the default budget always holds the longest prompt", "[memory]") {
   for (auto method : kMethods) {
     for (int64_t free_bytes :

@@ -2,6 +2,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -288,6 +289,55 @@ TEST_CASE("varlen attention of nothing is empty", "[attention]") {
   CHECK(attend(empty, keys, keys, VarlenAttention{{0}, {}, {}}).sizes() == empty.sizes());
   CHECK(attend(empty, keys, keys, VarlenAttention{{0, 0, 0}, {0, 7}, {4, 0}}).sizes() ==
         empty.sizes());
+}
+
+TEST_CASE("what fills a batch up gets zeros, and changes nothing else", "[attention]") {
+  Random random(11);
+  for (int i = 0; i < 100; ++i) {
+    const auto shape = random_shape(random);
+    auto lengths = random_lengths(random);
+    INFO(describe(shape, lengths));
+    const auto batch = make_batch(random, shape, lengths);
+    auto filled = batch;
+    // Sequences without keys, with and without a query, and two tokens behind the last.
+    for (int32_t num_queries : {0, 1, 1}) {
+      filled.spec.cu_seqlens.push_back(filled.spec.cu_seqlens.back() + num_queries);
+      filled.spec.first_keys.push_back(0);
+      filled.spec.num_keys.push_back(0);
+    }
+    const int64_t num_tokens = batch.queries.size(0);
+    filled.queries = at::full({num_tokens + 4, batch.queries.size(1), batch.queries.size(2)}, 1.0F);
+    filled.queries.narrow(0, 0, num_tokens).copy_(batch.queries);
+    const auto zeros = at::zeros({4, batch.queries.size(1), batch.queries.size(2)});
+    for (bool is_libtorch : {false, true}) {
+      const auto run = [&](const Batch& any) {
+        return is_libtorch ? attend_with_libtorch(any.queries, any.keys, any.values, any.spec)
+                           : attend(any);
+      };
+      const auto attended = run(filled);
+      // LibTorch's result depends on where in memory the numbers lie.
+      CHECK_THAT(attended.narrow(0, 0, num_tokens),
+                 AllClose(run(batch), is_libtorch ? tolerance(DType::kFloat32).op : 0));
+      CHECK_THAT(attended.narrow(0, num_tokens, 4), BitEqual(zeros));
+    }
+  }
+}
+
+TEST_CASE("the numbers for a GPU say where each sequence's queries and keys are", "[attention]") {
+  VarlenAttention spec{
+      .cu_seqlens = {0, 3, 3, 4}, .first_keys = {10, 0, 20}, .num_keys = {3, 0, 6}};
+  spec.set_on_device(spec.host_tensors());
+  const auto ints = [](std::vector<int32_t> values) { return at::tensor(values, at::kInt); };
+  CHECK_THAT(spec.on_device.cu_seqlens, BitEqual(ints({0, 3, 3, 4})));
+  CHECK_THAT(spec.on_device.first_keys.narrow(0, 0, 3), BitEqual(ints({10, 0, 20})));
+  CHECK(spec.on_device.first_keys.numel() == 4);
+  CHECK_THAT(spec.on_device.num_keys, BitEqual(ints({3, 0, 6})));
+  CHECK(spec.on_device.max_queries == 3);
+  CHECK(spec.on_device.max_keys == 6);
+  const auto last = spec.of_last_queries();
+  CHECK_THAT(last.on_device.cu_seqlens, BitEqual(ints({0, 1, 2, 3})));
+  CHECK(last.on_device.max_queries == 1);
+  CHECK(last.on_device.max_keys == 6);
 }
 
 TEST_CASE("other sequences never change a sequence's varlen attention by a single bit",

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -28,13 +29,32 @@ struct CausalAttention {
   int64_t window = kNoWindow;  // shorter than the rows, it does need a mask
 };
 
+/// The sequences of a VarlenAttention on a GPU, where its kernel reads them; all int32. What a
+/// captured graph replays with other sequences is these tensors' numbers; the two bounds stay.
+struct DeviceSegments {
+  at::Tensor cu_seqlens;    // [num_sequences + 1]
+  at::Tensor ordinals;      // [num_sequences + 1] 0, 1, 2...: cu_seqlens of one query each
+  at::Tensor first_keys;    // [num_sequences + 1], the last of which is not read
+  at::Tensor num_keys;      // [num_sequences]
+  int64_t max_queries = 0;  // no sequence has more
+  int64_t max_keys = 0;
+};
+
+/// What computes a VarlenAttention off the CPU.
+enum class VarlenKernel {
+  kFastest,     // one kernel over all sequences, where there is one
+  kBySequence,  // a call of LibTorch's attention for each: to be compared with
+};
+
 /// The fast form: sequences of queries one after the other, each attending causally to its own run
 /// of keys, wherever those lie. There is no mask, and nothing is computed between two sequences.
 /// Query i of the n queries of a sequence attends to the first num_keys - n + i + 1 of its keys, of
 /// these to the last `window`.
 ///
 /// A whole prompt: n = num_keys. The rest of one whose start is in the cache: n < num_keys. A
-/// decode step, or a prompt of which only the last hidden state is wanted: n = 1.
+/// decode step, or a prompt of which only the last hidden state is wanted: n = 1. A sequence that
+/// fills up the batch: none of either, or one query and no key, which gets zeros. Tokens behind the
+/// last sequence fill it up too, and get any numbers.
 ///
 /// Example: a prompt of 3 tokens, whose keys lie in slots 10 to 12, and a decode step that attends
 /// to the 6 keys in slots 20 to 25, its own the last: cu_seqlens [0, 3, 4], first_keys [10, 20],
@@ -44,10 +64,22 @@ struct VarlenAttention {
   std::vector<int64_t> first_keys;  // [num_sequences] where the keys of each begin
   std::vector<int64_t> num_keys;    // [num_sequences] those of its own queries are the last
   int64_t window = kNoWindow;
+  VarlenKernel kernel = VarlenKernel::kFastest;
+  DeviceSegments on_device = {};  // undefined: attend() puts them there, in every layer anew
 
   /// The same for the last query of each sequence alone.
   VarlenAttention of_last_queries() const;
+
+  /// What set_on_device wants on the device.
+  std::vector<at::Tensor> host_tensors() const;
+
+  /// @param uploaded  host_tensors() on the device
+  void set_on_device(std::span<const at::Tensor> uploaded);
 };
+
+/// Whether attend() computes a VarlenAttention in one kernel there: on a GPU float16 and bfloat16
+/// with heads of 8, 16 ... 256 dimensions. For others it is a call for each sequence.
+bool has_varlen_kernel(at::Device device, at::ScalarType dtype, int64_t head_dim);
 
 /// One decode step: the one new token of each cache row attends to all of its row.
 struct CacheAttention {
@@ -83,8 +115,8 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const CacheAttention& spec);
 
-/// On the CPU nothing is copied, and a sequence's result is bit for bit the same whatever else is
-/// in the batch, and however many threads there are.
+/// Where there is one kernel for all, nothing is copied. On the CPU a sequence's result is bit for
+/// bit the same whatever else is in the batch, and however many threads there are.
 /// @param queries       [num_tokens, num_heads, head_dim], each token's heads contiguous
 /// @param keys, values  [num_slots, num_kv_heads, head_dim], each head contiguous; slots that are no
 ///                      sequence's are not read

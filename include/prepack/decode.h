@@ -44,8 +44,8 @@ using TokenObserver = std::function<bool(int64_t sequence, TokenId token)>;
 void decode_final_tokens(const Model& model, DecodeState& state);
 
 /// The standard decode loop: one token per sequence and step, each attending to its own cache row;
-/// padded to the longest where the cache is. A finished sequence leaves the batch, and its row is
-/// given to the last one.
+/// padded to the longest where the cache is. A finished sequence leaves the batch; where rows are
+/// padded, the last one moves to its row.
 /// @param state     from any prefill; each row needs slots for the prompt and max_new_tokens - 1
 /// @param requests  one per row of `state`
 /// @param stats     if given, decode_s and the counts are added to it, and to ttft_s the time until

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "prepack/dtype.h"
@@ -11,10 +12,12 @@
 namespace prepack {
 
 /// Where the tokens of one forward belong in the cache: token `tokens[i]` of the forward goes to
-/// slot `slots[i]`, counted over all rows (row * capacity + position).
+/// slot `slots[i]`, counted over all rows (first_slot(row) + position).
 struct CacheSlots {
+  static constexpr int64_t kNowhere = -1;  // the slot of a token that only fills up its batch
+
   at::Tensor tokens;  // [num_stored] int64; undefined: every token of the forward, in order
-  at::Tensor slots;   // [num_stored] int64
+  at::Tensor slots;   // [num_stored] int64; kNowhere only where `tokens` is undefined
 };
 
 /// Whether rows are padded to the longest, as in ordinary batching.
@@ -25,13 +28,19 @@ enum class CacheMemory {
 };
 
 /// Keys and values of a batch of sequences, one row each: slot j of a row holds position j of its
-/// sequence. Rows are as long as the longest sequence may become; slots never written are zero.
+/// sequence. Rows lie one behind the other, each as long as its sequence may become, or all as the
+/// longest; slots never written are zero.
 class KvCache {
  public:
   /// @param num_rows  sequences
   /// @param capacity  slots of each row: prompt and generated tokens
   KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
           at::Device device, CacheMemory memory = CacheMemory::kExact);
+
+  /// Rows of their own lengths, which only VarlenAttention can read.
+  /// @param row_capacities  slots of each row
+  KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
+          at::Device device);
 
   /// Scatters the keys and values of one forward to their sequences' rows: this is the unpacking
   /// of a packed batch. Padding is left out by not being listed in `where`.
@@ -40,13 +49,13 @@ class KvCache {
   void write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
              const CacheSlots& where);
 
-  /// The first `num_rows` rows, and the first `num_slots` slots of each.
+  /// The first `num_rows` rows, and the first `num_slots` slots of each; of rows of equal length.
   /// @return a view [num_rows, num_slots, num_kv_heads, head_dim]
   at::Tensor keys(int64_t layer, int64_t num_rows, int64_t num_slots) const;
   at::Tensor values(int64_t layer, int64_t num_rows, int64_t num_slots) const;
 
   /// All slots of all rows, one row behind the other.
-  /// @return [num_rows * capacity, num_kv_heads, head_dim]
+  /// @return [num_slots, num_kv_heads, head_dim]
   const at::Tensor& keys(int64_t layer) const { return keys_[layer]; }
   const at::Tensor& values(int64_t layer) const { return values_[layer]; }
 
@@ -57,19 +66,28 @@ class KvCache {
   void release_row(int64_t row);
 
   int64_t num_layers() const { return static_cast<int64_t>(keys_.size()); }
-  int64_t num_rows() const { return num_rows_; }
-  int64_t capacity() const { return capacity_; }
+  int64_t num_rows() const { return static_cast<int64_t>(first_slots_.size()) - 1; }
+  int64_t capacity() const { return capacity_; }  // slots of the longest row
+
+  /// Where a row begins, counted over all rows, and how many slots it has.
+  int64_t first_slot(int64_t row) const { return first_slots_[row]; }
+  int64_t row_capacity(int64_t row) const { return first_slots_[row + 1] - first_slots_[row]; }
   CacheMemory memory() const { return memory_; }
 
   /// Bytes of one slot in all layers.
   static int64_t bytes_per_slot(const ModelConfig& config, DType dtype);
 
  private:
-  int64_t num_rows_;
+  /// @param has_equal_rows  whether dense forms may read it
+  KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
+          at::Device device, CacheMemory memory, bool has_equal_rows);
+
+  std::vector<int64_t> first_slots_;  // [num_rows + 1]
   int64_t capacity_;
   CacheMemory memory_;
-  std::vector<at::Tensor> keys_;    // per layer [num_rows * capacity, num_kv_heads, head_dim]
-  std::vector<at::Tensor> values_;  // per layer [num_rows * capacity, num_kv_heads, head_dim]
+  bool has_equal_rows_;
+  std::vector<at::Tensor> keys_;    // per layer [num_slots, num_kv_heads, head_dim]
+  std::vector<at::Tensor> values_;  // per layer [num_slots, num_kv_heads, head_dim]
 };
 
 }  // namespace prepack

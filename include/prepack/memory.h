@@ -14,7 +14,7 @@ namespace prepack {
 /// its batches.
 struct BatchShape {
   int64_t num_prompts = 0;
-  int64_t cache_slots = 0;         // that take memory: those written; on a GPU all of every row
+  int64_t cache_slots = 0;         // that take memory: those written; of padded caches all
   int64_t max_forward_tokens = 0;  // computed tokens of one forward
   int64_t max_mask_elements = 0;   // of one dense mask
   int64_t max_row_len = 0;         // of a dense form's rows
@@ -47,7 +47,8 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
                                    const std::optional<Quantization>& quantization = {});
 
 /// The token budget for this machine: as many tokens as half of `free_bytes` has room for, but no
-/// more than 2,048, beyond which products get slower, and no fewer than the longest prompt has.
+/// more than 2,048, beyond which products get slower (on a GPU 16,384, beyond which they should get
+/// no faster), and no fewer than the longest prompt has.
 /// @param free_bytes  what is left beside weights and caches
 int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device device,
                              PrefillMethod method, int64_t longest_prompt, int64_t free_bytes,

@@ -55,6 +55,8 @@ struct PrefillOptions {
                                  // once, and their keys and values copied; where RoPE depends on
                                  // the length, between prompts whose keys turn alike
   bool padded_cache = false;     // CacheMemory::kPadded, as in ordinary batching
+  bool uses_graphs = true;       // on a GPU: forwards of one shape, and decode steps, are recorded
+                                 // when they come again, and replayed from then on
 };
 
 /// The forwards of one prefill. Made from lengths alone: neither a model nor tensors are needed.
@@ -92,6 +94,7 @@ struct DecodeState {
   at::Tensor logits;             // [num_prompts, vocab_size] float32: of each prompt's next token;
                                  // undefined while there are final tokens
   TokenIds final_tokens = {};    // of each prompt, if the first decode step is to do them
+  bool uses_graphs = false;      // as PrefillOptions
 
   /// Tokens of a prompt that is not yet decoded, the final one included.
   int64_t prompt_len(int64_t prompt) const {
@@ -108,9 +111,17 @@ std::optional<std::string> find_prompt_defect(const ModelConfig& config, const T
 /// @param stats  if given, prefill_s and the counts are added to it
 /// @throws InvalidArgument naming the first defective prompt (counted from 0), and for options that
 ///         the method does not have
+/// @throws OutOfMemory where caches or activations do not fit
 /// Ref: Prepacking (arXiv:2404.09529), section 3
 DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
                     const PrefillOptions& options, int64_t cache_capacity,
+                    RunStats* stats = nullptr);
+
+/// The same with cache rows of their own lengths, so that no slot is allocated in vain. Where
+/// decode steps read padded rows, they are all as long as the longest.
+/// @param row_capacities  one per prompt: its tokens and those it may generate
+DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
+                    const PrefillOptions& options, std::span<const int64_t> row_capacities,
                     RunStats* stats = nullptr);
 
 }  // namespace prepack

@@ -19,6 +19,7 @@ struct RunStats {
   int64_t num_forwards = 0;     // of prefill
   int64_t generated_tokens = 0;
   int64_t decode_steps = 0;
+  int64_t num_splits = 0;  // batches that were halved because memory ran out
 
   RunStats& operator+=(const RunStats& other);
 };

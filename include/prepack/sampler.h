@@ -35,8 +35,9 @@ class RandomStream {
   uint64_t state_;
 };
 
-/// Draws the tokens of one sequence. Each sequence has its own sampler and random stream, so that
-/// its neighbours in a batch never change its draws.
+/// Draws the tokens of one sequence: that in which the random number's share of the probability
+/// ends, of all that are left, counted by their ids. Each sequence has its own sampler and random
+/// stream, so that its neighbours in a batch never change its draws.
 class Sampler {
  public:
   /// @param stream  the sequence's number in the whole job
@@ -46,6 +47,11 @@ class Sampler {
   /// @param logits  [vocab_size]; changed by the repetition penalty
   /// @throws Error if a logit is not a number, or the largest is not finite
   TokenId sample(std::span<float> logits);
+
+  const SamplingParams& params() const { return params_; }
+
+  /// The random number of the next token, where something else draws it. Greedy sampling has none.
+  double next_random() { return params_.temperature > 0 ? random_.next() : 0; }
 
  private:
   SamplingParams params_;

@@ -44,10 +44,10 @@ std::vector<Score> score(const Model& model, std::span<const ScoreRequest> reque
                          const PrefillOptions& options = {},
                          const std::function<void(int64_t num_done)>& on_progress = {});
 
-/// What decides the memory of `score` on a device.
+/// What decides the memory of `score`.
 /// @param plan_lengths  tokens of each request but the last
-BatchShape score_shape(const ModelConfig& config, at::Device device,
-                       std::span<const int64_t> plan_lengths, const PrefillOptions& options);
+BatchShape score_shape(const ModelConfig& config, std::span<const int64_t> plan_lengths,
+                       const PrefillOptions& options);
 
 /// exp(-log-likelihood / tokens) over all that was scored; NaN where that is nothing.
 double perplexity(std::span<const Score> scores);

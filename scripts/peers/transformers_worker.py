@@ -1,10 +1,12 @@
 """transformers: padded batches, or all prompts of a batch in one row. See worker.py."""
 
+import itertools
 import time
 
 import torch
 import torch.nn.functional as F
 import transformers
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import repeat_kv
 
@@ -37,36 +39,51 @@ def attend_per_prompt(
     return torch.cat(outputs, dim=2).transpose(1, 2), None
 
 
+def attend_varlen(module, query, key, value, attention_mask, scaling, cu_seqlens, **kwargs):
+    """The same by one kernel of torch's for all prompts, on a GPU.
+
+    @param cu_seqlens  [num_prompts + 1] int32
+    """
+    # Of grouped heads a view would do for the kernel, but not for every release of the function.
+    key = repeat_kv(key, module.num_key_value_groups)
+    value = repeat_kv(value, module.num_key_value_groups)
+    rows = [heads[0].transpose(0, 1) for heads in (query, key, value)]
+    longest = max(kwargs["prompt_lengths"])
+    attended = varlen_attn(
+        *rows, cu_seqlens, cu_seqlens, longest, longest, scale=scaling, window_size=(-1, 0)
+    )
+    return attended[None], None
+
+
 AttentionInterface.register("per_prompt", attend_per_prompt)
+AttentionInterface.register("varlen", attend_varlen)
 
 
-class System:
-    def __init__(self, job: dict, batches: list):
-        torch.set_num_threads(job["threads"])
-        flattened = job["options"]["batch"] == "flattened"
-        self._model = AutoModelForCausalLM.from_pretrained(
-            job["model"],
-            dtype=getattr(torch, job["dtype"]),
-            attn_implementation="per_prompt" if flattened else "sdpa",
-        ).eval()
-        if flattened:
+class Batches:
+    """What a model does with batches of prompts, on whatever device it is."""
+
+    def __init__(self, model, attention_is_flattened: bool):
+        self._model = model.eval()
+        if attention_is_flattened:
             self.prefill = self._prefill_flattened
         else:
             self.prefill = self._prefill_padded
             self.decode = self._decode  # its caches are what generation of a batch needs
 
-    def versions(self) -> dict:
-        return {"transformers": transformers.__version__, "torch": torch.__version__}
+    def _tensor(self, values):
+        return torch.tensor(values, device=self._model.device)
 
     @torch.inference_mode()
     def _prefill_flattened(self, prompts: list[list[int]]) -> list[int]:
         lengths = [len(prompt) for prompt in prompts]
+        ends = list(itertools.accumulate(lengths))
         logits = self._model(
-            input_ids=torch.tensor([[token for prompt in prompts for token in prompt]]),
-            position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
+            input_ids=self._tensor([[token for prompt in prompts for token in prompt]]),
+            position_ids=self._tensor([[i for length in lengths for i in range(length)]]),
             prompt_lengths=lengths,
+            cu_seqlens=self._tensor([0, *ends]).int(),
             use_cache=True,
-            logits_to_keep=torch.tensor(lengths).cumsum(0) - 1,
+            logits_to_keep=self._tensor(ends) - 1,
         ).logits  # [1, num_prompts, vocab_size]
         return logits[0].argmax(-1).tolist()
 
@@ -81,6 +98,7 @@ class System:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(prompt)
             mask[row, longest - len(prompt) :] = 1
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
@@ -93,6 +111,7 @@ class System:
     @torch.inference_mode()
     def _decode(self, prompts: list[list[int]], num_tokens: int) -> float:
         tokens, mask, cache = self._start(prompts)
+        synchronize()
         start = time.perf_counter()
         for _ in range(num_tokens - 1):
             mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
@@ -104,4 +123,25 @@ class System:
                 use_cache=True,
             )
             tokens = output.logits[:, -1].argmax(-1)
+        synchronize()
         return time.perf_counter() - start
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class System(Batches):
+    def __init__(self, job: dict, batches: list):
+        torch.set_num_threads(job["threads"])
+        flattened = job["options"]["batch"] == "flattened"
+        model = AutoModelForCausalLM.from_pretrained(
+            job["model"],
+            dtype=getattr(torch, job["dtype"]),
+            attn_implementation="per_prompt" if flattened else "sdpa",
+        )
+        super().__init__(model, flattened)
+
+    def versions(self) -> dict:
+        return {"transformers": transformers.__version__, "torch": torch.__version__}

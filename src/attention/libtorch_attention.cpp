@@ -11,15 +11,25 @@
 
 namespace prepack {
 
+void zero_unattended(const VarlenAttention& spec, const at::Tensor& attended) {
+  for (size_t i = 0; i < spec.num_keys.size(); ++i) {
+    if (spec.num_keys[i] > 0) continue;
+    attended.narrow(0, spec.cu_seqlens[i], spec.cu_seqlens[i + 1] - spec.cu_seqlens[i]).zero_();
+  }
+  const int64_t end = spec.cu_seqlens.back();
+  if (end < attended.size(0)) attended.narrow(0, end, attended.size(0) - end).zero_();
+}
+
 at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& keys,
                                 const at::Tensor& values, const VarlenAttention& spec) {
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;
   auto attended = at::empty(queries.sizes(), queries.options());
+  zero_unattended(spec, attended);
   for (size_t i = 0; i < spec.num_keys.size(); ++i) {
     const int64_t start = spec.cu_seqlens[i];
     const int64_t num_queries = spec.cu_seqlens[i + 1] - start;
-    if (num_queries == 0) continue;
+    if (num_queries == 0 || spec.num_keys[i] == 0) continue;
     // Keys before the first query's window are nobody's.
     const int64_t num_before =
         std::max<int64_t>(spec.num_keys[i] - num_queries + 1 - spec.window, 0);

@@ -9,4 +9,8 @@ namespace prepack {
 at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& keys,
                                 const at::Tensor& values, const VarlenAttention& spec);
 
+/// Sets what a batch is filled up with to zero: queries without keys, and tokens behind the last
+/// sequence.
+void zero_unattended(const VarlenAttention& spec, const at::Tensor& attended);
+
 }  // namespace prepack

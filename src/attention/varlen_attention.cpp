@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "attention/flash_attention.h"
 #include "attention/libtorch_attention.h"
 #include "base/scalar_type.h"
 #include "kernels/attention.h"
@@ -33,7 +34,7 @@ std::vector<Part> cut_sequences(const VarlenAttention& spec, int64_t group, int6
   std::vector<Part> parts;
   for (size_t i = 0; i < spec.num_keys.size(); ++i) {
     const int64_t start = spec.cu_seqlens[i];
-    const int64_t num_queries = spec.cu_seqlens[i + 1] - start;
+    const int64_t num_queries = spec.num_keys[i] == 0 ? 0 : spec.cu_seqlens[i + 1] - start;
     const int64_t num_parts = (num_queries + most_queries - 1) / most_queries;
     for (int64_t n = 0; n < num_parts; ++n) {
       const int64_t begin = num_queries * n / num_parts;
@@ -66,11 +67,13 @@ void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& 
   const auto num_sequences = spec.num_keys.size();
   TORCH_CHECK(spec.cu_seqlens.size() == num_sequences + 1 &&
                   spec.first_keys.size() == num_sequences && spec.cu_seqlens.front() == 0 &&
-                  spec.cu_seqlens.back() == queries.size(0),
-              "attention: the sequences do not add up to ", queries.size(0), " queries");
+                  spec.cu_seqlens.back() <= queries.size(0),
+              "attention: the sequences have more than ", queries.size(0), " queries");
   for (size_t i = 0; i < num_sequences; ++i) {
     const int64_t num_queries = spec.cu_seqlens[i + 1] - spec.cu_seqlens[i];
-    TORCH_CHECK(num_queries >= 0 && num_queries <= spec.num_keys[i] && spec.first_keys[i] >= 0 &&
+    const bool fills_up = num_queries == 1 && spec.num_keys[i] == 0;
+    TORCH_CHECK(num_queries >= 0 && (num_queries <= spec.num_keys[i] || fills_up) &&
+                    spec.first_keys[i] >= 0 &&
                     spec.first_keys[i] + spec.num_keys[i] <= keys.size(0),
                 "attention: sequence ", i, " has ", num_queries, " queries and ", spec.num_keys[i],
                 " keys from ", spec.first_keys[i], " on, of ", keys.size(0));
@@ -90,15 +93,24 @@ void check_strides(const at::Tensor& queries, const at::Tensor& keys, const at::
 VarlenAttention VarlenAttention::of_last_queries() const {
   auto last = *this;
   std::iota(last.cu_seqlens.begin(), last.cu_seqlens.end(), 0);
+  last.on_device.cu_seqlens = on_device.ordinals;
+  last.on_device.max_queries = 1;
   return last;
 }
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const VarlenAttention& spec) {
   check(queries, keys, values, spec);
-  if (!queries.is_cpu()) return attend_with_libtorch(queries, keys, values, spec);
+  if (!queries.is_cpu()) {
+    const bool is_one_kernel =
+        spec.kernel == VarlenKernel::kFastest &&
+        has_varlen_kernel(queries.device(), queries.scalar_type(), queries.size(2));
+    return is_one_kernel ? attend_with_flash(queries, keys, values, spec)
+                         : attend_with_libtorch(queries, keys, values, spec);
+  }
   check_strides(queries, keys, values);
   auto attended = at::empty(queries.sizes(), queries.options());
+  zero_unattended(spec, attended);
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;
   const int64_t head_dim = queries.size(2);

@@ -99,6 +99,9 @@ std::string summary(const RunStats& stats, const Job& job) {
       rate(stats.prompt_tokens, stats.prefill_s), stats.computed_tokens, stats.generated_tokens,
       stats.decode_s, rate(stats.generated_tokens, stats.decode_s),
       format_bytes(peak_resident_memory()));
+  if (stats.num_splits > 0) {
+    text += fmt::format("; batches halved because memory ran out: {}", stats.num_splits);
+  }
   if (job.device.is_cuda()) {
     text += fmt::format(", on the device {}", format_bytes(peak_device_memory(job.device)));
   }

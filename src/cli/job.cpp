@@ -9,7 +9,9 @@
 #include <numeric>
 #include <span>
 
+#include "base/scalar_type.h"
 #include "cli/byte_size.h"
+#include "prepack/attention.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 
@@ -67,9 +69,10 @@ BatchShape largest_caches(const Job& job) {
   for (const auto& batch : make_batches(job)) {
     const auto requests = batch_requests(job, batch);
     const auto num_prompts = static_cast<int64_t>(requests.size());
-    const int64_t num_slots = job.device.is_cpu()
-                                  ? num_cache_slots(job.config, requests)
-                                  : num_prompts * cache_capacity(job.config, requests);
+    const bool has_own_rows =
+        has_varlen_kernel(job.device, to_scalar_type(job.dtype), job.config.head_dim);
+    const int64_t num_slots = has_own_rows ? num_cache_slots(job.config, requests)
+                                           : num_prompts * cache_capacity(job.config, requests);
     shape.num_prompts = std::max(shape.num_prompts, num_prompts);
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }
@@ -144,6 +147,7 @@ PrefillOptions parse_prefill_options(const BatchOptions& options) {
       .final_token =
           parse_option("--final-token", [&] { return parse_final_token(options.final_token); }),
       .shares_prefixes = options.shares_prefixes,
+      .uses_graphs = !options.no_graphs,
   };
 }
 

@@ -119,6 +119,10 @@ void BatchOptions::add_to(CLI::App& command) {
   add_final_token_to(command);
   add_batch_size_to(command);
   add_packing_to(command);
+  command
+      .add_flag("--no-graphs", no_graphs,
+                "On a GPU, give it each forward anew instead of replaying recorded ones")
+      ->group(kBatchGroup);
 }
 
 void BatchOptions::add_final_token_to(CLI::App& command) {

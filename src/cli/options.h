@@ -76,6 +76,7 @@ struct PromptOptions {
 };
 
 struct BatchOptions {
+  bool no_graphs = false;
   std::string method = "packed";
   std::string packing = "best-fit-decreasing";
   std::string capacity = "default";

@@ -47,12 +47,8 @@ RunStats prefill_all(const Job& job, const Model& model, LogitsFile* logits_file
   RunStats stats;
   for (const auto& batch : make_batches(job)) {
     const auto prompts = batch_prompts(job, batch);
-    int64_t capacity = 0;
-    for (const auto& prompt : prompts) {
-      capacity = std::max(capacity, static_cast<int64_t>(prompt.size()));
-    }
     const Stopwatch stopwatch;
-    auto state = prefill(model, prompts, job.prefill, capacity, &stats);
+    auto state = prefill(model, prompts, job.prefill, batch_lengths(job, batch), &stats);
     decode_final_tokens(model, state);
     sample_first_tokens(job, batch, state.logits);
     stats.ttft_s += stopwatch.seconds();

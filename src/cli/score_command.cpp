@@ -192,8 +192,8 @@ void plan_memory(Job& job, const Work& work) {
     throw UsageError(fmt::format("--token-budget: the longest sequence has {} tokens", longest));
   }
   job.memory = estimate_memory(job.config, job.dtype, job.device,
-                               score_shape(job.config, job.device, lengths, job.prefill),
-                               job.quantization, job.weight_bytes);
+                               score_shape(job.config, lengths, job.prefill), job.quantization,
+                               job.weight_bytes);
   require_memory(job);
 }
 

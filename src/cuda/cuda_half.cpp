@@ -9,6 +9,9 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
+#include "cuda/graph.h"
+#include "cuda/model_kernels.h"
+
 namespace prepack {
 namespace {
 
@@ -105,6 +108,11 @@ extern "C" const prepack::CudaHalf* prepack_cuda_half() {
       .peak_memory = prepack::peak_memory,
       .reset_peak_memory = prepack::reset_peak_memory,
       .utilisation = prepack::utilisation,
+      .rms_norm = prepack::cuda::rms_norm,
+      .rope_and_store = prepack::cuda::rope_and_store,
+      .swiglu = prepack::cuda::swiglu,
+      .sample = prepack::cuda::sample,
+      .capture = prepack::cuda::capture,
   };
   return &half;
 }

@@ -1,6 +1,7 @@
 #include <dlfcn.h>
 
 #include "cuda/cuda_half.h"
+#include "prepack/error.h"
 
 namespace prepack {
 
@@ -17,6 +18,12 @@ const CudaHalf* load_cuda_half() {
     return found != nullptr && found->size == sizeof(CudaHalf) ? found : nullptr;
   }();
   return half;
+}
+
+const CudaHalf& cuda_half() {
+  const auto* half = load_cuda_half();
+  if (half == nullptr) throw InvalidArgument("prepack was built without CUDA");
+  return *half;
 }
 
 }  // namespace prepack

@@ -5,6 +5,7 @@
 
 #include "base/profile.h"
 #include "model/swiglu.h"
+#include "model/turn_and_store.h"
 
 namespace prepack {
 namespace {
@@ -39,14 +40,13 @@ at::Tensor self_attention(const DecoderLayer& layer, int64_t layer_index, const 
   const auto heads = profiled(Part::kQkvProj, [&] {
     return as_heads(layer.self_attn.qkv_proj(layer.input_layernorm(hidden)), config.head_dim);
   });
-  const int64_t num_turned = config.num_heads + config.num_kv_heads;
   const auto queries = heads.narrow(1, 0, config.num_heads);
   const auto keys = heads.narrow(1, config.num_heads, config.num_kv_heads);
-  const auto values = heads.narrow(1, num_turned, config.num_kv_heads);
+  const auto values = heads.narrow(1, config.num_heads + config.num_kv_heads, config.num_kv_heads);
   if (layer.self_attn.q_norm) layer.self_attn.q_norm->normalise_heads(queries);
   if (layer.self_attn.k_norm) layer.self_attn.k_norm->normalise_heads(keys);
-  if (config.has_rope(layer_index)) apply_rope(heads.narrow(1, 0, num_turned), rope);
-  cache.write(layer_index, keys, values, input.cache_slots);
+  turn_and_store(heads, config.num_heads, config.has_rope(layer_index) ? &rope : nullptr, cache,
+                 layer_index, input.cache_slots);
   return attend_with_spec(queries, keys, values, input.attention, layer_index, cache);
 }
 
@@ -68,9 +68,8 @@ at::Tensor last_self_attention(const DecoderLayer& layer, int64_t layer_index,
   });
   const auto keys = heads.narrow(1, 0, config.num_kv_heads);
   if (layer.self_attn.k_norm) layer.self_attn.k_norm->normalise_heads(keys);
-  if (config.has_rope(layer_index)) apply_rope(keys, rope);
-  cache.write(layer_index, keys, heads.narrow(1, config.num_kv_heads, config.num_kv_heads),
-              input.cache_slots);
+  turn_and_store(heads, /*num_query_heads=*/0, config.has_rope(layer_index) ? &rope : nullptr,
+                 cache, layer_index, input.cache_slots);
   const auto queries = profiled(Part::kQkvProj, [&] {
     return as_heads(qkv_proj.rows(0, query_size)(normed.index_select(0, outputs)), config.head_dim);
   });

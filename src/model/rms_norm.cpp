@@ -1,20 +1,23 @@
 #include "model/rms_norm.h"
 
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/rms_norm.h>
 
 #include "base/parallel_rows.h"
 #include "base/profile.h"
 #include "base/scalar_type.h"
+#include "cuda/cuda_half.h"
 #include "kernels/rms_norm.h"
 
 namespace prepack {
 
 at::Tensor RmsNorm::operator()(const at::Tensor& input) const {
   const ProfiledPart part(Part::kNorm);
-  if (!input.is_cpu()) return at::rms_norm(input, weight.sizes(), weight, eps);
   const auto rows = input.contiguous();
   auto normed = at::empty_like(rows);
+  if (rows.is_cuda()) {
+    cuda_half().rms_norm(rows.unsqueeze(1), weight, eps, normed.unsqueeze(1));
+    return normed;
+  }
   const auto dtype = from_scalar_type(rows.scalar_type());
   const int64_t size = rows.size(1);
   parallel_rows(rows.size(0), 2 * size, [&](int64_t begin, int64_t end) {
@@ -26,10 +29,7 @@ at::Tensor RmsNorm::operator()(const at::Tensor& input) const {
 
 void RmsNorm::normalise_heads(const at::Tensor& heads) const {
   const ProfiledPart part(Part::kNorm);
-  if (!heads.is_cpu()) {
-    heads.copy_(at::rms_norm(heads, weight.sizes(), weight, eps));
-    return;
-  }
+  if (heads.is_cuda()) return cuda_half().rms_norm(heads, weight, eps, heads);
   const auto dtype = from_scalar_type(heads.scalar_type());
   const int64_t num_heads = heads.size(1);
   const int64_t size = heads.size(2);

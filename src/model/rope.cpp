@@ -15,6 +15,8 @@
 #include "base/parallel_rows.h"
 #include "base/profile.h"
 #include "base/scalar_type.h"
+#include "base/upload.h"
+#include "cuda/cuda_half.h"
 #include "kernels/rope.h"
 #include "model/rope_frequencies.h"
 #include "prepack/error.h"
@@ -48,7 +50,7 @@ at::Tensor Rope::frequencies(std::span<const int64_t> sequence_lens, int64_t num
     last_class = length_class;
     row = std::ranges::copy(of_class, row).out;
   }
-  return of_tokens.to(frequencies_.device());
+  return upload(of_tokens, frequencies_.device());
 }
 
 RopeTable Rope::table(const at::Tensor& position_ids,
@@ -69,24 +71,11 @@ RopeTable RopeTable::of_tokens(const at::Tensor& tokens) const {
   return {cos.index_select(0, tokens), sin.index_select(0, tokens)};
 }
 
-namespace {
-
-void apply_rope_with_libtorch(const at::Tensor& heads, const RopeTable& table) {
-  const int64_t half = table.cos.size(1);
-  const auto cos = table.cos.unsqueeze(1);
-  const auto sin = table.sin.unsqueeze(1);
-  const auto first = heads.narrow(2, 0, half);
-  const auto second = heads.narrow(2, half, half);
-  const auto turned_first = first.mul(cos).sub_(second.mul(sin));
-  second.copy_(second.mul(cos).add_(first.mul(sin)));
-  first.copy_(turned_first);
-}
-
-}  // namespace
-
 void apply_rope(const at::Tensor& heads, const RopeTable& table) {
   const ProfiledPart part(Part::kRope);
-  if (!heads.is_cpu()) return apply_rope_with_libtorch(heads, table);
+  if (heads.is_cuda()) {
+    return cuda_half().rope_and_store(heads, heads.size(1), table.cos, table.sin, {}, {}, {});
+  }
   const auto dtype = from_scalar_type(heads.scalar_type());
   const int64_t num_heads = heads.size(1);
   const int64_t head_dim = heads.size(2);

@@ -11,39 +11,64 @@
 
 #include "base/profile.h"
 #include "base/stopwatch.h"
+#include "base/upload.h"
+#include "cuda/cuda_half.h"
 #include "prepack/error.h"
+#include "runtime/forward_arrays.h"
+#include "runtime/forward_graphs.h"
 
 namespace prepack {
 namespace {
 
+/// Whether a step reads each row to its own end, wherever the row lies; or else the first rows, all
+/// as far as the longest.
+bool reads_own_rows(const KvCache& cache) {
+  const auto& keys = cache.keys(0);
+  return cache.memory() == CacheMemory::kExact &&
+         has_varlen_kernel(keys.device(), keys.scalar_type(), keys.size(2));
+}
+
 /// The sequences that are still being generated, one cache row each.
 struct ActiveRows {
-  std::vector<int64_t> sequences;  // which sequence each row belongs to
-  std::vector<int64_t> lengths;    // tokens in each cache row
+  std::vector<int64_t> sequences;  // by their numbers
+  std::vector<int64_t> lengths;    // tokens of each in the cache
+  std::vector<int64_t> rows;       // of the cache: each sequence's
+
+  /// All of a state, each in the row of its number.
+  explicit ActiveRows(const std::vector<int64_t>& all_lengths)
+      : sequences(all_lengths.size()), lengths(all_lengths) {
+    std::iota(sequences.begin(), sequences.end(), 0);
+    rows = sequences;
+  }
 
   int64_t size() const { return static_cast<int64_t>(sequences.size()); }
 
-  /// Drops a row; the last one moves into its place.
-  void remove(int64_t row, KvCache& cache) {
+  /// Drops a sequence; the last one takes its place, and where the first rows are read, its row.
+  void remove(int64_t place, KvCache& cache) {
     const int64_t last = size() - 1;
-    if (row != last) {
-      cache.copy_row(last, row, lengths[last]);
-      sequences[row] = sequences[last];
-      lengths[row] = lengths[last];
+    if (place != last) {
+      if (reads_own_rows(cache)) {
+        std::swap(rows[place], rows[last]);
+      } else {
+        cache.copy_row(rows[last], rows[place], lengths[last]);
+      }
+      sequences[place] = sequences[last];
+      lengths[place] = lengths[last];
     }
-    cache.release_row(last);
+    cache.release_row(rows[last]);
     sequences.pop_back();
     lengths.pop_back();
+    rows.pop_back();
   }
 };
 
 /// Each new token attends to its own row, whose length is its position.
-VarlenAttention attend_to_own_rows(const std::vector<int64_t>& lengths, int64_t capacity) {
+VarlenAttention attend_to_own_rows(const ActiveRows& active, const KvCache& cache) {
   VarlenAttention spec{.cu_seqlens = {0}, .first_keys = {}, .num_keys = {}};
-  for (int64_t length : lengths) {
-    spec.first_keys.push_back(std::ssize(spec.first_keys) * capacity);
-    spec.num_keys.push_back(length + 1);
-    spec.cu_seqlens.push_back(static_cast<int32_t>(spec.num_keys.size()));
+  for (int64_t i = 0; i < active.size(); ++i) {
+    spec.first_keys.push_back(cache.first_slot(active.rows[i]));
+    spec.num_keys.push_back(active.lengths[i] + 1);
+    spec.cu_seqlens.push_back(static_cast<int32_t>(i + 1));
   }
   return spec;
 }
@@ -57,29 +82,43 @@ CacheAttention attend_to_padded_rows(const std::vector<int64_t>& lengths,
   return {std::ssize(lengths), num_slots, mask.unsqueeze(1).unsqueeze(1)};
 }
 
-/// The forward that feeds one new token to each active row, at the slot behind its last token.
-ForwardInput step_input(const std::vector<int64_t>& new_tokens, const std::vector<int64_t>& lengths,
-                        const KvCache& cache, at::Device device) {
+/// The forward that feeds one new token to each active row, at the slot behind its last token; on
+/// the CPU yet, and without attention.
+ForwardInput step_input(const std::vector<int64_t>& new_tokens, const ActiveRows& active,
+                        const KvCache& cache) {
   std::vector<int64_t> slots;
   std::vector<int64_t> sequence_lens;
-  for (int64_t length : lengths) {
-    slots.push_back(std::ssize(slots) * cache.capacity() + length);
-    sequence_lens.push_back(length + 1);
+  for (int64_t i = 0; i < active.size(); ++i) {
+    slots.push_back(cache.first_slot(active.rows[i]) + active.lengths[i]);
+    sequence_lens.push_back(active.lengths[i] + 1);
   }
-  const auto positions = at::tensor(lengths, at::kLong).to(device);
-  const auto attention = [&]() -> AttentionSpec {
-    // Off the CPU there is no kernel yet that reads rows of any lengths at once.
-    const bool is_padded = cache.memory() == CacheMemory::kPadded || !device.is_cpu();
-    if (is_padded) return attend_to_padded_rows(lengths, positions);
-    return attend_to_own_rows(lengths, cache.capacity());
-  };
   return {
-      .input_ids = at::tensor(new_tokens, at::kLong).to(device),
-      .position_ids = positions,
-      .attention = attention(),
-      .cache_slots = {.tokens = {}, .slots = at::tensor(slots, at::kLong).to(device)},
+      .input_ids = at::tensor(new_tokens, at::kLong),
+      .position_ids = at::tensor(active.lengths, at::kLong),
+      .attention = {},
+      .cache_slots = {.tokens = {}, .slots = at::tensor(slots, at::kLong)},
       .sequence_lens = std::move(sequence_lens),
   };
+}
+
+/// Logits of the tokens after the new ones.
+/// @param graphs  null: none are used
+at::Tensor compute_step(const Model& model, const std::vector<int64_t>& new_tokens,
+                        const ActiveRows& active, ForwardGraphs* graphs, KvCache& cache) {
+  auto input = step_input(new_tokens, active, cache);
+  if (reads_own_rows(cache)) {
+    input.attention = attend_to_own_rows(active, cache);
+    if (graphs != nullptr) return graphs->compute(input);
+    input = to_device(input, model.device());
+  } else {
+    const auto arrays =
+        upload({input.input_ids, input.position_ids, input.cache_slots.slots}, model.device());
+    input.input_ids = arrays[0];
+    input.position_ids = arrays[1];
+    input.cache_slots.slots = arrays[2];
+    input.attention = attend_to_padded_rows(active.lengths, input.position_ids);
+  }
+  return model.compute_logits(model.forward(input, cache));
 }
 
 void check_requests(const DecodeState& state, std::span<DecodeRequest> requests) {
@@ -95,9 +134,10 @@ void check_requests(const DecodeState& state, std::span<DecodeRequest> requests)
     }
     // The last token drawn is never fed back, so it needs no slot.
     const int64_t needed = state.prompt_len(static_cast<int64_t>(i)) + max_new_tokens - 1;
-    if (needed > state.cache.capacity()) {
-      throw InvalidArgument(fmt::format("sequence {}: {} cache slots needed, {} there", i, needed,
-                                        state.cache.capacity()));
+    const int64_t there = state.cache.row_capacity(static_cast<int64_t>(i));
+    if (needed > there) {
+      throw InvalidArgument(
+          fmt::format("sequence {}: {} cache slots needed, {} there", i, needed, there));
     }
   }
 }
@@ -123,8 +163,38 @@ std::string_view to_string(FinishReason reason) {
   return reason == FinishReason::kStop ? "stop" : "length";
 }
 
+namespace {
+
+/// Draws on the device, with the random numbers that the samplers would have used.
+TokenIds sample_on_device(const at::Tensor& logits, std::span<Sampler* const> samplers) {
+  std::vector<cuda::RowSampling> rows;
+  for (auto* sampler : samplers) {
+    const auto& params = sampler->params();
+    rows.push_back({.uniform = sampler->next_random(),
+                    .temperature = params.temperature,
+                    .top_p = params.top_p,
+                    .min_p = params.min_p,
+                    .top_k = static_cast<int32_t>(std::min(params.top_k, logits.size(1)))});
+  }
+  TokenIds tokens;
+  for (int64_t token : cuda_half().sample(logits, rows)) {
+    if (token < 0) throw Error("the model's logits are not finite numbers");
+    tokens.push_back(static_cast<TokenId>(token));
+  }
+  return tokens;
+}
+
+}  // namespace
+
 TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
   const ProfiledPart part(Part::kSampling);
+  // The penalty is for tokens that the host knows of.
+  const auto has_penalty = [](const auto* sampler) {
+    return sampler->params().repetition_penalty != 1;
+  };
+  if (logits.is_cuda() && std::ranges::none_of(samplers, has_penalty)) {
+    return sample_on_device(logits, samplers);
+  }
   logits = logits.cpu().contiguous();
   const auto num_rows = static_cast<int64_t>(samplers.size());
   const int64_t vocab_size = logits.size(1);
@@ -141,9 +211,8 @@ TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
 
 void decode_final_tokens(const Model& model, DecodeState& state) {
   if (state.final_tokens.empty()) return;
-  const auto input = step_input({state.final_tokens.begin(), state.final_tokens.end()},
-                                state.lengths, state.cache, model.device());
-  state.logits = model.compute_logits(model.forward(input, state.cache));
+  state.logits = compute_step(model, {state.final_tokens.begin(), state.final_tokens.end()},
+                              ActiveRows(state.lengths), /*graphs=*/nullptr, state.cache);
   for (auto& length : state.lengths) ++length;
   state.final_tokens.clear();
 }
@@ -156,8 +225,8 @@ std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
   RunStats run;
   decode_final_tokens(model, state);
   std::vector<DecodedSequence> decoded(requests.size());
-  ActiveRows active{.sequences = std::vector<int64_t>(requests.size()), .lengths = state.lengths};
-  std::iota(active.sequences.begin(), active.sequences.end(), 0);
+  ActiveRows active(state.lengths);
+  const auto graphs = state.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
   while (active.size() > 0) {
     std::vector<Sampler*> samplers;
     for (int64_t sequence : active.sequences) samplers.push_back(&requests[sequence].sampler);
@@ -179,8 +248,7 @@ std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
     ++run.decode_steps;
     if (active.size() == 0) break;
 
-    const auto input = step_input(new_tokens, active.lengths, state.cache, model.device());
-    state.logits = model.compute_logits(model.forward(input, state.cache));
+    state.logits = compute_step(model, new_tokens, active, graphs.get(), state.cache);
     for (auto& length : active.lengths) ++length;
   }
   if (stats != nullptr) {

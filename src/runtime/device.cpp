@@ -33,12 +33,6 @@ c10::Device cuda_device(std::string_view name, int index) {
   return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
-const CudaHalf& cuda_half() {
-  const auto* half = load_cuda_half();
-  if (half == nullptr) throw InvalidArgument("prepack was built without CUDA");
-  return *half;
-}
-
 /// The number that a file holds; nothing where there is no file, or "max".
 std::optional<int64_t> read_number(const char* path) {
   std::ifstream file(path);

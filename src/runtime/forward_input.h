@@ -10,6 +10,11 @@ namespace prepack {
 /// How a method lays out the prompts of one forward.
 BatchLayout layout_for(PrefillMethod method);
 
+/// The packed forward of a batch, on the CPU yet.
+/// @param num_following  as below
+ForwardInput host_forward_input(const PackedBatch& batch, const KvCache& cache,
+                                int64_t num_following);
+
 /// The forward of a batch that was laid out for `method`: every prompt's keys and values go to its
 /// own row of the cache. Without `output_tokens`.
 /// @param num_following  tokens of each prompt that a later forward computes

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "prepack/error.h"
 #include "runtime/stop_text.h"
@@ -38,6 +39,34 @@ void check_request(const ModelConfig& config, const GenerationRequest& request, 
   }
 }
 
+/// Requests that are computed as one batch.
+/// @param first     the number of the first one among all
+/// @throws OutOfMemory before any text was observed
+std::vector<GenerationResult> generate_batch(const Model& model, const Tokenizer& tokenizer,
+                                             std::span<const GenerationRequest> requests,
+                                             int64_t first, const PrefillOptions& options,
+                                             const TextObserver& observer, RunStats& run);
+
+/// The same; where memory runs out for what they need together, of each half by itself.
+std::vector<GenerationResult> generate_in_parts(const Model& model, const Tokenizer& tokenizer,
+                                                std::span<const GenerationRequest> requests,
+                                                int64_t first, const PrefillOptions& options,
+                                                const TextObserver& observer, RunStats& run) {
+  try {
+    return generate_batch(model, tokenizer, requests, first, options, observer, run);
+  } catch (const OutOfMemory&) {
+    if (requests.size() < 2) throw;
+  }
+  ++run.num_splits;
+  const auto half = std::ssize(requests) / 2;
+  auto results =
+      generate_in_parts(model, tokenizer, requests.first(half), first, options, observer, run);
+  std::ranges::move(generate_in_parts(model, tokenizer, requests.subspan(half), first + half,
+                                      options, observer, run),
+                    std::back_inserter(results));
+  return results;
+}
+
 }  // namespace
 
 int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequest> requests) {
@@ -58,14 +87,27 @@ std::vector<GenerationResult> generate(const Model& model, const Tokenizer& toke
                                        std::span<const GenerationRequest> requests,
                                        const PrefillOptions& options, const TextObserver& observer,
                                        RunStats* stats) {
+  for (size_t i = 0; i < requests.size(); ++i) check_request(model.config(), requests[i], i);
+  RunStats run;
+  auto results = generate_in_parts(model, tokenizer, requests, 0, options, observer, run);
+  if (stats != nullptr) *stats += run;
+  return results;
+}
+
+namespace {
+
+std::vector<GenerationResult> generate_batch(const Model& model, const Tokenizer& tokenizer,
+                                             std::span<const GenerationRequest> requests,
+                                             int64_t first, const PrefillOptions& options,
+                                             const TextObserver& observer, RunStats& run) {
   const auto& config = model.config();
   std::vector<TokenIds> prompts;
   std::vector<DecodeRequest> decode_requests;
   std::vector<TextInProgress> texts;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const auto& request = requests[i];
-    check_request(config, request, i);
+  std::vector<int64_t> row_capacities;
+  for (const auto& request : requests) {
     prompts.push_back(request.prompt_ids);
+    row_capacities.push_back(needed_slots(config, request));
     decode_requests.push_back({
         .sampler = Sampler(request.sampling, request.random_stream, request.prompt_ids),
         .max_new_tokens = allowed_new_tokens(config, request),
@@ -76,17 +118,18 @@ std::vector<GenerationResult> generate(const Model& model, const Tokenizer& toke
 
   const auto emit = [&](int64_t sequence, const std::string& piece) {
     texts[sequence].text += piece;
-    if (observer && !piece.empty()) observer(sequence, piece);
+    if (observer && !piece.empty()) observer(first + sequence, piece);
   };
   const auto on_token = [&](int64_t sequence, TokenId token) {
     auto& text = texts[sequence];
     if (tokenizer.contains(token)) emit(sequence, text.stop.push(text.decoder.push(token)));
     return !text.stop.found();
   };
-  RunStats run;
-  auto state = prefill(model, prompts, options, cache_capacity(config, requests), &run);
-  auto decoded = decode(model, std::move(state), decode_requests, on_token, &run);
-  run.ttft_s += run.prefill_s;
+  RunStats batch;
+  auto state = prefill(model, prompts, options, row_capacities, &batch);
+  auto decoded = decode(model, std::move(state), decode_requests, on_token, &batch);
+  batch.ttft_s += batch.prefill_s;
+  run += batch;
 
   std::vector<GenerationResult> results;
   for (size_t i = 0; i < decoded.size(); ++i) {
@@ -98,8 +141,8 @@ std::vector<GenerationResult> generate(const Model& model, const Tokenizer& toke
     results.push_back(
         {std::move(decoded[i].token_ids), std::move(text.text), decoded[i].finish_reason});
   }
-  if (stats != nullptr) *stats += run;
   return results;
 }
 
+}  // namespace
 }  // namespace prepack

@@ -10,7 +10,9 @@
 namespace prepack {
 namespace {
 
+// Beyond these products get no faster.
 constexpr int64_t kMostUsefulTokens = 2048;
+constexpr int64_t kMostUsefulGpuTokens = 16384;
 constexpr int64_t kFewestTokens = 256;
 
 // Resident size of the program before it does anything, measured, and the tokenizer's tables.
@@ -103,7 +105,8 @@ int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device 
   const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest_prompt;
   const int64_t room = std::max<int64_t>(free_bytes, 0) / 2 /
                        activation_bytes_per_token(config, dtype, device, row_len, quantization);
-  return std::max(longest_prompt, std::clamp(room, kFewestTokens, kMostUsefulTokens));
+  const int64_t most = device.is_cpu() ? kMostUsefulTokens : kMostUsefulGpuTokens;
+  return std::max(longest_prompt, std::clamp(room, kFewestTokens, most));
 }
 
 }  // namespace prepack

@@ -8,49 +8,54 @@
 #include <iterator>
 #include <numeric>
 
+#include "base/scalar_type.h"
 #include "base/stopwatch.h"
+#include "base/upload.h"
 #include "model/rope_frequencies.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
 #include "prepack/shared_prefix.h"
+#include "runtime/forward_arrays.h"
+#include "runtime/forward_graphs.h"
 #include "runtime/forward_input.h"
 
 namespace prepack {
 namespace {
 
 /// Every segment attends to its row of the cache, where its own keys have just been written.
-VarlenAttention varlen_attention(const PackedBatch& batch, int64_t capacity) {
+VarlenAttention varlen_attention(const PackedBatch& batch, const KvCache& cache) {
   VarlenAttention spec{.cu_seqlens = batch.cu_seqlens, .first_keys = {}, .num_keys = {}};
   for (const auto& segment : batch.segments) {
-    spec.first_keys.push_back(segment.sequence * capacity);
+    spec.first_keys.push_back(cache.first_slot(segment.sequence));
     spec.num_keys.push_back(segment.first_position + segment.length);
   }
   return spec;
 }
 
-AttentionSpec attention_for(PrefillMethod method, const PackedBatch& batch, int64_t capacity,
-                            at::Device device) {
-  if (method == PrefillMethod::kPacked) return varlen_attention(batch, capacity);
+/// A dense form's.
+AttentionSpec row_attention(const PackedBatch& batch, at::Device device) {
   if (batch.has_whole_rows()) return CausalAttention{batch.num_rows()};
   return MaskedAttention{independent_mask(batch.segment_ids.to(device))};
 }
 
-/// Where each prompt token of the batch belongs in the cache, computed once for all layers.
-CacheSlots unpack_slots(const PackedBatch& batch, int64_t capacity, at::Device device) {
+/// Where each prompt token of the batch belongs in the cache, computed once for all layers. On the
+/// CPU yet; `tokens` undefined where there is no padding.
+CacheSlots unpack_slots(const PackedBatch& batch, const KvCache& cache) {
   const int64_t num_tokens = batch.num_prompt_tokens();
   auto tokens = at::empty({num_tokens}, at::kLong);
   auto slots = at::empty({num_tokens}, at::kLong);
   auto* token = tokens.data_ptr<int64_t>();
   auto* slot = slots.data_ptr<int64_t>();
   for (const auto& segment : batch.segments) {
-    for (int64_t position = 0; position < segment.length; ++position) {
-      *token++ = batch.first_token(segment) + position;
-      *slot++ = segment.sequence * capacity + segment.first_position + position;
+    const int64_t first_slot = cache.first_slot(segment.sequence) + segment.first_position;
+    for (int64_t i = 0; i < segment.length; ++i) {
+      *token++ = batch.first_token(segment) + i;
+      *slot++ = first_slot + i;
     }
   }
   const bool has_padding = num_tokens != batch.input_ids.numel();
-  return {has_padding ? tokens.to(device) : at::Tensor(), slots.to(device)};
+  return {has_padding ? tokens : at::Tensor(), slots};
 }
 
 /// Tokens of the sequence that each token of the batch belongs to; 1 for padding.
@@ -77,13 +82,30 @@ BatchLayout layout_for(PrefillMethod method) {
   return BatchLayout::kLeftPaddedRows;
 }
 
+ForwardInput host_forward_input(const PackedBatch& batch, const KvCache& cache,
+                                int64_t num_following) {
+  return {
+      .input_ids = batch.input_ids.flatten(),
+      .position_ids = batch.position_ids.flatten(),
+      .attention = varlen_attention(batch, cache),
+      .cache_slots = unpack_slots(batch, cache),
+      .sequence_lens = sequence_lens(batch, num_following),
+  };
+}
+
 ForwardInput forward_input(PrefillMethod method, const PackedBatch& batch, const KvCache& cache,
                            at::Device device, int64_t num_following) {
+  if (method == PrefillMethod::kPacked) {
+    return to_device(host_forward_input(batch, cache, num_following), device);
+  }
+  const auto where = unpack_slots(batch, cache);
   return {
-      .input_ids = batch.input_ids.flatten().to(device),
-      .position_ids = batch.position_ids.flatten().to(device),
-      .attention = attention_for(method, batch, cache.capacity(), device),
-      .cache_slots = unpack_slots(batch, cache.capacity(), device),
+      .input_ids = upload(batch.input_ids.flatten(), device),
+      .position_ids = upload(batch.position_ids.flatten(), device),
+      .attention = row_attention(batch, device),
+      .cache_slots = {.tokens =
+                          where.tokens.defined() ? upload(where.tokens, device) : at::Tensor(),
+                      .slots = upload(where.slots, device)},
       .sequence_lens = sequence_lens(batch, num_following),
   };
 }
@@ -102,19 +124,26 @@ at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
 }
 
 /// One packed forward: fills the prompts' cache rows and their next-token logits.
+/// @param graphs  null: none are used
 void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod method,
-                 DecodeState& state) {
+                 ForwardGraphs* graphs, DecodeState& state) {
   const auto device = model.device();
   const bool reads_logits = state.final_tokens.empty();
-  // The first decode step does the final tokens that are left out here.
-  auto input = forward_input(method, batch, state.cache, device, reads_logits ? 0 : 1);
-  input.output_tokens = last_tokens(batch, reads_logits).to(device);
-  const auto hidden = model.forward(input, state.cache);
-  if (!reads_logits) return;
+  const auto outputs = last_tokens(batch, reads_logits);
   std::vector<int64_t> sequences;
   for (const auto& segment : batch.segments) sequences.push_back(segment.sequence);
-  state.logits.index_copy_(0, at::tensor(sequences, at::kLong).to(device),
-                           model.compute_logits(hidden));
+  const auto places = upload(at::tensor(sequences, at::kLong), device);
+  if (graphs != nullptr && method == PrefillMethod::kPacked && reads_logits) {
+    auto input = host_forward_input(batch, state.cache, 0);
+    input.output_tokens = outputs;
+    state.logits.index_copy_(0, places, graphs->compute(input));
+    return;
+  }
+  // The first decode step does the final tokens that are left out here.
+  auto input = forward_input(method, batch, state.cache, device, reads_logits ? 0 : 1);
+  input.output_tokens = upload(outputs, device);
+  const auto hidden = model.forward(input, state.cache);
+  if (reads_logits) state.logits.index_copy_(0, places, model.compute_logits(hidden));
 }
 
 /// Beginnings shorter than this cost more to keep apart than to compute again.
@@ -173,6 +202,7 @@ Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
                                               : std::vector<SharedPrefix>(prompts.size());
   std::vector<int64_t> first_positions;
   Computed computed;
+  const auto graphs = options.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
   for (const auto& prefix : shared) {
     first_positions.push_back(prefix.length);
     computed.num_shared_tokens += prefix.length;
@@ -189,7 +219,7 @@ Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
       }
       const auto batch =
           make_packed_batch(prompts, forward.bins, layout_for(options.method), first_positions);
-      run_forward(model, batch, options.method, state);
+      run_forward(model, batch, options.method, graphs.get(), state);
     }
     computed.num_tokens += plan.computed_tokens;
     computed.num_rows += plan.num_rows;
@@ -220,20 +250,53 @@ std::optional<std::string> find_prompt_defect(const ModelConfig& config, const T
   return std::nullopt;
 }
 
-DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
-                    const PrefillOptions& options, int64_t cache_capacity, RunStats* stats) {
+namespace {
+
+/// Rows of their own lengths, where what reads the cache later can read those.
+KvCache make_cache(const Model& model, std::span<const int64_t> row_capacities,
+                   const PrefillOptions& options) {
+  const auto& config = model.config();
+  const bool is_read_by_rows =
+      !options.padded_cache &&
+      has_varlen_kernel(model.device(), to_scalar_type(model.dtype()), config.head_dim);
+  const auto longest = row_capacities.empty() ? 0 : std::ranges::max(row_capacities);
+  if (is_read_by_rows &&
+      std::ranges::any_of(row_capacities, [&](int64_t slots) { return slots != longest; })) {
+    return KvCache(config, row_capacities, model.dtype(), model.device());
+  }
+  return KvCache(config, std::ssize(row_capacities), longest, model.dtype(), model.device(),
+                 options.padded_cache ? CacheMemory::kPadded : CacheMemory::kExact);
+}
+
+/// What LibTorch throws where memory runs out, as an error of this library.
+template <typename F>
+auto with_own_errors(const F& f) {
+  try {
+    return f();
+  } catch (const c10::OutOfMemoryError& error) {
+    throw OutOfMemory(error.what_without_backtrace());
+  }
+}
+
+DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,
+                        const PrefillOptions& options, std::span<const int64_t> row_capacities,
+                        RunStats* stats) {
   const Stopwatch stopwatch;
   const auto& config = model.config();
+  if (row_capacities.size() != prompts.size()) {
+    throw InvalidArgument(fmt::format("prefill: {} cache rows for {} prompts",
+                                      row_capacities.size(), prompts.size()));
+  }
   std::vector<int64_t> lengths;
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (const auto defect = find_prompt_defect(config, prompts[i])) {
       throw InvalidArgument(fmt::format("prompt {} {}", i, *defect));
     }
     lengths.push_back(static_cast<int64_t>(prompts[i].size()));
-    if (lengths.back() > cache_capacity) {
+    if (lengths.back() > row_capacities[i]) {
       throw InvalidArgument(
           fmt::format("prompt {} has {} tokens, more than the cache capacity of {}", i,
-                      lengths.back(), cache_capacity));
+                      lengths.back(), row_capacities[i]));
     }
   }
   if (options.shares_prefixes) {
@@ -250,10 +313,10 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
   }
   const auto num_prompts = static_cast<int64_t>(prompts.size());
   DecodeState state{
-      .cache = KvCache(config, num_prompts, cache_capacity, model.dtype(), model.device(),
-                       options.padded_cache ? CacheMemory::kPadded : CacheMemory::kExact),
+      .cache = make_cache(model, row_capacities, options),
       .lengths = lengths,
       .logits = {},
+      .uses_graphs = options.uses_graphs,
   };
   std::vector<TokenIds> shorter;
   if (options.final_token == FinalToken::kFirstStep) {
@@ -279,6 +342,21 @@ DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
     stats->num_forwards += computed.num_forwards;
   }
   return state;
+}
+
+}  // namespace
+
+DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
+                    const PrefillOptions& options, int64_t cache_capacity, RunStats* stats) {
+  const std::vector<int64_t> row_capacities(prompts.size(), cache_capacity);
+  return prefill(model, prompts, options, row_capacities, stats);
+}
+
+DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
+                    const PrefillOptions& options, std::span<const int64_t> row_capacities,
+                    RunStats* stats) {
+  return with_own_errors(
+      [&] { return run_prefill(model, prompts, options, row_capacities, stats); });
 }
 
 }  // namespace prepack

@@ -14,6 +14,7 @@ RunStats& RunStats::operator+=(const RunStats& other) {
   num_forwards += other.num_forwards;
   generated_tokens += other.generated_tokens;
   decode_steps += other.decode_steps;
+  num_splits += other.num_splits;
   return *this;
 }
 

@@ -136,6 +136,8 @@ TokenId Sampler::sample(std::span<float> logits) {
     keep_top_k(candidates, params_.top_k);
     keep_top_p(candidates, params_.top_p);
     keep_min_p(candidates, params_.min_p);
+    // Selecting leaves an order that another machine's would not.
+    if (params_.top_k > 0 || params_.top_p < 1) std::ranges::sort(candidates, {}, &Candidate::id);
     token = draw(candidates, random_.next());
   }
   if (params_.repetition_penalty != 1) {

@@ -81,7 +81,7 @@ struct ForwardPrompts {
   std::vector<std::vector<int64_t>> bins;  // of these prompts
   std::vector<ScoreRequest> requests;
   std::vector<size_t> originals;  // whose they are among all requests
-  int64_t longest = 0;
+  std::vector<int64_t> row_lens;  // tokens of each
 };
 
 ForwardPrompts prompts_of_forward(std::span<const ScoreRequest> requests,
@@ -97,7 +97,7 @@ ForwardPrompts prompts_of_forward(std::span<const ScoreRequest> requests,
       result.prompts.emplace_back(request.tokens.begin(), request.tokens.end() - 1);
       result.requests.push_back(request);
       result.originals.push_back(original);
-      result.longest = std::max<int64_t>(result.longest, std::ssize(request.tokens) - 1);
+      result.row_lens.push_back(std::ssize(request.tokens) - 1);
     }
   }
   return result;
@@ -105,8 +105,7 @@ ForwardPrompts prompts_of_forward(std::span<const ScoreRequest> requests,
 
 void run_forward(const Model& model, PrefillMethod method, const ForwardPrompts& forward,
                  std::vector<Score>& scores) {
-  KvCache cache(model.config(), std::ssize(forward.prompts), forward.longest, model.dtype(),
-                model.device());
+  KvCache cache(model.config(), forward.row_lens, model.dtype(), model.device());
   const auto batch = make_packed_batch(forward.prompts, forward.bins, layout_for(method));
   const auto hidden = model.forward(forward_input(method, batch, cache, model.device()), cache);
   std::vector<Score> own(forward.prompts.size());
@@ -158,8 +157,8 @@ std::vector<Score> score(const Model& model, std::span<const ScoreRequest> reque
   return scores;
 }
 
-BatchShape score_shape(const ModelConfig& config, at::Device device,
-                       std::span<const int64_t> plan_lengths, const PrefillOptions& options) {
+BatchShape score_shape(const ModelConfig& config, std::span<const int64_t> plan_lengths,
+                       const PrefillOptions& options) {
   BatchShape shape;
   if (plan_lengths.empty()) return shape;
   const auto plan = plan_prefill(plan_lengths, options);
@@ -169,16 +168,9 @@ BatchShape score_shape(const ModelConfig& config, at::Device device,
   shape.num_prompts = std::min(chunk_tokens(config), plan.max_forward_tokens);  // rows of logits
   for (const auto& forward : plan.forwards) {
     int64_t num_slots = 0;
-    int64_t num_sequences = 0;
-    int64_t longest = 0;
     for (const auto& bin : forward.bins) {
-      for (int64_t sequence : bin) {
-        num_slots += plan_lengths[sequence];
-        longest = std::max(longest, plan_lengths[sequence]);
-        ++num_sequences;
-      }
+      for (int64_t sequence : bin) num_slots += plan_lengths[sequence];
     }
-    if (!device.is_cpu()) num_slots = num_sequences * longest;
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }
   return shape;

@@ -18,30 +18,32 @@ namespace {
 /// Draws the weights of one model in a fixed order.
 class WeightSource {
  public:
-  WeightSource(uint64_t seed, DType dtype, std::function<Weight(const at::Tensor&)> store)
-      : random_(seed), dtype_(to_scalar_type(dtype)), store_(std::move(store)) {}
+  WeightSource(uint64_t seed, DType dtype, std::function<Weight(const at::Tensor&)> store,
+               at::Device device)
+      : random_(seed), dtype_(to_scalar_type(dtype)), store_(std::move(store)), device_(device) {}
 
   /// Large enough that tokens matter to each other, small enough that logits stay below ten or so.
   at::Tensor matrix(int64_t rows, int64_t columns) {
     const double scale = 1.5 / std::sqrt(static_cast<double>(columns));
-    return random_tensor(random_, {rows, columns}).mul(scale).to(dtype_);
+    return random_tensor(random_, {rows, columns}).mul(scale).to(device_, dtype_);
   }
 
   Linear linear(int64_t rows, int64_t columns, bool has_bias) {
     const auto weight = matrix(rows, columns);
     Linear linear{.weight = store_ ? store_(weight) : weight, .bias = {}};
-    if (has_bias) linear.bias = random_tensor(random_, {rows}).mul(0.3).to(dtype_);
+    if (has_bias) linear.bias = random_tensor(random_, {rows}).mul(0.3).to(device_, dtype_);
     return linear;
   }
 
   RmsNorm norm(int64_t size, double eps) {
-    return {random_tensor(random_, {size}).mul(0.2).add(1).to(dtype_), eps};
+    return {random_tensor(random_, {size}).mul(0.2).add(1).to(device_, dtype_), eps};
   }
 
  private:
   Random random_;
   at::ScalarType dtype_;
   std::function<Weight(const at::Tensor&)> store_;
+  at::Device device_;
 };
 
 DecoderLayer random_layer(WeightSource& weights, const ModelConfig& config) {
@@ -151,9 +153,9 @@ std::vector<ModelConfig> tiny_configs() {
 }
 
 Model random_model(const ModelConfig& config, uint64_t seed, DType dtype,
-                   const std::function<Weight(const at::Tensor&)>& store) {
-  WeightSource weights(seed, dtype, store);
-  auto decoder = std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, at::kCPU));
+                   const std::function<Weight(const at::Tensor&)>& store, at::Device device) {
+  WeightSource weights(seed, dtype, store, device);
+  auto decoder = std::make_shared<Model::Decoder>(Rope(config.rope, config.rotary_dim, device));
   decoder->embed_tokens = weights.matrix(config.vocab_size, config.hidden_size);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     decoder->layers.push_back(random_layer(weights, config));
@@ -162,7 +164,7 @@ Model random_model(const ModelConfig& config, uint64_t seed, DType dtype,
   decoder->lm_head.weight = config.tie_word_embeddings
                                 ? decoder->embed_tokens
                                 : weights.matrix(config.vocab_size, config.hidden_size);
-  return {config, dtype, at::kCPU, std::move(decoder)};
+  return {config, dtype, device, std::move(decoder)};
 }
 
 std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts) {

@@ -17,9 +17,11 @@ namespace prepack::testing {
 std::vector<ModelConfig> tiny_configs();
 
 /// A model of random weights; the same for the same seed, and, but for rounding, in every dtype.
-/// @param store  what becomes of the weights of the layers' products; empty: nothing
+/// @param store   what becomes of the weights of the layers' products; empty: nothing
+/// @param device  where it computes
 Model random_model(const ModelConfig& config, uint64_t seed = 1, DType dtype = DType::kFloat32,
-                   const std::function<Weight(const at::Tensor&)>& store = {});
+                   const std::function<Weight(const at::Tensor&)>& store = {},
+                   at::Device device = at::kCPU);
 
 /// Every way to prefill, named: each method, each packing, and token budgets that need one forward
 /// or several.

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "cuda/cuda_half.h"
+#include "prepack/kv_cache.h"
+#include "prepack/model.h"
+
+namespace prepack {
+
+/// What a recorded forward cannot change any more: the sizes of its tensors, and the bounds that
+/// its kernels were started with. Forwards with less of each are filled up to it.
+struct GraphShape {
+  int64_t num_tokens = 0;
+  int64_t num_sequences = 0;
+  int64_t max_queries = 0;  // of one sequence
+  int64_t max_keys = 0;
+
+  auto operator<=>(const GraphShape&) const = default;
+};
+
+/// The smallest of the recorded shapes that has room for a forward with VarlenAttention. Tokens are
+/// rounded up by at most an eighth, so that what is computed in vain stays small; sequences and
+/// lengths, which cost next to nothing, to powers of two, so that shapes are few. A decode step,
+/// one query for each sequence, has as many sequences as tokens.
+GraphShape graph_shape(const ForwardInput& input);
+
+/// The forward, filled up: with tokens that are stored nowhere and that nobody attends to, with
+/// sequences that have no keys, and with output tokens that nobody reads.
+/// @param input  on the CPU
+ForwardInput fill_up(ForwardInput input, const GraphShape& shape);
+
+/// The forwards of one cache, each computed as a graph once its shape has come before: a GPU is
+/// told once what to do, and for small models the telling takes longer than the doing. A graph
+/// reads where the first forward of its shape lay; a replay copies the next one there.
+class ForwardGraphs {
+ public:
+  /// Records work; as CudaHalf::capture.
+  using Capture = std::function<std::unique_ptr<DeviceGraph>(const DeviceGraph* sharing,
+                                                             const std::function<void()>& run)>;
+
+  /// @param model, cache  must live as long as this, and the cache stay where it is
+  ForwardGraphs(const Model& model, KvCache& cache, Capture capture)
+      : model_(model), cache_(cache), capture_(std::move(capture)) {}
+
+  /// @param input  on the CPU, with VarlenAttention
+  /// @return       logits of the output tokens, or of all, [num_outputs, vocab_size] float32; valid
+  ///               until the next call
+  at::Tensor compute(const ForwardInput& input);
+
+  int64_t num_replays() const { return num_replays_; }
+
+ private:
+  struct Recorded {
+    int64_t num_uses = 0;
+    at::Tensor joined;  // the arrays' memory, which replays copy to
+    ForwardInput input;
+    at::Tensor logits;
+    std::unique_ptr<DeviceGraph> graph;
+  };
+
+  at::Tensor run(const ForwardInput& input);
+  void record(const ForwardInput& filled, const GraphShape& shape, Recorded& recorded);
+
+  const Model& model_;
+  KvCache& cache_;
+  Capture capture_;
+  std::map<GraphShape, Recorded> recorded_;
+  const DeviceGraph* first_graph_ = nullptr;
+  int64_t num_replays_ = 0;
+};
+
+/// Null where forwards of this cache cannot be recorded: off a GPU; where its attention is no
+/// single kernel; and where RoPE is chosen anew for each sequence by its length.
+std::unique_ptr<ForwardGraphs> make_forward_graphs(const Model& model, KvCache& cache);
+
+}  // namespace prepack

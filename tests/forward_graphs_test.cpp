@@ -1,0 +1,165 @@
+// Graphs of forwards, replayed through a stand-in for a GPU's: it does again what was recorded, on
+// the memory that was recorded, and knows nothing of later forwards but what was copied there.
+
+#include "runtime/forward_graphs.h"
+
+#include <utility>
+
+#include "prepack/prefill.h"
+#include "runtime/forward_arrays.h"
+#include "support/all_close.h"
+#include "support/catch.h"
+#include "support/forward_inputs.h"
+#include "support/random.h"
+#include "support/tiny_model.h"
+
+namespace prepack {
+namespace {
+
+using testing::AllClose;
+using testing::BitEqual;
+using testing::prompt_input;
+using testing::Random;
+using testing::random_model;
+using testing::step_input;
+
+class EagerGraph : public DeviceGraph {
+ public:
+  explicit EagerGraph(std::function<void()> run) : run_(std::move(run)) {}
+  void replay() override { run_(); }
+
+ private:
+  std::function<void()> run_;
+};
+
+std::unique_ptr<DeviceGraph> record_eagerly(const DeviceGraph*, const std::function<void()>& run) {
+  return std::make_unique<EagerGraph>(run);
+}
+
+GraphShape shape_of(std::vector<int64_t> lengths) {
+  const KvCache cache(testing::tiny_configs().front(), std::ssize(lengths), 5000, DType::kFloat32,
+                      at::kCPU);
+  std::vector<TokenIds> prompts;
+  for (int64_t length : lengths) prompts.emplace_back(length);
+  return graph_shape(prompt_input(prompts, cache));
+}
+
+TEST_CASE("a graph's shape holds its forward, with few tokens in vain", "[forward_graphs]") {
+  Random random(1);
+  for (int i = 0; i < 300; ++i) {
+    const auto lengths = random.integers(random.integer(1, 40), 2, 200);
+    int64_t num_tokens = 0;
+    for (int64_t length : lengths) num_tokens += length;
+    const auto shape = shape_of(lengths);
+    CAPTURE(num_tokens, shape.num_tokens);
+    REQUIRE(shape.num_tokens >= num_tokens);
+    REQUIRE(shape.num_tokens <= std::max(num_tokens + num_tokens / 4, num_tokens + 15));
+    REQUIRE(shape.num_sequences >= std::ssize(lengths));
+    REQUIRE(shape.max_queries >= std::ranges::max(lengths));
+    REQUIRE(shape.max_keys >= std::ranges::max(lengths));
+  }
+}
+
+TEST_CASE("bins that are nearly full have one shape", "[forward_graphs]") {
+  CHECK(shape_of({2048}) == shape_of({2040}));
+  CHECK(shape_of({100, 200, 300, 400, 48}) == shape_of({300, 300, 300, 141}));
+  CHECK(shape_of({2049}) != shape_of({2048}));
+}
+
+TEST_CASE("a decode step is filled up with sequences of one query and no keys",
+          "[forward_graphs]") {
+  Random random(2);
+  const auto config = testing::tiny_configs().front();
+  const KvCache cache(config, 30, 10, DType::kFloat32, at::kCPU);
+  for (int64_t size = 1; size <= 30; ++size) {
+    std::vector<int64_t> rows(size);
+    for (int64_t i = 0; i < size; ++i) rows[i] = i;
+    const auto lengths = random.integers(size, 1, 8);
+    const auto input = step_input(rows, lengths, cache, random, config.vocab_size);
+    const auto shape = graph_shape(input);
+    CAPTURE(size, shape.num_tokens);
+    CHECK(shape.num_tokens == shape.num_sequences);
+    CHECK(shape.num_tokens >= size);
+    CHECK((size > 8 || shape.num_tokens == size));
+    CHECK(shape.num_tokens < size + std::max<int64_t>(size / 4, 1) + 1);
+    CHECK(shape.max_queries == 1);
+    const auto filled = fill_up(input, shape);
+    const auto& attention = std::get<VarlenAttention>(filled.attention);
+    for (int64_t i = 0; i < shape.num_sequences; ++i) {
+      CHECK(attention.cu_seqlens[i + 1] == i + 1);
+      CHECK(attention.num_keys[i] == (i < size ? lengths[i] + 1 : 0));
+      CHECK(filled.cache_slots.slots[i].item<int64_t>() ==
+            (i < size ? rows[i] * 10 + lengths[i] : CacheSlots::kNowhere));
+    }
+  }
+}
+
+TEST_CASE("replays with other lengths, numbers and rows compute what eager forwards do",
+          "[forward_graphs]") {
+  uint64_t seed = 0;
+  for (const auto& config : testing::tiny_configs()) {
+    if (config.rope.depends_on_length()) continue;
+    CAPTURE(++seed, config.num_heads);
+    Random random(seed);
+    const auto model = random_model(config, seed);
+    KvCache cache(config, 12, 80, DType::kFloat32, at::kCPU);
+    KvCache eager_cache(config, 12, 80, DType::kFloat32, at::kCPU);
+    ForwardGraphs graphs(model, cache, record_eagerly);
+    const auto check = [&](const ForwardInput& input) {
+      const auto logits = graphs.compute(input).clone();
+      const auto eager =
+          model.compute_logits(model.forward(to_device(input, at::kCPU), eager_cache));
+      REQUIRE_THAT(logits, AllClose(eager, 1e-4));
+      for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+        REQUIRE_THAT(cache.keys(layer), AllClose(eager_cache.keys(layer), 1e-4));
+        REQUIRE_THAT(cache.values(layer), AllClose(eager_cache.values(layer), 1e-4));
+      }
+    };
+    for (int i = 0; i < 12; ++i) {
+      // From 1 to 8 sequences of up to 64 tokens, 110 to 120 in all: mostly one shape.
+      std::vector<int64_t> lengths;
+      for (int64_t rest = random.integer(112, 120); rest > 0; rest -= lengths.back()) {
+        lengths.push_back(std::min(rest, random.integer(15, 60)));
+      }
+      CAPTURE(lengths);
+      check(prompt_input(random.prompts(lengths, config.vocab_size), cache));
+    }
+    CHECK(graphs.num_replays() >= 6);
+    // Decode steps over the rows that all of these prompts have filled.
+    const int64_t before = graphs.num_replays();
+    for (int i = 0; i < 12; ++i) {
+      std::vector<int64_t> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+      random.shuffle(rows);
+      rows.resize(random.integer(9, 10));
+      check(step_input(rows, random.integers(std::ssize(rows), 0, 79), cache, random,
+                       config.vocab_size));
+    }
+    CHECK(graphs.num_replays() == before + 11);
+  }
+}
+
+TEST_CASE("what comes once is not recorded", "[forward_graphs]") {
+  const auto config = testing::tiny_configs().front();
+  const auto model = random_model(config);
+  KvCache cache(config, 1, 100, DType::kFloat32, at::kCPU);
+  ForwardGraphs graphs(
+      model, cache,
+      [](const DeviceGraph*, const std::function<void()>&) -> std::unique_ptr<DeviceGraph> {
+        throw 0;
+      });
+  Random random(3);
+  CHECK(graphs.compute(prompt_input({random.tokens(10, 61)}, cache)).sizes() ==
+        at::IntArrayRef({1, 61}));
+  CHECK(graphs.compute(prompt_input({random.tokens(90, 61)}, cache)).sizes() ==
+        at::IntArrayRef({1, 61}));
+  CHECK_THROWS(graphs.compute(prompt_input({random.tokens(10, 61)}, cache)));
+}
+
+TEST_CASE("on the CPU nothing is recorded", "[forward_graphs]") {
+  const auto config = testing::tiny_configs().front();
+  KvCache cache(config, 1, 4, DType::kFloat32, at::kCPU);
+  CHECK(make_forward_graphs(random_model(config), cache) == nullptr);
+}
+
+}  // namespace
+}  // namespace prepack
