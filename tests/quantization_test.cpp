@@ -450,6 +450,28 @@ TEST_CASE("a model is quantized as it is loaded, its products alone", "[quantiza
   }
 }
 
+TEST_CASE("activations are rounded where it is asked for", "[quantization]") {
+  for (const auto& reference : testing::tiny_references()) {
+    if (!fs::is_directory(reference.model_folder)) continue;  // a GGUF file
+    INFO(reference.model_folder);
+    const auto load = [&](bool quantizes_activations) {
+      return load_model(reference.model_folder, {.dtype = DType::kFloat32,
+                                                 .device = at::kCPU,
+                                                 .quantization = kInt8,
+                                                 .quantizes_activations = quantizes_activations});
+    };
+    const auto exact = prefill(load(false), reference.prompts, {}, 200).logits;
+    const auto rounded = prefill(load(true), reference.prompts, {}, 200).logits;
+    const double range = (exact.max() - exact.min()).item<double>();
+    CHECK(testing::max_difference(rounded, exact) > 1e-4 * range);
+    CHECK(testing::max_difference(rounded, exact) < 0.05 * range);
+  }
+  CHECK_THROWS_WITH(
+      load_model(testing::tiny_references().front().model_folder, {.quantizes_activations = true}),
+      "quantization: activations are quantized for quantized weights, and the model "
+      "has none");
+}
+
 TEST_CASE("stacked rows are quantized as one weight", "[quantization][weights]") {
   Random random(11);
   const auto first = random_tensor(random, {5, 128}, at::kBFloat16);
