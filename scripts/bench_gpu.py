@@ -343,14 +343,21 @@ def take_turns(args, systems: dict, deadline: float, run, row) -> None:
             row(name, [], 0, f"{type(error).__name__}: {error}")
     seconds = {name: [] for name in names}
     peaks = dict.fromkeys(names, 0)
-    for turn in range(args.runs):
+    errors = dict.fromkeys(names)
+    for turn in range(args.runs if names else 0):
         if turn > 0 and time.monotonic() > deadline:
             break
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            took, peaks[name] = run(systems[name])
-            seconds[name].append(took)
+            if errors[name] is not None:
+                continue  # it would fail again
+            try:
+                took, peaks[name] = run(systems[name])
+                seconds[name].append(took)
+            except Exception as error:
+                free_memory()
+                errors[name] = f"{type(error).__name__}: {error}"
     for name in names:
-        row(name, seconds[name], peaks[name], None)
+        row(name, seconds[name], peaks[name], errors[name])
 
 
 def free_memory() -> None:
@@ -397,6 +404,7 @@ class Results:
                 else:
                     row["tflops"] = operations(config, prompts) / median / 1e12
             self._rows.append(row)
+            self.write()  # what is measured should outlive an interruption
         return add
 
     def fail(self, name: str, system: str, what: str, error: Exception) -> None:

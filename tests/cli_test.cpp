@@ -440,7 +440,7 @@ TEST_CASE("info shows how a GPTQ or AWQ folder is quantized, and the memory it t
           "[cli][packed]") {
   const auto models = std::string(PREPACK_SOURCE_DIR) + "/tests/data/models/";
   const auto info = [&](const std::string& name) {
-    return Json::parse(run("info --json --model " + models + name).out);
+    return Json::parse(run("info --json --dtype float32 --model " + models + name).out);
   };
   const auto gptq = info("llama-gptq");
   CHECK(gptq["stored_dtype"] == "GPTQ, 4 bits in groups of 32");

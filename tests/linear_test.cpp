@@ -218,6 +218,16 @@ TEST_CASE("a product of more than one block equals its definition in float64", "
       check_products(random, linear, random_tensor(random, {num_rows, in_features}));
     }
   }
+  // Groups of 128 that a block of half the row would cut.
+  for (const auto& format : kFormats) {
+    if (whole_groups(format, 896) != 896) continue;
+    INFO(name_of(format));
+    const auto linear = random_linear(random, 33, 896, format);
+    for (int64_t num_rows : {4, 9, 47}) {
+      CAPTURE(num_rows);
+      check_products(random, linear, random_tensor(random, {num_rows, 896}));
+    }
+  }
 }
 
 TEST_CASE("a product whose weights are widened block by block equals its definition in float64",
@@ -363,15 +373,20 @@ TEST_CASE("products are right on every set of instructions", "[linear]") {
 
 TEST_CASE("numbers that are not finite make their row of rounded products NaN", "[linear]") {
   Random random(14);
-  const auto linear = random_linear(random, 9, 70, {Quantization{.bits = 8}, true});
-  for (const float number : {INFINITY, -INFINITY, NAN}) {
-    for (const int64_t num_rows : {2, 40}) {
-      auto input = random_tensor(random, {num_rows, 70});
-      const auto expected = linear(input);
-      input[1][33] = number;
-      const auto output = linear(input);
-      CHECK(output[1].isnan().all().item<bool>());
-      CHECK_THAT(output[0], AllClose(expected[0], 1e-6));
+  for (const auto& format : kFormats) {
+    if (!format.rounds_input) continue;
+    INFO(name_of(format));
+    const int64_t in_features = whole_groups(format, 70);
+    const auto linear = random_linear(random, 9, in_features, format);
+    for (const float number : {INFINITY, -INFINITY, NAN}) {
+      for (const int64_t num_rows : {2, 40}) {
+        auto input = random_tensor(random, {num_rows, in_features});
+        const auto expected = linear(input);
+        input[1][33] = number;
+        const auto output = linear(input);
+        CHECK(output[1].isnan().all().item<bool>());
+        CHECK_THAT(output[0], AllClose(expected[0], 1e-6));
+      }
     }
   }
 }

@@ -258,7 +258,7 @@ TEST_CASE("numbers that a format does not hold exactly are reported", "[quantiza
   auto weight = QuantizedWeight::make_empty(2, 32, PackedFormat{4, 32, DType::kFloat16, true});
   const auto values = at::full({2, 32}, 5, at::kByte);
   const auto exact = at::full({2, 1}, 0.5);
-  for (const double number : {0.1, 70000.0, 1e-9}) {
+  for (const double number : {0.1, 70000.0, 1e-9, double{INFINITY}, double{NAN}}) {
     auto inexact = exact.clone();
     inexact[1][0] = number;
     CHECK_FALSE(weight.set_rows(0, values, inexact, exact));
@@ -462,7 +462,7 @@ TEST_CASE("activations are rounded where it is asked for", "[quantization]") {
     };
     const auto exact = prefill(load(false), reference.prompts, {}, 200).logits;
     const auto rounded = prefill(load(true), reference.prompts, {}, 200).logits;
-    const double range = (exact.max() - exact.min()).item<double>();
+    const double range = exact.max().item<double>() - exact.min().item<double>();
     CHECK(testing::max_difference(rounded, exact) > 1e-4 * range);
     CHECK(testing::max_difference(rounded, exact) < 0.05 * range);
   }

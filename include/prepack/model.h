@@ -101,7 +101,8 @@ class Model {
 ///         misshapen tensor
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 
-/// Bytes of the weights that `load_model` will keep in memory, from the files' headers alone.
+/// Bytes of the weights that `load_model` will keep in memory, from the files' headers, and of
+/// GPTQ the order of input features.
 /// @throws as load_model does before it reads any data
 int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options = {});
 

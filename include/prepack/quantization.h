@@ -9,13 +9,12 @@ namespace prepack {
 
 /// How the weights of a decoder's products are rounded as they are loaded. The projection to the
 /// vocabulary always gets 8 bits, unless it shares the embeddings' weight: those, norms and biases
-/// stay as they are stored, and so do activations and caches. Products are of float32 and the
-/// rounded weights.
+/// stay as they are stored, and so do caches. Products are of the rounded weights and float32, or
+/// what LoadOptions::quantizes_activations makes of it.
 ///
 /// - 8 bits: one float32 scale for each output feature (row of a weight).
 /// - 4 bits: one float16 scale and minimum for each `group_size` weights of a row. Rows that are
-/// not whole
-///   groups get 8 bits.
+///   not whole groups get 8 bits.
 struct Quantization {
   int bits = 8;             // 8 or 4
   int64_t group_size = 32;  // of 4 bits: 32, 64 or 128 input features

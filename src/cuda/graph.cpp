@@ -1,6 +1,7 @@
 #include "cuda/graph.h"
 
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -14,14 +15,17 @@ class CapturedGraph : public DeviceGraph {
   CapturedGraph(c10::DeviceIndex device, const CapturedGraph* sharing,
                 const std::function<void()>& run)
       : device_(device),
+        stream_(sharing != nullptr
+                    ? sharing->stream_
+                    : c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)),
         pool_(sharing != nullptr ? sharing->pool_ : at::cuda::graph_pool_handle()) {
     const c10::cuda::CUDAGuard device_guard(device);
     // What was given to other streams before must be done: the graph's own begins with nothing
     // before it.
     c10::cuda::device_synchronize();
-    // The default stream cannot be captured.
-    const c10::cuda::CUDAStreamGuard stream_guard(
-        c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device));
+    // While it captures, LibTorch's allocator gives no memory back that lies idle.
+    if (sharing == nullptr) c10::cuda::CUDACachingAllocator::emptyCache();
+    const c10::cuda::CUDAStreamGuard stream_guard(stream_);
     graph_.capture_begin(pool_);
     try {
       run();
@@ -49,6 +53,9 @@ class CapturedGraph : public DeviceGraph {
 
  private:
   c10::DeviceIndex device_;
+  // The default stream cannot be captured. Graphs that share a pool share it too, because memory of
+  // one stream is not given to another.
+  c10::cuda::CUDAStream stream_;
   c10::MempoolId_t pool_;
   at::cuda::CUDAGraph graph_;
 };

@@ -31,8 +31,8 @@ struct FewRowsProduct {
   bool adds_to_out;  // or overwrites it
 };
 
-/// Computes the output features [first, last), each from the whole of its weight row, which is read
-/// from memory once. A result is the same however the features are shared among calls.
+/// Computes the output features [first, last), each from the whole of its weight row. A result is
+/// the same however the features are shared among calls.
 void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last);
 
 }  // namespace prepack

@@ -44,8 +44,11 @@ std::map<int64_t, ForwardInput> windowed_inputs(const ModelConfig& config,
 int64_t bytes_of(const RmsNorm& norm) { return static_cast<int64_t>(norm.weight.nbytes()); }
 
 int64_t bytes_of(const Linear& linear) {
-  return nbytes(linear.weight) +
-         (linear.bias ? static_cast<int64_t>(linear.bias->nbytes()) : int64_t{0});
+  int64_t bytes = nbytes(linear.weight);
+  for (const auto& tensor : {linear.bias, linear.input_order}) {
+    if (tensor) bytes += static_cast<int64_t>(tensor->nbytes());
+  }
+  return bytes;
 }
 
 int64_t bytes_of(const DecoderLayer& layer) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "base/parallel_rows.h"
 #include "kernels/linear.h"
 #include "kernels/rounded_product.h"
 
@@ -130,7 +131,10 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const int64_t in_features = x.size(1);
   if (num_rows <= kMaxFewRoundedRows || !multiplies_rounded(weight)) {
     auto widened = at::empty_like(rows);
-    round_and_widen(rows.const_data_ptr<float>(), num_rows, in_features, widened.data_ptr<float>());
+    parallel_rows(num_rows, in_features, [&](int64_t first, int64_t last) {
+      round_and_widen(rows.const_data_ptr<float>() + first * in_features, last - first, in_features,
+                      widened.data_ptr<float>() + first * in_features);
+    });
     return product_of_wide_rows(widened, weight, bias, out, adds);
   }
   const int64_t num_tiles = RoundedRows::num_tiles(num_rows);

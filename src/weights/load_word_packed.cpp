@@ -1,9 +1,11 @@
 #include "weights/load_word_packed.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "prepack/error.h"
 #include "weights/json.h"
@@ -23,16 +25,27 @@ void release(const StoredTensor& stored) {
   stored.file->release(stored.info.begin, stored.info.end);
 }
 
+[[noreturn]] void fail(const StoredTensor& stored, std::string_view problem) {
+  throw LoadError(fmt::format("{}: {} ({})", printable(stored.info.name), problem,
+                              printable(stored.file->path().filename().string())));
+}
+
+/// What `read` returns, where it may find that the part's g_idx is wrong.
 /// @throws LoadError naming the tensor
+template <typename Read>
+auto naming_g_idx(const WordPackedPart& part, const Read& read) {
+  if (part.g_idx == nullptr) return read(at::Tensor());
+  try {
+    return read(view_tensor(*part.g_idx));
+  } catch (const LoadError& error) {
+    fail(*part.g_idx, error.what());
+  }
+}
+
 std::vector<int64_t> groups_of(const CheckpointQuantization& quantization,
                                const WordPackedPart& part, int64_t num_columns) {
-  if (part.g_idx == nullptr) return read_groups(quantization, num_columns, at::Tensor());
-  try {
-    return read_groups(quantization, num_columns, view_tensor(*part.g_idx));
-  } catch (const LoadError& error) {
-    throw LoadError(fmt::format("{}: {} ({})", printable(part.g_idx->info.name), error.what(),
-                                printable(part.g_idx->file->path().filename().string())));
-  }
+  return naming_g_idx(
+      part, [&](const at::Tensor& g_idx) { return read_groups(quantization, num_columns, g_idx); });
 }
 
 /// nullopt if the product cannot stay packed.
@@ -50,11 +63,15 @@ std::optional<ColumnGroups> columns_of(const CheckpointQuantization& quantizatio
 
 UnpackedWeight unpack(const CheckpointQuantization& quantization, const WordPackedPart& part) {
   prefetch(*part.qweight);
-  return unpack(quantization,
-                {.qweight = view_tensor(*part.qweight),
-                 .qzeros = view_tensor(*part.qzeros),
-                 .scales = view_tensor(*part.scales),
-                 .g_idx = part.g_idx == nullptr ? at::Tensor() : view_tensor(*part.g_idx)});
+  const auto scales = view_tensor(*part.scales);
+  if (!at::isfinite(scales).all().item<bool>())
+    fail(*part.scales, "has scales that are not finite");
+  return naming_g_idx(part, [&](const at::Tensor& g_idx) {
+    return unpack(quantization, {.qweight = view_tensor(*part.qweight),
+                                 .qzeros = view_tensor(*part.qzeros),
+                                 .scales = scales,
+                                 .g_idx = g_idx});
+  });
 }
 
 PackedFormat format_of(const CheckpointQuantization& quantization, const ColumnGroups& columns) {

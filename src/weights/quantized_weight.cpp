@@ -5,6 +5,7 @@
 #include <ATen/ops/empty_like.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -77,7 +78,7 @@ bool QuantizedWeight::set_row(int64_t row, const int8_t* row_values, const float
     for (int64_t i = 0; i < scales.size(1); ++i) {
       const float number = from == nullptr ? 0 : from[i / share];
       numbers[i] = number;
-      is_exact = is_exact && static_cast<float>(numbers[i]) == number;
+      is_exact = is_exact && std::isfinite(number) && static_cast<float>(numbers[i]) == number;
     }
     return is_exact;
   };
@@ -143,6 +144,8 @@ at::Tensor QuantizedWeight::dequantize() const {
 
 at::Tensor QuantizedWeight::gather(const at::Tensor& ids) const {
   const auto of_rows = ids.contiguous();
+  const bool are_rows = ids.ge(0).logical_and(ids.lt(out_features())).all().item<bool>();
+  TORCH_CHECK_INDEX(are_rows, "gather: an id is not one of ", out_features());
   auto wide = at::empty({ids.size(0), in_features}, at::kFloat);
   parallel_rows(ids.size(0), in_features, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -44,7 +44,7 @@ struct QuantizedWeight {
   /// @param values            [in_features]; of 4 bits 0 to 15
   /// @param scales, minimums  [num_groups]; null for no minimums
   /// @param num_groups        of the row, which are the weight's or larger
-  /// @return whether the format's dtype holds scales and minimums exactly, or has rounded one
+  /// @return whether all scales and minimums are finite, and the format's dtype holds them exactly
   bool set_row(int64_t row, const int8_t* values, const float* scales, const float* minimums,
                int64_t num_groups);
 
@@ -52,7 +52,7 @@ struct QuantizedWeight {
   /// @param values            [num_rows, in_features] int8, or uint8 of at most 127
   /// @param scales, minimums  [num_rows, num_groups] of any floating dtype, as above; an undefined
   ///                          tensor for no minimums
-  /// @return whether the format's dtype holds all scales and minimums exactly
+  /// @return as above, of all rows
   bool set_rows(int64_t first_row, const at::Tensor& values, const at::Tensor& scales,
                 const at::Tensor& minimums = {});
 
