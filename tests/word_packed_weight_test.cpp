@@ -5,9 +5,11 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -353,6 +355,12 @@ TEST_CASE("what is wrong with packed tensors is reported as of others", "[packed
   CHECK_THAT(problem("a.g_idx", {}), ContainsSubstring("a.g_idx: expected [128], got none"));
   CHECK_THAT(problem("a.extra", at::zeros({1})),
              ContainsSubstring("a.extra: expected none, got [1]"));
+  for (const double number : {INFINITY, NAN}) {
+    auto scales = at::ones({2, 16}, at::kHalf);
+    scales[1][3] = number;
+    CHECK(problem("a.scales", scales) ==
+          "a.scales: has scales that are not finite (model.safetensors)");
+  }
   auto groups = at::zeros({128}, at::kInt);
   groups[77] = 2;
   CHECK(problem("a.g_idx", groups) ==
@@ -387,6 +395,15 @@ TEST_CASE("a truncated file of packed weights is refused", "[packed][weights]") 
   fs::resize_file(copy.path() / "model.safetensors",
                   fs::file_size(folder / "model.safetensors") - 1);
   CHECK_THROWS_AS(load_model(copy.path()), LoadError);
+}
+
+TEST_CASE("the bytes foretold of packed folders are those that they take", "[packed][memory]") {
+  const LoadOptions in_float32{.dtype = DType::kFloat32};
+  for (const auto& reference : testing::packed_references()) {
+    INFO(reference.model_folder);
+    CHECK(load_model(reference.model_folder, in_float32).weight_bytes() ==
+          weight_bytes(reference.model_folder, in_float32));
+  }
 }
 
 TEST_CASE("a model that is quantized already is not quantized again", "[packed]") {
