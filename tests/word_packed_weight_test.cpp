@@ -228,7 +228,7 @@ void add(Tensors& tensors, const std::string& name, const WordPackedWeight& pack
 }
 
 struct Loaded {
-  std::variant<at::Tensor, QuantizedWeight> weight;
+  Weight weight;
   std::optional<at::Tensor> input_order;
 
   bool is_packed() const { return std::holds_alternative<QuantizedWeight>(weight); }

@@ -3,11 +3,10 @@
 //
 //   prepack_bench_worker CONFIG DTYPE DEVICE
 //
-//   {"do": "prefill", "batches": [[[ids]]], "token_budget": N}   seconds of each batch, to the
-//   first
-//                                                                token of each of its prompts
+// Seconds of each batch, to the first token of each of its prompts:
+//   {"do": "prefill", "batches": [[[ids]]], "token_budget": N}
+// Seconds after the first tokens:
 //   {"do": "decode", "prompts": [[ids]], "new_tokens": N, "token_budget": N}
-//                                                                seconds after the first tokens
 // and in both "method", if it is not packed, and "graphs": false. Each answer is one line too:
 //   {"seconds": [...], "peak_bytes": N, "weight_bytes": N}   or   {"error": "..."}
 
@@ -25,7 +24,6 @@
 #include "prepack/decode.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
-#include "prepack/memory.h"
 #include "prepack/prefill.h"
 
 namespace prepack::bench {
@@ -70,10 +68,9 @@ Json answer(const Model& model, const Json& job) {
   } else {
     throw InvalidArgument("do: expected prefill or decode");
   }
-  return {
-      {"seconds", seconds},
-      {"peak_bytes", memory.whole_peak_bytes().value_or(0)},
-      {"weight_bytes", estimate_memory(model.config(), model.dtype(), model.device(), {}).weights}};
+  return {{"seconds", seconds},
+          {"peak_bytes", memory.whole_peak_bytes().value_or(0)},
+          {"weight_bytes", model.weight_bytes()}};
 }
 
 int run(int argc, char** argv) {

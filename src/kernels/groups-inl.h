@@ -32,10 +32,8 @@ HWY_INLINE void widen_scales(DType dtype, const void* from, int64_t first, int64
     std::fill_n(to, count, 0.0F);
     return;
   }
-  const auto same = [](FloatVec values) HWY_ATTR { return values; };
   with_type(
-      dtype, [&](const auto* numbers) HWY_ATTR { transform(count, same, to, numbers + first); },
-      from);
+      dtype, [&](const auto* numbers) HWY_ATTR { convert(count, numbers + first, to); }, from);
 }
 
 /// The sum of each group of x, to be multiplied with minimums.

@@ -448,12 +448,10 @@ void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t las
 void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
                 float* to) {
   if (const auto* plain = std::get_if<PlainRows>(&weight)) {
-    const auto same = [](FloatVec values) HWY_ATTR { return values; };
     with_type(
         plain->dtype,
-        [&](const auto* values) HWY_ATTR {
-          transform((last - first) * in_features, same, to, values + first * in_features);
-        },
+        [&](const auto* values)
+            HWY_ATTR { convert((last - first) * in_features, values + first * in_features, to); },
         plain->values);
     return;
   }
@@ -471,15 +469,13 @@ void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, in
 }
 
 void widen(DType dtype, const void* from, float* to, int64_t count) {
-  const auto same = [](FloatVec values) HWY_ATTR { return values; };
   with_type(
-      dtype, [&](const auto* numbers) HWY_ATTR { transform(count, same, to, numbers); }, from);
+      dtype, [&](const auto* numbers) HWY_ATTR { convert(count, numbers, to); }, from);
 }
 
 void narrow(const float* from, DType dtype, void* to, int64_t count) {
-  const auto same = [](FloatVec values) HWY_ATTR { return values; };
   with_type(
-      dtype, [&](auto* numbers) HWY_ATTR { transform(count, same, numbers, from); }, to);
+      dtype, [&](auto* numbers) HWY_ATTR { convert(count, from, numbers); }, to);
 }
 
 }  // namespace

@@ -163,6 +163,13 @@ HWY_INLINE void with_type(DType dtype, const F& f, Data*... data) {
   }
 }
 
+/// to[i] = from[i] for i in [0, size), rounded where it must be.
+template <typename From, typename To>
+HWY_INLINE void convert(int64_t size, const From* from, To* to) {
+  const auto same = [](FloatVec values) HWY_ATTR { return values; };
+  transform(size, same, to, from);
+}
+
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -27,39 +27,45 @@ constexpr int64_t kBlockFeatures = 512;
 
 /// Work below which another thread is not worth its start.
 constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
-constexpr int64_t kMinWidened = int64_t{1} << 15;
 
 /// Features are shared among threads by so many, which the kernels compute together.
-constexpr int64_t kFeatures = 4;
-constexpr int64_t kPanelFeatures = 32;
+constexpr int64_t kFewRowsFeatures = 4;
+constexpr int64_t kRoundedFeatures = 32;
 
 /// Rows up to which the kernel of few rows is faster than the products of integers.
 constexpr int64_t kMaxFewRoundedRows = 24;
 
 using Bias = std::optional<at::Tensor>;
 
+/// Calls multiply(product, first, last) for parts of the output features, each of whole panels.
+/// @param product  FewRowsProduct or RoundedProduct, but for what the tensors say
+template <typename Product, typename Multiply>
+void multiply_in_panels(Product product, int64_t panel_features, const at::Tensor& x,
+                        const Bias& bias, at::Tensor& out, bool adds, const Multiply& multiply) {
+  const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
+  product.bias = bias ? wide_bias.const_data_ptr<float>() : nullptr;
+  product.out = out.data_ptr<float>();
+  product.num_rows = x.size(0);
+  product.in_features = x.size(1);
+  product.out_stride = out.stride(0);
+  product.adds_to_out = adds;
+  const int64_t num_features = out.size(1);
+  const int64_t num_panels = (num_features + panel_features - 1) / panel_features;
+  const int64_t work = panel_features * std::max<int64_t>(x.numel(), 1);  // of a panel
+  at::parallel_for(0, num_panels, std::max<int64_t>(kMinMultiplyAdds / work, 1),
+                   [&](int64_t first, int64_t last) {
+                     multiply(product, first * panel_features,
+                              std::min(last * panel_features, num_features));
+                   });
+}
+
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                          at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
-  const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
-  const FewRowsProduct product{
-      .x = rows.const_data_ptr<float>(),
-      .weight = weight,
-      .bias = bias ? wide_bias.const_data_ptr<float>() : nullptr,
-      .out = out.data_ptr<float>(),
-      .num_rows = x.size(0),
-      .in_features = x.size(1),
-      .out_stride = out.stride(0),
-      .adds_to_out = adds,
-  };
-  const int64_t num_features = out.size(1);
-  const int64_t num_tiles = (num_features + kFeatures - 1) / kFeatures;
-  const int64_t work = kFeatures * std::max<int64_t>(x.numel(), 1);  // of a tile
-  at::parallel_for(0, num_tiles, std::max<int64_t>(kMinMultiplyAdds / work, 1),
-                   [&](int64_t first, int64_t last) {
-                     multiply_few_rows(product, first * kFeatures,
-                                       std::min(last * kFeatures, num_features));
-                   });
+  FewRowsProduct product;
+  product.x = rows.const_data_ptr<float>();
+  product.weight = weight;
+  multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, adds, multiply_few_rows);
 }
 
 /// By LibTorch's product of float32.
@@ -89,11 +95,9 @@ at::Tensor widen_to(const at::Tensor& buffer, const WeightRows& weight, int64_t 
                     int64_t first, int64_t count) {
   auto wide = buffer.narrow(0, 0, count * in_features).view({count, in_features});
   auto* to = wide.data_ptr<float>();
-  at::parallel_for(0, count, std::max<int64_t>(kMinWidened / std::max<int64_t>(in_features, 1), 1),
-                   [&](int64_t begin, int64_t end) {
-                     widen_rows(weight, in_features, first + begin, first + end,
-                                to + begin * in_features);
-                   });
+  parallel_rows(count, in_features, [&](int64_t begin, int64_t end) {
+    widen_rows(weight, in_features, first + begin, first + end, to + begin * in_features);
+  });
   return wide;
 }
 
@@ -145,31 +149,13 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const auto sums = at::empty_like(scales);
   const RoundedRows rounded{values.data_ptr<int16_t>(), scales.data_ptr<float>(),
                             sums.data_ptr<float>()};
-  const int64_t tile_size = RoundedRows::kTileRows * std::max<int64_t>(in_features, 1);
-  at::parallel_for(0, num_tiles, std::max<int64_t>(kMinWidened / tile_size, 1),
-                   [&](int64_t first, int64_t last) {
-                     round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last,
-                                rounded);
-                   });
-  const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
-  const RoundedProduct product{
-      .x = rounded,
-      .weight = weight,
-      .bias = bias ? wide_bias.const_data_ptr<float>() : nullptr,
-      .out = out.data_ptr<float>(),
-      .num_rows = num_rows,
-      .in_features = in_features,
-      .out_stride = out.stride(0),
-      .adds_to_out = adds,
-  };
-  const int64_t num_features = out.size(1);
-  const int64_t num_panels = (num_features + kPanelFeatures - 1) / kPanelFeatures;
-  const int64_t work = kPanelFeatures * std::max<int64_t>(x.numel(), 1);  // of a panel
-  at::parallel_for(0, num_panels, std::max<int64_t>(kMinMultiplyAdds / work, 1),
-                   [&](int64_t first, int64_t last) {
-                     multiply_rounded(product, first * kPanelFeatures,
-                                      std::min(last * kPanelFeatures, num_features));
-                   });
+  parallel_rows(num_tiles, RoundedRows::kTileRows * in_features, [&](int64_t first, int64_t last) {
+    round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last, rounded);
+  });
+  RoundedProduct product;
+  product.x = rounded;
+  product.weight = weight;
+  multiply_in_panels(product, kRoundedFeatures, rows, bias, out, adds, multiply_rounded);
 }
 
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,

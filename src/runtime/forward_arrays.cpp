@@ -31,6 +31,7 @@ ForwardInput with_arrays(ForwardInput input, std::span<const at::Tensor> arrays)
 }
 
 ForwardInput to_device(const ForwardInput& input, at::Device device) {
+  if (device.is_cpu()) return input;
   return with_arrays(input, upload(forward_arrays(input), device));
 }
 

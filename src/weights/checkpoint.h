@@ -26,6 +26,12 @@ struct StoredTensor {
   std::span<const std::byte> bytes() const {
     return file->bytes().subspan(info.begin, info.end - info.begin);
   }
+
+  /// Lets the system read all of it ahead.
+  void prefetch() const { file->prefetch(info.begin, info.end); }
+
+  /// Gives its pages back; they are read from the file again when they are needed.
+  void release() const { file->release(info.begin, info.end); }
 };
 
 /// The tensors of a model by name. Opening one reads the headers only.

@@ -17,14 +17,6 @@ namespace {
 
 constexpr int kMiddleOf8Bits = 128;  // values are kept signed
 
-void prefetch(const StoredTensor& stored) {
-  stored.file->prefetch(stored.info.begin, stored.info.end);
-}
-
-void release(const StoredTensor& stored) {
-  stored.file->release(stored.info.begin, stored.info.end);
-}
-
 [[noreturn]] void fail(const StoredTensor& stored, std::string_view problem) {
   throw LoadError(fmt::format("{}: {} ({})", printable(stored.info.name), problem,
                               printable(stored.file->path().filename().string())));
@@ -62,7 +54,7 @@ std::optional<ColumnGroups> columns_of(const CheckpointQuantization& quantizatio
 }
 
 UnpackedWeight unpack(const CheckpointQuantization& quantization, const WordPackedPart& part) {
-  prefetch(*part.qweight);
+  part.qweight->prefetch();
   const auto scales = view_tensor(*part.scales);
   if (!at::isfinite(scales).all().item<bool>())
     fail(*part.scales, "has scales that are not finite");
@@ -109,7 +101,7 @@ int64_t count_rows(const std::vector<WordPackedPart>& parts) {
 
 void release(const WordPackedPart& part) {
   for (const auto* stored : {part.plain, part.qweight, part.qzeros, part.scales, part.g_idx}) {
-    if (stored != nullptr) release(*stored);
+    if (stored != nullptr) stored->release();
   }
 }
 

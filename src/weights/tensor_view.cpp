@@ -168,7 +168,7 @@ at::Tensor view_tensor(const StoredTensor& stored) {
   if (bytes.empty() || !is_aligned || is_quantized(stored.info.dtype) ||
       stored.num_interleaved_heads > 0) {
     auto copy = read_rows(stored, scalar_type(stored.info));
-    stored.file->release(stored.info.begin, stored.info.end);
+    stored.release();
     return copy;
   }
   return at::from_blob(
@@ -178,7 +178,7 @@ at::Tensor view_tensor(const StoredTensor& stored) {
 
 at::Tensor read_quantized(const StoredTensor& stored, at::ScalarType dtype) {
   auto result = read_rows(stored, dtype);
-  stored.file->release(stored.info.begin, stored.info.end);
+  stored.release();
   return result;
 }
 

@@ -275,8 +275,7 @@ WeightLoader::Form WeightLoader::form_of(size_t target) const {
 
 void WeightLoader::load_part(const Request& request, const Form& form) {
   const auto& target = targets_[*request.target];
-  const auto& info = request.stored->info;
-  request.stored->file->prefetch(info.begin, info.end);
+  request.stored->prefetch();
   if (const auto* format = std::get_if<PackedFormat>(&form)) {
     if (!std::holds_alternative<QuantizedWeight>(*target.weight)) {
       *target.weight = QuantizedWeight::make_empty(target.shape[0], target.shape[1], *format);
@@ -302,7 +301,7 @@ void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::S
   }
   // To the device first: it converts faster, and the narrower type crosses the bus.
   tensor.narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
-  request.stored->file->release(info.begin, info.end);
+  request.stored->release();
 }
 
 void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weight) {
@@ -319,7 +318,7 @@ void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weigh
     require(read_packed(*request.stored, request.first_row, weight),
             "cannot be kept: not finite, or too large");
   }
-  request.stored->file->release(info.begin, info.end);
+  request.stored->release();
 }
 
 }  // namespace prepack

@@ -105,7 +105,7 @@ class WeightLoader {
   };
 
   struct WordPackedTarget {
-    std::variant<at::Tensor, QuantizedWeight>* weight;
+    Weight* weight;
     std::optional<at::Tensor>* input_order;
     std::vector<WordPackedPart> parts;
     int64_t num_columns;
