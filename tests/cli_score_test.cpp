@@ -162,6 +162,7 @@ TEST_CASE("info shows the memory of quantized weights", "[cli][quantization]") {
     return Json::parse(outcome.out)["memory_bytes"]["weights"].get<int64_t>();
   };
   CHECK(weights("--quantize int8") < weights(""));
+  CHECK(weights("--quantize int8 --quantize-activations") == weights("--quantize int8"));
   CHECK_THAT(run_with_model("info", "--quantize int4 --quantize-group 128").out,
              ContainsSubstring(", weights int4 in groups of 128:"));
 }
@@ -172,9 +173,11 @@ TEST_CASE("quantizations that there are not are usage errors", "[cli][quantizati
   require_failure(run_with_model("info", "--quantize int4 --quantize-group 48"), 2,
                   "expected groups of 32, 64 or 128, got 48");
   CHECK(run_with_model("generate", "-p x --quantize-group 64").exit_code == 2);
-  require_failure(
-      run_with_model("generate", "-p x --quantize-activations"), 1,
-      "quantization: activations are quantized for quantized weights, and the model has none");
+  for (const auto* command : {"generate -p x", "info"}) {
+    require_failure(
+        run_with_model(command, "--quantize-activations"), 1,
+        "quantization: activations are quantized for quantized weights, and the model has none");
+  }
 }
 
 }  // namespace prepack

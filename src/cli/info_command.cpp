@@ -48,6 +48,7 @@ struct ModelInfo {
   ModelConfig config;
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
+  bool quantizes_activations = false;
   MemoryEstimate memory;
   WeightsInfo weights;
   std::string tokenizer;
@@ -100,6 +101,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
   info.quantization = parse_quantize_options(options.model, info.config, device);
+  info.quantizes_activations = options.model.quantizes_activations;
   auto prefill = parse_prefill_options(options.batch);
   if (prefill.token_budget == 0) {
     prefill.token_budget = default_token_budget(info.config, info.dtype, device, prefill.method,
@@ -124,7 +126,8 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
                                     .max_row_len = plan.max_row_len,
                                 },
                                 info.quantization,
-                                find_weight_bytes(model, {info.dtype, device, info.quantization}));
+                                find_weight_bytes(model, {info.dtype, device, info.quantization,
+                                                          info.quantizes_activations}));
   info.weights = inspect_weights(model);
   info.tokenizer = describe_or_error(
       [&] { return fmt::format("{} entries", load_tokenizer(model)->vocab_size()); });
@@ -217,13 +220,14 @@ void print_json(const ModelInfo& info) {
         {"total", info.memory.total()}}},
   };
   if (info.quantization) json["quantization"] = to_string(*info.quantization);
+  if (info.quantizes_activations) json["activations"] = "int8";
   write_standard_output(json.dump() + "\n");
 }
 
 void print_table(const ModelInfo& info, const Options& options) {
   const auto& config = info.config;
   const auto& memory = info.memory;
-  const auto rounded = rounding_note(info.quantization, options.model.quantizes_activations);
+  const auto rounded = rounding_note(info.quantization, info.quantizes_activations);
   write_standard_output(fmt::format(
       "architecture      {}, family {}\n"
       "parameters        {:.1f} million, stored in {}\n"

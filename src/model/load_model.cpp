@@ -139,6 +139,10 @@ class BoundDecoder {
             Rope(config.rope, config.rotary_dim, options.device))) {
     decoder_->layers.resize(static_cast<size_t>(config.num_layers));
     DecoderBinder(config, options.quantization, loader_).bind(*decoder_);
+    if (options.quantizes_activations && !loader_.has_quantized_weights()) {
+      throw InvalidArgument(
+          "quantization: activations are quantized for quantized weights, and the model has none");
+    }
   }
 
   int64_t nbytes() const { return loader_.nbytes(); }
@@ -173,16 +177,9 @@ void round_inputs(Model::Decoder& decoder) {
     products.insert(products.end(),
                     {&attention.qkv_proj, &attention.o_proj, &mlp.gate_up_proj, &mlp.down_proj});
   }
-  bool has_any = false;
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
-    if (quantized == nullptr) continue;
-    quantized->rounds_input = true;
-    has_any = true;
-  }
-  if (!has_any) {
-    throw InvalidArgument(
-        "quantization: activations are quantized for quantized weights, and the model has none");
+    if (quantized != nullptr) quantized->rounds_input = true;
   }
 }
 

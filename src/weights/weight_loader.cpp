@@ -252,6 +252,14 @@ int64_t WeightLoader::nbytes() const {
   return bytes;
 }
 
+bool WeightLoader::has_quantized_weights() const {
+  check();
+  for (size_t target = 0; target < targets_.size(); ++target) {
+    if (std::holds_alternative<PackedFormat>(form_of(target))) return true;
+  }
+  return !word_packed_targets_.empty();
+}
+
 /// What the parts of a weight of products are stored as, where they all are quantized, or are of
 /// one dtype that is narrower.
 WeightLoader::Form WeightLoader::form_of(size_t target) const {

@@ -74,6 +74,10 @@ class WeightLoader {
   /// @throws LoadError as `load` does before it reads any data
   int64_t nbytes() const;
 
+  /// Whether any weight of products will be quantized, or stay so.
+  /// @throws LoadError likewise
+  bool has_quantized_weights() const;
+
   /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
   /// mapped file that must not be written to. Others are copied one after the other, and the pages
   /// they came from are released, so that memory never holds the model twice.
