@@ -203,9 +203,12 @@ TEST_CASE("beginnings that prompts share are computed once where that is asked f
     return Json::parse(outcome.out)["computed_tokens"].get<int64_t>();
   };
   const auto all = computed_tokens("");
-  CHECK(computed_tokens("--share-prefixes") < all / 2);
-  // Batches are made of prompts that begin alike, not of neighbours.
-  CHECK(computed_tokens("--share-prefixes --batch-size 4") < all / 2);
+  const auto shared = computed_tokens("--share-prefixes");
+  CHECK(shared < all / 2);
+  // Batches are made of prompts that begin alike, not of neighbours, and end where those do.
+  CHECK(computed_tokens("--share-prefixes --batch-size 4") == shared);
+  CHECK(computed_tokens("--share-prefixes --batch-size 5") == shared);
+  CHECK(computed_tokens("--share-prefixes --batch-size 3") > shared);
   CHECK(run_with_model("prefill", "-p x --share-prefixes --method padded").exit_code == 2);
 }
 

@@ -1,6 +1,7 @@
 #include "prepack/shared_prefix.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "prepack/decode.h"
 #include "prepack/error.h"
@@ -106,6 +107,69 @@ TEST_CASE("no prompts and one prompt share nothing", "[shared_prefix]") {
   CHECK(find_shared_prefixes({}, 1).empty());
   const std::vector<TokenIds> one = {{1, 2, 3}};
   CHECK(find_shared_prefixes(one, 1).front().source == -1);
+}
+
+using Batches = std::vector<std::vector<int64_t>>;
+
+TEST_CASE("batches end where prompts have least in common with the next", "[shared_prefix]") {
+  const std::vector<TokenIds> prompts = {{1, 1, 2}, {3, 3, 1}, {1, 1, 3}, {3, 3, 2}, {3, 3, 3}};
+  CHECK(make_prefix_batches(prompts, 3, 2) == Batches{{0, 2}, {1, 3, 4}});
+  // Not so early that half of the batch would be empty.
+  CHECK(make_prefix_batches(prompts, 4, 2) == Batches{{0, 2, 1, 3}, {4}});
+  // What has less than the shortest beginning in common has nothing.
+  CHECK(make_prefix_batches(prompts, 3, 3) == Batches{{0, 2, 1}, {3, 4}});
+  CHECK(make_prefix_batches(prompts, 5, 2) == Batches{{0, 2, 1, 3, 4}});
+  CHECK(make_prefix_batches(prompts, 1, 1) == Batches{{0}, {2}, {1}, {3}, {4}});
+  CHECK(make_prefix_batches({}, 4, 1).empty());
+  // Prompts of another class cannot share, whatever they begin with.
+  CHECK(make_prefix_batches(prompts, 3, 2, std::vector<int64_t>{1, 0, 0, 0, 1}) ==
+        Batches{{2, 1, 3}, {0, 4}});
+  CHECK(make_prefix_batches(prompts, 3, 2, std::vector<int64_t>{1, 0, 1, 0, 1}) ==
+        Batches{{1, 3}, {0, 2, 4}});
+}
+
+TEST_CASE("no other batches of random prompts are cheaper", "[shared_prefix]") {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Random random(seed);
+    const auto prompts = random.prompts(random.integers(random.integer(1, 60), 1, 12), 2);
+    const int64_t batch_size = random.integer(1, 20);
+    const int64_t min_length = random.integer(1, 4);
+    CAPTURE(seed, batch_size, min_length);
+    const auto batches = make_prefix_batches(prompts, batch_size, min_length);
+    std::vector<int64_t> order;
+    for (const auto& batch : batches) order.insert(order.end(), batch.begin(), batch.end());
+    const auto size = std::ssize(prompts);
+    auto numbers = order;
+    std::ranges::sort(numbers);
+    std::vector<int64_t> all(size);
+    std::iota(all.begin(), all.end(), 0);
+    REQUIRE(numbers == all);
+    CHECK(std::ranges::is_sorted(order, {}, [&](int64_t i) { return prompts[i]; }));
+
+    const auto cost_at = [&](int64_t end) {
+      const int64_t common =
+          end < size ? common_length(prompts[order[end - 1]], prompts[order[end]]) : 0;
+      return min_length + (common < min_length ? 0 : common);
+    };
+    int64_t cost = 0;
+    int64_t end = 0;
+    for (const auto& batch : batches) {
+      end += std::ssize(batch);
+      cost += cost_at(end);
+      CHECK(std::ssize(batch) <= batch_size);
+      CHECK((end == size || 3 * std::ssize(batch) >= 2 * batch_size));
+    }
+    constexpr int64_t kImpossible = 1'000'000;
+    std::vector<int64_t> least(size + 1, kImpossible);  // of all batches up to there
+    least[0] = 0;
+    for (int64_t to = 1; to <= size; ++to) {
+      for (int64_t from = std::max<int64_t>(to - batch_size, 0); from < to; ++from) {
+        if (to < size && 3 * (to - from) < 2 * batch_size) continue;
+        least[to] = std::min(least[to], least[from] + cost_at(to));
+      }
+    }
+    CHECK(cost == least[size]);
+  }
 }
 
 /// Prompts of a few headers, some within others, and tails of their own.

@@ -6,14 +6,15 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <numeric>
-#include <span>
+#include <iterator>
 
 #include "base/scalar_type.h"
 #include "cli/byte_size.h"
+#include "model/rope_frequencies.h"
 #include "prepack/attention.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
+#include "prepack/shared_prefix.h"
 
 namespace prepack::cli {
 namespace {
@@ -275,19 +276,39 @@ int64_t longest_prompt(const Job& job) {
   return longest;
 }
 
-std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
-  Batch order(job.prompts.size() - first_prompt);
-  std::iota(order.begin(), order.end(), first_prompt);
-  if (job.prefill.shares_prefixes) {
-    std::ranges::stable_sort(
-        order, {}, [&](size_t i) -> const TokenIds& { return job.prompts[i].request.prompt_ids; });
+namespace {
+
+std::vector<Batch> make_batches_in_order(const Job& job, size_t first_prompt) {
+  std::vector<Batch> batches;
+  const auto batch_size = static_cast<size_t>(job.batch_size);
+  for (size_t i = first_prompt; i < job.prompts.size(); ++i) {
+    if (batches.empty() || batches.back().size() == batch_size) batches.emplace_back();
+    batches.back().push_back(i);
+  }
+  return batches;
+}
+
+std::vector<Batch> make_sharing_batches(const Job& job, size_t first_prompt) {
+  std::vector<TokenIds> prompts;
+  std::vector<int64_t> classes;
+  for (size_t i = first_prompt; i < job.prompts.size(); ++i) {
+    prompts.push_back(job.prompts[i].request.prompt_ids);
+    classes.push_back(rope_length_class(job.config.rope, std::ssize(prompts.back())));
   }
   std::vector<Batch> batches;
-  for (std::span<const size_t> rest = order; !rest.empty();) {
-    const auto size = std::min(rest.size(), static_cast<size_t>(job.batch_size));
-    batches.emplace_back(rest.begin(), rest.begin() + static_cast<int64_t>(size));
-    rest = rest.subspan(size);
+  for (const auto& indices :
+       make_prefix_batches(prompts, job.batch_size, kShortestSharedPrefix, classes)) {
+    auto& batch = batches.emplace_back();
+    for (int64_t index : indices) batch.push_back(first_prompt + static_cast<size_t>(index));
   }
+  return batches;
+}
+
+}  // namespace
+
+std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
+  if (!job.prefill.shares_prefixes) return make_batches_in_order(job, first_prompt);
+  auto batches = make_sharing_batches(job, first_prompt);
   // Each batch has the first prompt that is in none before, so that each ends the wait of some.
   std::ranges::sort(batches, {}, [](const Batch& batch) { return std::ranges::min(batch); });
   return batches;

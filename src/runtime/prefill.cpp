@@ -146,9 +146,6 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
   if (reads_logits) state.logits.index_copy_(0, places, model.compute_logits(hidden));
 }
 
-/// Beginnings shorter than this cost more to keep apart than to compute again.
-constexpr int64_t kShortestSharedPrefix = 32;
-
 /// Prompts, or what is left of them, that can be computed together.
 struct Phase {
   std::vector<int64_t> sequences;
