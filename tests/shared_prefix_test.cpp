@@ -207,6 +207,9 @@ TEST_CASE("prompts that share beginnings get the caches and logits of each alone
         const bool is_dynamic = std::holds_alternative<DynamicRopeScaling>(config.rope.scaling);
         CHECK(stats.shared_tokens > (is_dynamic ? 30 : 100));
         CHECK(stats.computed_tokens == stats.prompt_tokens - stats.shared_tokens);
+        // What is computed once is held once.
+        CHECK(together.cache.keys(0).size(0) ==
+              std::ssize(prompts) * kCapacity - stats.shared_tokens);
         check_same_state(together, prefill_alone(model, prompts, kCapacity),
                          tolerance(DType::kFloat32).logits);
       }
@@ -224,6 +227,96 @@ TEST_CASE("sharing beginnings goes with the final token in the first step", "[sh
   decode_final_tokens(model, state);
   check_same_state(state, prefill_alone(model, prompts, kCapacity),
                    tolerance(DType::kFloat32).logits);
+}
+
+TEST_CASE("padded caches have a copy of each shared beginning", "[shared_prefix]") {
+  const auto config = tiny_configs().front();
+  const auto model = random_model(config);
+  Random random(7);
+  const auto prompts = prompts_with_headers(random, config.vocab_size);
+  RunStats stats;
+  const auto state =
+      prefill(model, prompts, {.shares_prefixes = true, .padded_cache = true}, kCapacity, &stats);
+  CHECK(stats.shared_tokens > 100);
+  CHECK(state.cache.keys(0).size(0) == std::ssize(prompts) * kCapacity);
+  check_same_state(state, prefill_alone(model, prompts, kCapacity),
+                   tolerance(DType::kFloat32).logits);
+}
+
+/// What is generated greedily after each prompt.
+std::vector<TokenIds> greedy_texts(const Model& model, const std::vector<TokenIds>& prompts,
+                                   const std::vector<int64_t>& max_new_tokens,
+                                   const PrefillOptions& options) {
+  std::vector<int64_t> row_capacities;
+  std::vector<DecodeRequest> requests;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    row_capacities.push_back(std::ssize(prompts[i]) + max_new_tokens[i] - 1);
+    requests.push_back({Sampler({}, 0, prompts[i]), max_new_tokens[i]});
+  }
+  auto state = prefill(model, prompts, options, row_capacities);
+  std::vector<TokenIds> texts;
+  for (auto& sequence : decode(model, std::move(state), requests)) {
+    texts.push_back(std::move(sequence.token_ids));
+  }
+  return texts;
+}
+
+std::vector<TokenIds> greedy_texts_alone(const Model& model, const std::vector<TokenIds>& prompts,
+                                         const std::vector<int64_t>& max_new_tokens) {
+  std::vector<TokenIds> texts;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    texts.push_back(greedy_texts(model, {prompts[i]}, {max_new_tokens[i]}, {}).front());
+  }
+  return texts;
+}
+
+TEST_CASE("sequences that begin in others' rows generate what each does alone", "[shared_prefix]") {
+  for (const auto& config : tiny_configs()) {
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      const auto model = random_model(config, seed);
+      Random random(seed);
+      const auto prompts = prompts_with_headers(random, config.vocab_size);
+      const auto max_new_tokens = random.integers(std::ssize(prompts), 1, 12);
+      const auto expected = greedy_texts_alone(model, prompts, max_new_tokens);
+      for (auto final_token : {FinalToken::kPrefill, FinalToken::kFirstStep}) {
+        for (bool padded_cache : {false, true}) {
+          CAPTURE(config.num_heads, seed, to_string(final_token), padded_cache);
+          CHECK(greedy_texts(model, prompts, max_new_tokens,
+                             {.final_token = final_token,
+                              .shares_prefixes = true,
+                              .padded_cache = padded_cache}) == expected);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("what others read of a sequence that has ended stays", "[shared_prefix]") {
+  auto config = tiny_configs().front();
+  config.max_position_embeddings = 1024;
+  const auto model = random_model(config);
+  Random random(8);
+  // Each goes on where the one before has a header of several pages. What others begin with ends
+  // at once.
+  std::vector<TokenIds> prompts = {random.tokens(400, config.vocab_size)};
+  prompts.front()[350] = 0;
+  for (int64_t num_shared : {350, 600}) {
+    auto prompt = prompts.back();
+    prompt.resize(num_shared);
+    prompt.push_back(1);
+    const auto tail = random.tokens(300, config.vocab_size);
+    prompt.insert(prompt.end(), tail.begin(), tail.end());
+    prompts.push_back(prompt);
+  }
+  const auto prefixes = find_prefixes(config, prompts, {.shares_prefixes = true});
+  std::vector<int64_t> max_new_tokens(3, 20);
+  for (const auto& prefix : prefixes) {
+    if (prefix.length > 0) max_new_tokens[prefix.source] = 1;
+  }
+  REQUIRE(std::ranges::count(max_new_tokens, 1) == 2);
+  REQUIRE(std::ranges::count(prefixes, 2, &SharedPrefix::phase) == 1);
+  CHECK(greedy_texts(model, prompts, max_new_tokens, {.shares_prefixes = true}) ==
+        greedy_texts_alone(model, prompts, max_new_tokens));
 }
 
 TEST_CASE("prompts on either side of the original context do not share keys", "[shared_prefix]") {

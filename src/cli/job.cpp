@@ -63,6 +63,16 @@ void require_budget(const PreparedPrompt& prompt, int64_t budget) {
   }
 }
 
+/// Slots of prompts' beginnings that the cache of a batch holds in the rows of others.
+int64_t num_shared_slots(const Job& job, const Batch& batch) {
+  if (!caches_prefixes_once(job.device, job.prefill)) return 0;
+  int64_t num_slots = 0;
+  for (const auto& prefix : find_prefixes(job.config, batch_prompts(job, batch), job.prefill)) {
+    num_slots += prefix.length;
+  }
+  return num_slots;
+}
+
 /// The largest of each over all batches, so that the estimate holds for every one of them; without
 /// what depends on how they are packed.
 BatchShape largest_caches(const Job& job) {
@@ -72,8 +82,9 @@ BatchShape largest_caches(const Job& job) {
     const auto num_prompts = static_cast<int64_t>(requests.size());
     const bool has_own_rows =
         has_varlen_kernel(job.device, to_scalar_type(job.dtype), job.config.head_dim);
-    const int64_t num_slots = has_own_rows ? num_cache_slots(job.config, requests)
-                                           : num_prompts * cache_capacity(job.config, requests);
+    const int64_t num_slots =
+        has_own_rows ? num_cache_slots(job.config, requests) - num_shared_slots(job, batch)
+                     : num_prompts * cache_capacity(job.config, requests);
     shape.num_prompts = std::max(shape.num_prompts, num_prompts);
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }
