@@ -195,17 +195,26 @@ std::string prompts_with_shared_headers() {
 
 TEST_CASE("beginnings that prompts share are computed once where that is asked for", "[cli]") {
   const auto prompts = prompts_with_shared_headers();
-  const auto computed_tokens = [&](const char* options) {
+  const auto count_of = [&](const char* name, const char* options) {
     const auto outcome =
         run_with_model("prefill", fmt::format("--prompts - --json {}", options), prompts);
     CAPTURE(outcome.err);
     REQUIRE(outcome.exit_code == 0);
-    return Json::parse(outcome.out)["computed_tokens"].get<int64_t>();
+    return Json::parse(outcome.out)[name].get<int64_t>();
+  };
+  const auto computed_tokens = [&](const char* options) {
+    return count_of("computed_tokens", options);
   };
   const auto all = computed_tokens("");
-  CHECK(computed_tokens("--share-prefixes") < all / 2);
-  // Batches are made of prompts that begin alike, not of neighbours.
-  CHECK(computed_tokens("--share-prefixes --batch-size 4") < all / 2);
+  const auto shared = computed_tokens("--share-prefixes");
+  CHECK(shared < all / 2);
+  // Batches are made of prompts that begin alike, not of neighbours, and end where those do.
+  CHECK(computed_tokens("--share-prefixes --batch-size 4") == shared);
+  CHECK(computed_tokens("--share-prefixes --batch-size 5") == shared);
+  CHECK(computed_tokens("--share-prefixes --batch-size 3") > shared);
+  // What is shared is held once.
+  CHECK(count_of("predicted_peak_bytes", "--share-prefixes") <
+        count_of("predicted_peak_bytes", ""));
   CHECK(run_with_model("prefill", "-p x --share-prefixes --method padded").exit_code == 2);
 }
 

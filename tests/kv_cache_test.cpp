@@ -227,5 +227,77 @@ TEST_CASE("rows of their own lengths lie one behind the other", "[kv_cache]") {
   CHECK_THROWS(cache.values(0, 1, 1));
 }
 
+TEST_CASE("a row that begins in another has slots for what comes behind that", "[kv_cache]") {
+  const std::vector<int64_t> capacities = {6, 7, 9, 4};
+  // Row 2 begins in row 1, which begins in row 3.
+  const std::vector<RowBeginning> beginnings = {{}, {3, 3}, {1, 5}, {}};
+  const KvCache cache(config(), capacities, DType::kFloat32, at::kCPU, beginnings);
+  CHECK(cache.keys(0).size(0) == 6 + 4 + 4 + 4);
+  CHECK(cache.capacity() == 9);
+  const int64_t first_slots[] = {0, 6, 10, 14};
+  for (int64_t row = 0; row < 4; ++row) {
+    CHECK(cache.row_capacity(row) == capacities[row]);
+    CHECK(cache.first_slot(row) == first_slots[row]);
+    CHECK(cache.beginning(row).length == beginnings[row].length);
+  }
+  CHECK(cache.slot(0, 2) == 2);
+  CHECK(cache.slot(1, 3) == 6);
+  CHECK(cache.slot(2, 8) == 13);
+  using Runs = std::vector<SlotRun>;
+  CHECK((cache.slot_runs(0, 5) == Runs{{0, 5}}));
+  CHECK((cache.slot_runs(1, 7) == Runs{{14, 3}, {6, 4}}));
+  CHECK((cache.slot_runs(2, 7) == Runs{{14, 3}, {6, 2}, {10, 2}}));
+  CHECK((cache.slot_runs(2, 2) == Runs{{14, 2}, {6, 0}, {10, 0}}));
+  CHECK_THROWS(cache.keys(0, 1, 1));
+}
+
+TEST_CASE("beginnings that a row cannot have are refused", "[kv_cache]") {
+  const std::vector<int64_t> capacities = {4, 6, 5};
+  const auto make = [&](std::vector<RowBeginning> beginnings) {
+    return KvCache(config(), capacities, DType::kFloat32, at::kCPU, beginnings);
+  };
+  CHECK_NOTHROW(make({{1, 4}, {2, 5}, {}}));
+  CHECK_THROWS(make({{}, {0, 5}, {}}));  // longer than its source
+  CHECK_THROWS(make({{1, 5}, {}, {}}));  // longer than the row
+  CHECK_THROWS(make({{3, 1}, {}, {}}));
+  CHECK_THROWS(make({{-1, 1}, {}, {}}));
+  CHECK_THROWS(make({{1, -1}, {}, {}}));
+  CHECK_THROWS(make({{}, {}}));
+  CHECK_THROWS(make({{0, 1}, {}, {}}));      // in itself
+  CHECK_THROWS(make({{1, 2}, {0, 2}, {}}));  // in a circle
+  auto cache = make({{}, {0, 2}, {}});
+  CHECK_THROWS(cache.copy_row(0, 1, 1));
+  CHECK_THROWS(cache.copy_row(1, 0, 1));
+  CHECK_NOTHROW(cache.copy_row(0, 2, 1));
+}
+
+TEST_CASE("a released row is kept while others begin in it", "[kv_cache]") {
+  // Rows of seven pages and more. Rows 1 and 3 begin in row 0, row 2 in row 1.
+  const std::vector<int64_t> capacities = {600, 1000, 1500, 900};
+  const std::vector<RowBeginning> beginnings = {{}, {0, 300}, {1, 600}, {0, 200}};
+  for (const auto& order : std::vector<std::vector<int64_t>>{
+           {0, 1, 2, 3}, {3, 2, 1, 0}, {1, 0, 3, 2}, {2, 0, 1, 3}, {0, 3, 1, 2}}) {
+    CAPTURE(order);
+    KvCache cache(config(), capacities, DType::kFloat32, at::kCPU, beginnings);
+    for (int64_t layer = 0; layer < 2; ++layer) {
+      cache.keys(layer).fill_(1);
+      cache.values(layer).fill_(1);
+    }
+    const auto is_kept = [&](int64_t row) {
+      const auto num_slots = capacities[row] - beginnings[row].length;
+      return cache.values(1).narrow(0, cache.first_slot(row), num_slots).eq(1).all().item<bool>();
+    };
+    std::vector<bool> is_released(4);
+    for (int64_t row : order) {
+      cache.release_row(row);
+      is_released[row] = true;
+      CHECK(is_kept(3) == !is_released[3]);
+      CHECK(is_kept(2) == !is_released[2]);
+      CHECK(is_kept(1) == !(is_released[1] && is_released[2]));
+      CHECK(is_kept(0) == !(is_released[0] && is_released[1] && is_released[2] && is_released[3]));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace prepack

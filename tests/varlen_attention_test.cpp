@@ -91,6 +91,30 @@ Batch make_batch(Random& random, const HeadShape& shape, const std::vector<Lengt
   return batch;
 }
 
+/// The same sequences, but that each has up to three runs of its first keys anywhere, in what other
+/// sequences have or in its own.
+Batch with_beginnings(Random& random, Batch batch) {
+  auto& spec = batch.spec;
+  const auto whole = spec;
+  const auto last = std::ssize(spec.num_keys) - 1;
+  // Of the sequences behind the end, none has any.
+  spec.beginnings.resize(random.integer(0, last + 1));
+  for (size_t s = 0; s < spec.beginnings.size(); ++s) {
+    int64_t num_own = spec.num_keys[s];
+    for (int64_t i = random.integer(0, 3); i > 0; --i) {
+      const int64_t other = random.integer(0, last);
+      const int64_t most = std::min(num_own, whole.num_keys[other]);
+      // Often all that can be, or none at all.
+      const int64_t size = std::min(random.integer(0, most + most / 2), most);
+      const int64_t skipped = random.integer(0, whole.num_keys[other] - size);
+      spec.beginnings[s].push_back({whole.first_keys[other] + skipped, size});
+      num_own -= size;
+    }
+    spec.first_keys[s] += random.integer(0, spec.num_keys[s] - num_own);
+  }
+  return batch;
+}
+
 at::Tensor naive_attention(const Batch& batch) {
   return testing::naive_attention(batch.queries, batch.keys, batch.values,
                                   testing::visible_keys(batch.spec));
@@ -234,6 +258,74 @@ TEST_CASE("varlen attention equals its definition with every instruction set", "
       }
     }
   }
+}
+
+TEST_CASE("keys in several runs are attended to as defined, with every instruction set",
+          "[attention]") {
+  Random random(13);
+  for (const auto target : testing::instruction_sets()) {
+    const testing::OnlyInstructionSet only(target);
+    INFO(hwy::TargetName(target));
+    for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+      for (int i = 0; i < 200; ++i) {
+        const auto shape = random_shape(random);
+        const auto lengths = random_lengths(random);
+        const auto window = random_window(random);
+        INFO(to_string(dtype) << ", " << describe(shape, lengths, window));
+        const auto batch = with_beginnings(
+            random, make_batch(random, shape, lengths, to_scalar_type(dtype), window));
+        REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
+      }
+    }
+  }
+}
+
+TEST_CASE("keys in several runs give what they do in one, bit for bit", "[attention]") {
+  Random random(14);
+  const auto check = [&](const HeadShape& shape, const std::vector<Lengths>& lengths,
+                         int64_t window) {
+    INFO(describe(shape, lengths, window));
+    const auto batch =
+        with_beginnings(random, make_batch(random, shape, lengths, at::kFloat, window));
+    auto gathered = batch;
+    gathered.spec.beginnings.clear();
+    std::vector<int64_t> slots;
+    for (size_t s = 0; s < lengths.size(); ++s) {
+      gathered.spec.first_keys[s] = std::ssize(slots);
+      const auto of_sequence = testing::key_slots(batch.spec, s);
+      slots.insert(slots.end(), of_sequence.begin(), of_sequence.end());
+    }
+    gathered.keys = batch.keys.index_select(0, at::tensor(slots, at::kLong));
+    gathered.values = batch.values.index_select(0, at::tensor(slots, at::kLong));
+    REQUIRE_THAT(attend(batch), BitEqual(attend(gathered)));
+  };
+  for (int i = 0; i < 500; ++i) {
+    check(random_shape(random), random_lengths(random), random_window(random));
+  }
+  for (const auto& [shape, lengths] : long_shapes()) {
+    for (int i = 0; i < 5; ++i) check(shape, lengths, random_window(random));
+  }
+}
+
+TEST_CASE("runs that a sequence cannot have are refused", "[attention]") {
+  const auto side = at::zeros({10, 1, 4});
+  const auto attend_with = [&](std::vector<std::vector<SlotRun>> beginnings) {
+    VarlenAttention spec{{0, 2}, {4}, {6}};
+    spec.beginnings = std::move(beginnings);
+    return attend(at::zeros({2, 1, 4}), side, side, spec);
+  };
+  CHECK_NOTHROW(attend_with({}));
+  CHECK_NOTHROW(attend_with({{{0, 2}, {8, 2}}}));
+  CHECK_THROWS(attend_with({{{0, 2}}, {}}));      // of two sequences
+  CHECK_THROWS(attend_with({{{0, 4}, {0, 3}}}));  // more than all keys
+  CHECK_THROWS(attend_with({{{9, 2}}}));          // behind the cache
+  CHECK_THROWS(attend_with({{{-1, 2}}}));         // before it
+  CHECK_THROWS(attend_with({{{3, -1}}}));
+  // A GPU's kernels read one run.
+  VarlenAttention spec{{0, 2}, {4}, {6}};
+  spec.beginnings = {{{0, 2}}};
+  CHECK_THROWS(spec.host_tensors());
+  CHECK_THROWS(attend_with_libtorch(at::zeros({2, 1, 4}), side, side, spec));
 }
 
 TEST_CASE("where all scores are equal, a query's output is the mean of the values up to its own",

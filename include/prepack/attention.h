@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "prepack/slot_run.h"
+
 namespace prepack {
 
 // Each query attends to its own key and to those before it in its sequence. A layer with a sliding
@@ -59,13 +61,22 @@ enum class VarlenKernel {
 /// Example: a prompt of 3 tokens, whose keys lie in slots 10 to 12, and a decode step that attends
 /// to the 6 keys in slots 20 to 25, its own the last: cu_seqlens [0, 3, 4], first_keys [10, 20],
 /// num_keys [3, 6].
+///
+/// Sequences that begin alike may have the keys of that in common. If the decode step's first 2
+/// keys are the prompt's, and its other 4 lie in slots 20 to 23: beginnings [[], [{10, 2}]], and
+/// the rest as above.
 struct VarlenAttention {
   std::vector<int32_t> cu_seqlens;  // [num_sequences + 1] where the queries of each begin
-  std::vector<int64_t> first_keys;  // [num_sequences] where the keys of each begin
+  std::vector<int64_t> first_keys;  // [num_sequences] where the keys of each begin, but those that
+                                    // lie in its beginnings
   std::vector<int64_t> num_keys;    // [num_sequences] those of its own queries are the last
   int64_t window = kNoWindow;
   VarlenKernel kernel = VarlenKernel::kFastest;
   DeviceSegments on_device = {};  // undefined: attend() puts them there, in every layer anew
+
+  /// Where the first keys of each sequence lie that are not in the run of its others; sequences
+  /// behind the end of this list have none of these. Read on the CPU alone.
+  std::vector<std::vector<SlotRun>> beginnings = {};
 
   /// The same for the last query of each sequence alone.
   VarlenAttention of_last_queries() const;

@@ -8,11 +8,12 @@
 
 #include "prepack/dtype.h"
 #include "prepack/model_config.h"
+#include "prepack/slot_run.h"
 
 namespace prepack {
 
 /// Where the tokens of one forward belong in the cache: token `tokens[i]` of the forward goes to
-/// slot `slots[i]`, counted over all rows (first_slot(row) + position).
+/// slot `slots[i]`, counted over all rows (KvCache::slot).
 struct CacheSlots {
   static constexpr int64_t kNowhere = -1;  // the slot of a token that only fills up its batch
 
@@ -27,9 +28,19 @@ enum class CacheMemory {
   kPadded,  // every slot takes memory, and a decode step reads every row to the longest's end
 };
 
+/// The beginning of a row that lies in another: its first `length` positions are those of row
+/// `source`, which may have its own beginning in yet another.
+struct RowBeginning {
+  int64_t source = -1;
+  int64_t length = 0;  // 0: the row has all of its positions itself
+};
+
 /// Keys and values of a batch of sequences, one row each: slot j of a row holds position j of its
 /// sequence. Rows lie one behind the other, each as long as its sequence may become, or all as the
 /// longest; slots never written are zero.
+///
+/// Where sequences begin alike, a row may have its beginning in another, and slots for what comes
+/// behind that alone.
 class KvCache {
  public:
   /// @param num_rows  sequences
@@ -38,9 +49,10 @@ class KvCache {
           at::Device device, CacheMemory memory = CacheMemory::kExact);
 
   /// Rows of their own lengths, which only VarlenAttention can read.
-  /// @param row_capacities  slots of each row
+  /// @param row_capacities  positions of each row, those of its beginning included
+  /// @param beginnings      one per row, none in a circle; empty: no row has its own elsewhere
   KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-          at::Device device);
+          at::Device device, std::span<const RowBeginning> beginnings = {});
 
   /// Scatters the keys and values of one forward to their sequences' rows: this is the unpacking
   /// of a packed batch. Padding is left out by not being listed in `where`.
@@ -59,19 +71,38 @@ class KvCache {
   const at::Tensor& keys(int64_t layer) const { return keys_[layer]; }
   const at::Tensor& values(int64_t layer) const { return values_[layer]; }
 
-  /// Copies the first `num_slots` slots of row `from` over row `to`, in every layer.
+  /// Copies the first `num_slots` slots of row `from` over row `to`, in every layer. Neither has
+  /// its beginning elsewhere.
   void copy_row(int64_t from, int64_t to, int64_t num_slots);
 
-  /// Gives a row's memory back where that can be done; what it held is lost.
+  /// Gives a row's memory back where that can be done; what it held is lost. A row in which others
+  /// begin is kept until they are released too.
   void release_row(int64_t row);
 
   int64_t num_layers() const { return static_cast<int64_t>(keys_.size()); }
   int64_t num_rows() const { return static_cast<int64_t>(first_slots_.size()) - 1; }
-  int64_t capacity() const { return capacity_; }  // slots of the longest row
+  int64_t capacity() const { return capacity_; }  // positions of the longest row
 
-  /// Where a row begins, counted over all rows, and how many slots it has.
+  /// Where a row's own slots begin, counted over all rows.
   int64_t first_slot(int64_t row) const { return first_slots_[row]; }
-  int64_t row_capacity(int64_t row) const { return first_slots_[row + 1] - first_slots_[row]; }
+
+  /// Positions that a row has room for, those of its beginning included.
+  int64_t row_capacity(int64_t row) const {
+    return beginnings_[row].length + first_slots_[row + 1] - first_slots_[row];
+  }
+
+  /// What of a row lies in another.
+  const RowBeginning& beginning(int64_t row) const { return beginnings_[row]; }
+
+  /// The row's own slot of a position behind its beginning.
+  int64_t slot(int64_t row, int64_t position) const {
+    return first_slots_[row] + position - beginnings_[row].length;
+  }
+
+  /// Where the first positions of a row lie, in their order: the last run is of its own slots,
+  /// those before are its beginning.
+  std::vector<SlotRun> slot_runs(int64_t row, int64_t num_positions) const;
+
   CacheMemory memory() const { return memory_; }
 
   /// Bytes of one slot in all layers.
@@ -80,9 +111,13 @@ class KvCache {
  private:
   /// @param has_equal_rows  whether dense forms may read it
   KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-          at::Device device, CacheMemory memory, bool has_equal_rows);
+          at::Device device, std::span<const RowBeginning> beginnings, CacheMemory memory,
+          bool has_equal_rows);
 
-  std::vector<int64_t> first_slots_;  // [num_rows + 1]
+  std::vector<RowBeginning> beginnings_;  // [num_rows]
+  std::vector<int64_t> num_users_;        // [num_rows]: the row's own sequence, and rows that begin
+                                          // in it
+  std::vector<int64_t> first_slots_;      // [num_rows + 1]
   int64_t capacity_;
   CacheMemory memory_;
   bool has_equal_rows_;

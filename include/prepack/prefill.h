@@ -13,6 +13,7 @@
 #include "prepack/model.h"
 #include "prepack/packing.h"
 #include "prepack/run_stats.h"
+#include "prepack/shared_prefix.h"
 #include "prepack/token.h"
 
 namespace prepack {
@@ -52,8 +53,8 @@ struct PrefillOptions {
                                 // the longest prompt, as in the paper
   FinalToken final_token = FinalToken::kPrefill;
   bool shares_prefixes = false;  // packed only: beginnings that prompts have in common are computed
-                                 // once, and their keys and values copied; where RoPE depends on
-                                 // the length, between prompts whose keys turn alike
+                                 // once; where RoPE depends on the length, between prompts whose
+                                 // keys turn alike
   bool padded_cache = false;     // CacheMemory::kPadded, as in ordinary batching
   bool uses_graphs = true;       // on a GPU: forwards of one shape, and decode steps, are recorded
                                  // when they come again, and replayed from then on
@@ -86,6 +87,17 @@ SegmentCost prefill_cost(const ModelConfig& config);
 /// @throws InvalidArgument naming the first prompt that is empty or longer than the budget, and for
 ///         a capacity that holds less than the longest prompt or more than the budget
 PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions& options);
+
+/// The beginnings that a prefill of these prompts computes once: none where the options share none.
+/// @return one per prompt
+std::vector<SharedPrefix> find_prefixes(const ModelConfig& config,
+                                        std::span<const TokenIds> prompts,
+                                        const PrefillOptions& options);
+
+/// Whether the cache holds such a beginning once, in the row of one of its prompts, which the
+/// others' attention reads too. Padded rows each have a copy, and those on a GPU, where attention
+/// reads one run of slots for each sequence.
+bool caches_prefixes_once(at::Device device, const PrefillOptions& options);
 
 /// What every prefill returns and `decode` starts from, whatever the method.
 struct DecodeState {

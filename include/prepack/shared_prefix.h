@@ -8,6 +8,9 @@
 
 namespace prepack {
 
+/// Beginnings shorter than this cost more to keep apart than to compute again.
+inline constexpr int64_t kShortestSharedPrefix = 32;
+
 /// Where a prompt's beginning comes from: the first `length` tokens of prompt `source` are its own
 /// too.
 struct SharedPrefix {
@@ -29,5 +32,19 @@ struct SharedPrefix {
 std::vector<SharedPrefix> find_shared_prefixes(std::span<const TokenIds> prompts,
                                                int64_t min_length,
                                                std::span<const int64_t> classes = {});
+
+/// Cuts prompts into batches, in the order of their tokens, so that those that begin alike are in
+/// one, and what prompts on either side of a cut have in common is least in sum. All batches but
+/// the last are at least two thirds full, and one batch less is worth `min_length` tokens.
+///
+/// Example: for prompts {1 1 2}, {3 3 1}, {1 1 3}, {3 3 2}, {3 3 3}, batches of 3 and min_length 2:
+/// {0, 2} and {1, 3, 4}.
+/// @param batch_size  prompts of a batch at most
+/// @param min_length  fewer tokens in common are as good as none
+/// @param classes     as above
+/// @return the prompts of each batch
+std::vector<std::vector<int64_t>> make_prefix_batches(std::span<const TokenIds> prompts,
+                                                      int64_t batch_size, int64_t min_length,
+                                                      std::span<const int64_t> classes = {});
 
 }  // namespace prepack

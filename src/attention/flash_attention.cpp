@@ -20,6 +20,7 @@ bool has_varlen_kernel(at::Device device, at::ScalarType dtype, int64_t head_dim
 }
 
 std::vector<at::Tensor> VarlenAttention::host_tensors() const {
+  TORCH_CHECK(beginnings.empty(), "attention: a GPU's reads one run of keys per sequence");
   const auto num_sequences = std::ssize(num_keys);
   std::vector<int32_t> starts(first_keys.begin(), first_keys.end());
   starts.push_back(0);  // the end of the last, which is not read

@@ -22,6 +22,7 @@ void zero_unattended(const VarlenAttention& spec, const at::Tensor& attended) {
 
 at::Tensor attend_with_libtorch(const at::Tensor& queries, const at::Tensor& keys,
                                 const at::Tensor& values, const VarlenAttention& spec) {
+  TORCH_CHECK(spec.beginnings.empty(), "attention: LibTorch's reads one run of keys per sequence");
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;
   auto attended = at::empty(queries.sizes(), queries.options());

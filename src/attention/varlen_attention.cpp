@@ -1,5 +1,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <c10/util/SmallVector.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,9 +19,9 @@ namespace {
 
 /// Some of a sequence's queries, to be attended to by one thread, one key head at a time.
 struct Part {
+  size_t sequence;
   int64_t first_query;  // in the batch
   int64_t num_queries;
-  int64_t first_key;
   int64_t num_keys;  // up to the last query's own
   double cost;       // multiplications per key head
 };
@@ -44,14 +45,30 @@ std::vector<Part> cut_sequences(const VarlenAttention& spec, int64_t group, int6
           std::min(static_cast<double>(num_keys) - 0.5 * static_cast<double>(end - begin),
                    static_cast<double>(spec.window));
       parts.push_back(
-          {.first_query = start + begin,
+          {.sequence = i,
+           .first_query = start + begin,
            .num_queries = end - begin,
-           .first_key = spec.first_keys[i],
            .num_keys = num_keys,
            .cost = static_cast<double>(2 * (end - begin) * group * head_dim) * mean_keys});
     }
   }
   return parts;
+}
+
+using Runs = c10::SmallVector<SlotRun, 4>;
+
+/// All keys of a sequence.
+Runs key_runs(const VarlenAttention& spec, size_t sequence) {
+  Runs runs;
+  int64_t num_own = spec.num_keys[sequence];
+  if (sequence < spec.beginnings.size()) {
+    for (const auto& run : spec.beginnings[sequence]) {
+      runs.push_back(run);
+      num_own -= run.num_slots;
+    }
+  }
+  runs.push_back({spec.first_keys[sequence], num_own});
+  return runs;
 }
 
 void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
@@ -66,17 +83,22 @@ void check(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& 
   TORCH_CHECK(spec.window >= 1, "attention: a window of ", spec.window);
   const auto num_sequences = spec.num_keys.size();
   TORCH_CHECK(spec.cu_seqlens.size() == num_sequences + 1 &&
-                  spec.first_keys.size() == num_sequences && spec.cu_seqlens.front() == 0 &&
+                  spec.first_keys.size() == num_sequences &&
+                  spec.beginnings.size() <= num_sequences && spec.cu_seqlens.front() == 0 &&
                   spec.cu_seqlens.back() <= queries.size(0),
               "attention: the sequences have more than ", queries.size(0), " queries");
   for (size_t i = 0; i < num_sequences; ++i) {
     const int64_t num_queries = spec.cu_seqlens[i + 1] - spec.cu_seqlens[i];
     const bool fills_up = num_queries == 1 && spec.num_keys[i] == 0;
-    TORCH_CHECK(num_queries >= 0 && (num_queries <= spec.num_keys[i] || fills_up) &&
-                    spec.first_keys[i] >= 0 &&
-                    spec.first_keys[i] + spec.num_keys[i] <= keys.size(0),
+    const auto runs = key_runs(spec, i);
+    const bool is_inside = std::ranges::all_of(runs, [&](const SlotRun& run) {
+      return run.first_slot >= 0 && run.num_slots >= 0 &&
+             run.first_slot + run.num_slots <= keys.size(0);
+    });
+    TORCH_CHECK(num_queries >= 0 && (num_queries <= spec.num_keys[i] || fills_up) && is_inside,
                 "attention: sequence ", i, " has ", num_queries, " queries and ", spec.num_keys[i],
-                " keys from ", spec.first_keys[i], " on, of ", keys.size(0));
+                " keys in ", runs.size(), " runs, the last from ", spec.first_keys[i], " on, of ",
+                keys.size(0));
   }
 }
 
@@ -120,15 +142,17 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
     return static_cast<char*>(tensor.data_ptr()) + offset * tensor.element_size();
   };
   const auto attend_part = [&](const Part& part, int64_t kv_head) {
+    const auto runs = key_runs(spec, part.sequence);
     attend_block({.dtype = dtype,
                   .queries = address(queries, part.first_query, kv_head * group),
-                  .keys = address(keys, part.first_key, kv_head),
-                  .values = address(values, part.first_key, kv_head),
+                  .keys = address(keys, 0, kv_head),
+                  .values = address(values, 0, kv_head),
                   .out = address(attended, part.first_query, kv_head * group),
                   .query_stride = queries.stride(0),
                   .key_stride = keys.stride(0),
                   .value_stride = values.stride(0),
                   .out_stride = attended.stride(0),
+                  .runs = {runs.data(), runs.size()},
                   .num_queries = part.num_queries,
                   .num_keys = part.num_keys,
                   .group = group,

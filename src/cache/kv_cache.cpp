@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "base/parallel_rows.h"
 #include "base/profile.h"
@@ -15,23 +14,56 @@ namespace prepack {
 
 KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
                  at::Device device, CacheMemory memory)
-    : KvCache(config, std::vector<int64_t>(num_rows, capacity), dtype, device, memory,
-              /*has_equal_rows=*/true) {
+    : KvCache(config, std::vector<int64_t>(num_rows, capacity), dtype, device, /*beginnings=*/{},
+              memory, /*has_equal_rows=*/true) {
   capacity_ = capacity;  // of no rows too
 }
 
 KvCache::KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-                 at::Device device)
-    : KvCache(config, row_capacities, dtype, device, CacheMemory::kExact,
+                 at::Device device, std::span<const RowBeginning> beginnings)
+    : KvCache(config, row_capacities, dtype, device, beginnings, CacheMemory::kExact,
               /*has_equal_rows=*/false) {}
 
+namespace {
+
+void check_beginnings(std::span<const RowBeginning> beginnings,
+                      std::span<const int64_t> row_capacities) {
+  const auto num_rows = std::ssize(row_capacities);
+  TORCH_CHECK(std::ssize(beginnings) == num_rows, "cache: ", beginnings.size(), " beginnings of ",
+              num_rows, " rows");
+  for (int64_t row = 0; row < num_rows; ++row) {
+    const auto& [source, length] = beginnings[row];
+    TORCH_CHECK(
+        length >= 0 && length <= row_capacities[row] &&
+            (length == 0 || (source >= 0 && source < num_rows && length <= row_capacities[source])),
+        "cache: row ", row, " cannot begin with ", length, " positions of row ", source);
+  }
+  for (int64_t row = 0; row < num_rows; ++row) {
+    int64_t num_sources = 0;
+    for (auto at = row; beginnings[at].length > 0; at = beginnings[at].source) {
+      TORCH_CHECK(++num_sources < num_rows, "cache: row ", row, " begins in itself");
+    }
+  }
+}
+
+}  // namespace
+
 KvCache::KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-                 at::Device device, CacheMemory memory, bool has_equal_rows)
-    : first_slots_(row_capacities.size() + 1),
+                 at::Device device, std::span<const RowBeginning> beginnings, CacheMemory memory,
+                 bool has_equal_rows)
+    : beginnings_(beginnings.begin(), beginnings.end()),
+      num_users_(row_capacities.size(), 1),
+      first_slots_(row_capacities.size() + 1),
       capacity_(row_capacities.empty() ? 0 : std::ranges::max(row_capacities)),
       memory_(memory),
       has_equal_rows_(has_equal_rows) {
-  std::partial_sum(row_capacities.begin(), row_capacities.end(), first_slots_.begin() + 1);
+  beginnings_.resize(beginnings.empty() ? row_capacities.size() : beginnings.size());
+  check_beginnings(beginnings_, row_capacities);
+  for (size_t row = 0; row < row_capacities.size(); ++row) {
+    const auto& [source, length] = beginnings_[row];
+    first_slots_[row + 1] = first_slots_[row] + row_capacities[row] - length;
+    if (length > 0) ++num_users_[source];
+  }
   // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is
   // still NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a
   // batch of uneven prompts.
@@ -98,7 +130,17 @@ at::Tensor KvCache::values(int64_t layer, int64_t num_rows, int64_t num_slots) c
   return leading_part(values_[layer], capacity_, num_rows, num_slots);
 }
 
+std::vector<SlotRun> KvCache::slot_runs(int64_t row, int64_t num_positions) const {
+  const auto& [source, length] = beginnings_[row];
+  std::vector<SlotRun> runs;
+  if (length > 0) runs = slot_runs(source, std::min(length, num_positions));
+  runs.push_back({first_slot(row), std::max<int64_t>(num_positions - length, 0)});
+  return runs;
+}
+
 void KvCache::copy_row(int64_t from, int64_t to, int64_t num_slots) {
+  TORCH_CHECK(beginnings_[from].length == 0 && beginnings_[to].length == 0, "cache: row ", from,
+              " cannot be copied to row ", to, ": one begins in another");
   for (const auto* sides : {&keys_, &values_}) {
     for (const auto& side : *sides) {
       side.narrow(0, first_slot(to), num_slots).copy_(side.narrow(0, first_slot(from), num_slots));
@@ -107,10 +149,14 @@ void KvCache::copy_row(int64_t from, int64_t to, int64_t num_slots) {
 }
 
 void KvCache::release_row(int64_t row) {
-  for (const auto* sides : {&keys_, &values_}) {
-    for (const auto& side : *sides) {
-      release_pages(side.narrow(0, first_slot(row), row_capacity(row)));
+  while (--num_users_[row] == 0) {
+    for (const auto* sides : {&keys_, &values_}) {
+      for (const auto& side : *sides) {
+        release_pages(side.narrow(0, first_slot(row), first_slot(row + 1) - first_slot(row)));
+      }
     }
+    if (beginnings_[row].length == 0) return;
+    row = beginnings_[row].source;
   }
 }
 

@@ -6,14 +6,15 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <numeric>
-#include <span>
+#include <iterator>
 
 #include "base/scalar_type.h"
 #include "cli/byte_size.h"
+#include "model/rope_frequencies.h"
 #include "prepack/attention.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
+#include "prepack/shared_prefix.h"
 
 namespace prepack::cli {
 namespace {
@@ -62,6 +63,16 @@ void require_budget(const PreparedPrompt& prompt, int64_t budget) {
   }
 }
 
+/// Slots of prompts' beginnings that the cache of a batch holds in the rows of others.
+int64_t num_shared_slots(const Job& job, const Batch& batch) {
+  if (!caches_prefixes_once(job.device, job.prefill)) return 0;
+  int64_t num_slots = 0;
+  for (const auto& prefix : find_prefixes(job.config, batch_prompts(job, batch), job.prefill)) {
+    num_slots += prefix.length;
+  }
+  return num_slots;
+}
+
 /// The largest of each over all batches, so that the estimate holds for every one of them; without
 /// what depends on how they are packed.
 BatchShape largest_caches(const Job& job) {
@@ -71,8 +82,9 @@ BatchShape largest_caches(const Job& job) {
     const auto num_prompts = static_cast<int64_t>(requests.size());
     const bool has_own_rows =
         has_varlen_kernel(job.device, to_scalar_type(job.dtype), job.config.head_dim);
-    const int64_t num_slots = has_own_rows ? num_cache_slots(job.config, requests)
-                                           : num_prompts * cache_capacity(job.config, requests);
+    const int64_t num_slots =
+        has_own_rows ? num_cache_slots(job.config, requests) - num_shared_slots(job, batch)
+                     : num_prompts * cache_capacity(job.config, requests);
     shape.num_prompts = std::max(shape.num_prompts, num_prompts);
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }
@@ -275,19 +287,39 @@ int64_t longest_prompt(const Job& job) {
   return longest;
 }
 
-std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
-  Batch order(job.prompts.size() - first_prompt);
-  std::iota(order.begin(), order.end(), first_prompt);
-  if (job.prefill.shares_prefixes) {
-    std::ranges::stable_sort(
-        order, {}, [&](size_t i) -> const TokenIds& { return job.prompts[i].request.prompt_ids; });
+namespace {
+
+std::vector<Batch> make_batches_in_order(const Job& job, size_t first_prompt) {
+  std::vector<Batch> batches;
+  const auto batch_size = static_cast<size_t>(job.batch_size);
+  for (size_t i = first_prompt; i < job.prompts.size(); ++i) {
+    if (batches.empty() || batches.back().size() == batch_size) batches.emplace_back();
+    batches.back().push_back(i);
+  }
+  return batches;
+}
+
+std::vector<Batch> make_sharing_batches(const Job& job, size_t first_prompt) {
+  std::vector<TokenIds> prompts;
+  std::vector<int64_t> classes;
+  for (size_t i = first_prompt; i < job.prompts.size(); ++i) {
+    prompts.push_back(job.prompts[i].request.prompt_ids);
+    classes.push_back(rope_length_class(job.config.rope, std::ssize(prompts.back())));
   }
   std::vector<Batch> batches;
-  for (std::span<const size_t> rest = order; !rest.empty();) {
-    const auto size = std::min(rest.size(), static_cast<size_t>(job.batch_size));
-    batches.emplace_back(rest.begin(), rest.begin() + static_cast<int64_t>(size));
-    rest = rest.subspan(size);
+  for (const auto& indices :
+       make_prefix_batches(prompts, job.batch_size, kShortestSharedPrefix, classes)) {
+    auto& batch = batches.emplace_back();
+    for (int64_t index : indices) batch.push_back(first_prompt + static_cast<size_t>(index));
   }
+  return batches;
+}
+
+}  // namespace
+
+std::vector<Batch> make_batches(const Job& job, size_t first_prompt) {
+  if (!job.prefill.shares_prefixes) return make_batches_in_order(job, first_prompt);
+  auto batches = make_sharing_batches(job, first_prompt);
   // Each batch has the first prompt that is in none before, so that each ends the wait of some.
   std::ranges::sort(batches, {}, [](const Batch& batch) { return std::ranges::min(batch); });
   return batches;

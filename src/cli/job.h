@@ -91,8 +91,8 @@ Model load_model(const Job& job);
 using Batch = std::vector<size_t>;
 
 /// Cuts the prompts from `first_prompt` on into batches of the job's size: in the caller's order,
-/// or, where beginnings are shared, in the order of their tokens, so that prompts that begin alike
-/// are in one batch.
+/// or, where beginnings are shared, as make_prefix_batches does, so that prompts that begin alike
+/// are in one batch, which may be smaller then.
 std::vector<Batch> make_batches(const Job& job, size_t first_prompt = 0);
 
 /// The tokens of each of a batch's prompts.

@@ -339,11 +339,13 @@ void attend_panels(const AttentionBlock& block) {
   const int64_t first_block = first_key(block, 0) / block_size * block_size;
   for (int64_t first = first_block; first < block.num_keys; first += block_size) {
     const int64_t num_keys = std::min(block_size, block.num_keys - first);
-    widen_rows(static_cast<const T*>(block.keys) + first * block.key_stride, num_keys,
-               block.key_stride, head_dim, keys, stride);
+    for_each_run(block, first, num_keys, [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
+      widen_rows(static_cast<const T*>(block.keys) + slot * block.key_stride, size,
+                 block.key_stride, head_dim, keys + place * stride, stride);
+      widen_rows(static_cast<const T*>(block.values) + slot * block.value_stride, size,
+                 block.value_stride, head_dim, values + place * stride, stride);
+    });
     std::fill(keys + num_keys * stride, keys + round_up(num_keys, kTileRows) * stride, 0.0F);
-    widen_rows(static_cast<const T*>(block.values) + first * block.value_stride, num_keys,
-               block.value_stride, head_dim, values, stride);
     const KeyBlock key_block{keys, values, first, num_keys, head_dim, stride};
     for (int64_t i = 0; i < panels.size(); ++i) {
       const auto panel = panels[i];

@@ -1,5 +1,5 @@
 // The rows of a block of queries: one for each query in each head of its group, the heads of a
-// query next to each other. Included once for each instruction set.
+// query next to each other; and where their keys lie. Included once for each instruction set.
 #if defined(PREPACK_KERNELS_ATTENTION_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_ATTENTION_ROWS_INL_H_
 #undef PREPACK_KERNELS_ATTENTION_ROWS_INL_H_
@@ -47,6 +47,21 @@ inline int64_t first_key_of(int64_t last_key, int64_t window) {
 
 inline int64_t first_key(const AttentionBlock& block, int64_t row) {
   return first_key_of(last_key(block, row), block.window);
+}
+
+/// Calls f(slot, place, size) for each run of the keys [first, first + num_keys): `size` keys, of
+/// which the first is number first + place and lies in `slot`.
+template <typename F>
+HWY_INLINE void for_each_run(const AttentionBlock& block, int64_t first, int64_t num_keys,
+                             const F& f) {
+  int64_t run_begin = 0;
+  for (const auto& run : block.runs) {
+    const int64_t run_end = run_begin + run.num_slots;
+    const int64_t begin = std::max(first, run_begin);
+    const int64_t end = std::min(first + num_keys, run_end);
+    if (begin < end) f(run.first_slot + begin - run_begin, begin - first, end - begin);
+    run_begin = run_end;
+  }
 }
 
 /// Of a row's scores before it has seen any. Finite, so that a block of keys of which a row may see

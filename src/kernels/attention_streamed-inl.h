@@ -25,6 +25,10 @@ constexpr int kStreamedRows = 3;
 /// Keys of a block: their scores and values stay in the first cache.
 constexpr int64_t kStreamedKeys = 64;
 
+/// From one row's scores to the next's. Scores are computed four at a time, and where keys lie in
+/// several runs, up to three are written behind the last.
+constexpr int64_t kScoreStride = kStreamedKeys + 16;
+
 /// Scores of four keys in kRows rows: scores[row][0..3].
 template <int kRows, typename T>
 HWY_INLINE void score_four_keys(const T* const (&keys)[4], int64_t head_dim, const float* queries,
@@ -51,7 +55,7 @@ HWY_INLINE void score_four_keys(const T* const (&keys)[4], int64_t head_dim, con
     add(dim, [](const T* from) HWY_ATTR { return load_floats(from); });
   if (dim < head_dim)
     add(dim, [&](const T* from) HWY_ATTR { return load_first(from, head_dim - dim); });
-  for (int row = 0; row < kRows; ++row) store_lane_sums(sums[row], scores + row * kStreamedKeys);
+  for (int row = 0; row < kRows; ++row) store_lane_sums(sums[row], scores + row * kScoreStride);
 }
 
 /// Adds the values, times their weights, to kVectors vectors of each row's output.
@@ -71,7 +75,7 @@ HWY_INLINE void add_values(const T* values, int64_t value_stride, int64_t num_ke
   for (int64_t key = 0; key < num_keys; ++key, values += value_stride) {
     FloatVec weight[kRows];
     HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
-      weight[row] = hn::Set(d, weights[row * kStreamedKeys + key]);
+      weight[row] = hn::Set(d, weights[row * kScoreStride + key]);
     }
     HWY_UNROLL(8) for (int v = 0; v < kVectors; ++v) {
       const auto value = load(values + v * lanes);
@@ -119,10 +123,11 @@ struct StreamedSoftmax {
   }
 };
 
+/// @param slot  of the first of the keys, which lie in one run
 template <int kRows, typename T>
-void score_keys(const AttentionBlock& block, int64_t first, int64_t num_keys, const float* queries,
+void score_keys(const AttentionBlock& block, int64_t slot, int64_t num_keys, const float* queries,
                 int64_t stride, float* scores) {
-  const T* keys = static_cast<const T*>(block.keys) + first * block.key_stride;
+  const T* keys = static_cast<const T*>(block.keys) + slot * block.key_stride;
   for (int64_t key = 0; key < num_keys; key += 4) {
     // Behind the last key stands the last one again; its scores are not used.
     const auto at = [&](int64_t i) HWY_ATTR {
@@ -133,12 +138,13 @@ void score_keys(const AttentionBlock& block, int64_t first, int64_t num_keys, co
   }
 }
 
+/// @param slot  as above
 template <int kRows, typename T>
-void add_weighted_values(const AttentionBlock& block, int64_t first, int64_t num_keys,
+void add_weighted_values(const AttentionBlock& block, int64_t slot, int64_t num_keys,
                          const float* weights, const float* shrink, float* outputs,
                          int64_t stride) {
   const int64_t lanes = num_lanes();
-  const T* values = static_cast<const T*>(block.values) + first * block.value_stride;
+  const T* values = static_cast<const T*>(block.values) + slot * block.value_stride;
   const auto load = [](const T* from) HWY_ATTR { return load_floats(from); };
   const auto add = [&](int64_t dim, auto num_vectors, const auto& load_value) HWY_ATTR {
     add_values<kRows, decltype(num_vectors)::value>(values + dim, block.value_stride, num_keys,
@@ -170,10 +176,10 @@ template <typename T>
 void attend_streamed(const AttentionBlock& block) {
   const int64_t stride = round_up(block.head_dim, num_lanes());
   const int64_t num_rows = block.num_queries * block.group;
-  Scratch scratch(num_rows * (2 * stride + kStreamedKeys), 3);
+  Scratch scratch(num_rows * (2 * stride + kScoreStride), 3);
   float* queries = scratch.take(num_rows * stride);
   float* outputs = scratch.take(num_rows * stride);
-  float* scores = scratch.take(num_rows * kStreamedKeys);
+  float* scores = scratch.take(num_rows * kScoreStride);
   for (int64_t row = 0; row < num_rows; ++row) {
     load_query<T>(block, row, queries + row * stride);
   }
@@ -188,15 +194,22 @@ void attend_streamed(const AttentionBlock& block) {
       with_count<kStreamedRows>(
           std::min<int64_t>(num_rows - row, kStreamedRows), [&](auto count) HWY_ATTR {
             constexpr int kRows = decltype(count)::value;
-            float* row_scores = scores + row * kStreamedKeys;
-            score_keys<kRows, T>(block, first, num_keys, queries + row * stride, stride,
-                                 row_scores);
+            float* row_scores = scores + row * kScoreStride;
+            for_each_run(block, first, num_keys,
+                         [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
+                           score_keys<kRows, T>(block, slot, size, queries + row * stride, stride,
+                                                row_scores + place);
+                         });
             for (int64_t r = row; r < row + kRows; ++r) {
-              shrink[r] = softmax[r].add(scores + r * kStreamedKeys, first_key(block, r) - first,
+              shrink[r] = softmax[r].add(scores + r * kScoreStride, first_key(block, r) - first,
                                          last_key(block, r) + 1 - first);
             }
-            add_weighted_values<kRows, T>(block, first, num_keys, row_scores, shrink + row,
-                                          outputs + row * stride, stride);
+            for_each_run(
+                block, first, num_keys, [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
+                  add_weighted_values<kRows, T>(block, slot, size, row_scores + place, shrink + row,
+                                                outputs + row * stride, stride);
+                  std::fill_n(shrink + row, kRows, 1.0F);  // once a block
+                });
           });
     }
   }

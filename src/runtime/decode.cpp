@@ -16,6 +16,7 @@
 #include "prepack/error.h"
 #include "runtime/forward_arrays.h"
 #include "runtime/forward_graphs.h"
+#include "runtime/forward_input.h"
 
 namespace prepack {
 namespace {
@@ -66,8 +67,7 @@ struct ActiveRows {
 VarlenAttention attend_to_own_rows(const ActiveRows& active, const KvCache& cache) {
   VarlenAttention spec{.cu_seqlens = {0}, .first_keys = {}, .num_keys = {}};
   for (int64_t i = 0; i < active.size(); ++i) {
-    spec.first_keys.push_back(cache.first_slot(active.rows[i]));
-    spec.num_keys.push_back(active.lengths[i] + 1);
+    add_row_keys(cache, active.rows[i], active.lengths[i] + 1, spec);
     spec.cu_seqlens.push_back(static_cast<int32_t>(i + 1));
   }
   return spec;
@@ -89,7 +89,7 @@ ForwardInput step_input(const std::vector<int64_t>& new_tokens, const ActiveRows
   std::vector<int64_t> slots;
   std::vector<int64_t> sequence_lens;
   for (int64_t i = 0; i < active.size(); ++i) {
-    slots.push_back(cache.first_slot(active.rows[i]) + active.lengths[i]);
+    slots.push_back(cache.slot(active.rows[i], active.lengths[i]));
     sequence_lens.push_back(active.lengths[i] + 1);
   }
   return {

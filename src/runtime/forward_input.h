@@ -10,6 +10,9 @@ namespace prepack {
 /// How a method lays out the prompts of one forward.
 BatchLayout layout_for(PrefillMethod method);
 
+/// Adds the keys of a sequence that attends to the first `num_keys` positions of a row.
+void add_row_keys(const KvCache& cache, int64_t row, int64_t num_keys, VarlenAttention& spec);
+
 /// The packed forward of a batch, on the CPU yet.
 /// @param num_following  as below
 ForwardInput host_forward_input(const PackedBatch& batch, const KvCache& cache,

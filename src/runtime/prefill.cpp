@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <utility>
 
 #include "base/scalar_type.h"
 #include "base/stopwatch.h"
@@ -15,7 +16,6 @@
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
-#include "prepack/shared_prefix.h"
 #include "runtime/forward_arrays.h"
 #include "runtime/forward_graphs.h"
 #include "runtime/forward_input.h"
@@ -27,8 +27,7 @@ namespace {
 VarlenAttention varlen_attention(const PackedBatch& batch, const KvCache& cache) {
   VarlenAttention spec{.cu_seqlens = batch.cu_seqlens, .first_keys = {}, .num_keys = {}};
   for (const auto& segment : batch.segments) {
-    spec.first_keys.push_back(cache.first_slot(segment.sequence));
-    spec.num_keys.push_back(segment.first_position + segment.length);
+    add_row_keys(cache, segment.sequence, segment.first_position + segment.length, spec);
   }
   return spec;
 }
@@ -48,7 +47,7 @@ CacheSlots unpack_slots(const PackedBatch& batch, const KvCache& cache) {
   auto* token = tokens.data_ptr<int64_t>();
   auto* slot = slots.data_ptr<int64_t>();
   for (const auto& segment : batch.segments) {
-    const int64_t first_slot = cache.first_slot(segment.sequence) + segment.first_position;
+    const int64_t first_slot = cache.slot(segment.sequence, segment.first_position);
     for (int64_t i = 0; i < segment.length; ++i) {
       *token++ = batch.first_token(segment) + i;
       *slot++ = first_slot + i;
@@ -80,6 +79,16 @@ BatchLayout layout_for(PrefillMethod method) {
       break;
   }
   return BatchLayout::kLeftPaddedRows;
+}
+
+void add_row_keys(const KvCache& cache, int64_t row, int64_t num_keys, VarlenAttention& spec) {
+  auto runs = cache.slot_runs(row, num_keys);
+  spec.num_keys.push_back(num_keys);
+  spec.first_keys.push_back(runs.back().first_slot);
+  runs.pop_back();
+  if (runs.empty()) return;
+  spec.beginnings.resize(spec.num_keys.size());
+  spec.beginnings.back() = std::move(runs);
 }
 
 ForwardInput host_forward_input(const PackedBatch& batch, const KvCache& cache,
@@ -146,9 +155,6 @@ void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod met
   if (reads_logits) state.logits.index_copy_(0, places, model.compute_logits(hidden));
 }
 
-/// Beginnings shorter than this cost more to keep apart than to compute again.
-constexpr int64_t kShortestSharedPrefix = 32;
-
 /// Prompts, or what is left of them, that can be computed together.
 struct Phase {
   std::vector<int64_t> sequences;
@@ -177,29 +183,21 @@ struct Computed {
   int64_t num_forwards = 0;
 };
 
+/// Copies the beginnings that the cache does not hold once.
 void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& shared,
                           KvCache& cache) {
   for (int64_t sequence : phase.sequences) {
     const auto& prefix = shared[sequence];
-    if (prefix.length > 0) cache.copy_row(prefix.source, sequence, prefix.length);
+    if (prefix.length > cache.beginning(sequence).length) {
+      cache.copy_row(prefix.source, sequence, prefix.length);
+    }
   }
-}
-
-/// Keys can be copied to prompts whose own would turn by the same frequencies.
-std::vector<SharedPrefix> find_prefixes(const RopeConfig& rope, std::span<const TokenIds> prompts,
-                                        const DecodeState& state) {
-  std::vector<int64_t> classes;
-  for (int64_t i = 0; i < std::ssize(prompts); ++i) {
-    classes.push_back(rope_length_class(rope, state.prompt_len(i)));
-  }
-  return find_shared_prefixes(prompts, kShortestSharedPrefix, classes);
 }
 
 /// @param prompts  without the final tokens, where the first decode step does those
 Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
-                    const PrefillOptions& options, DecodeState& state) {
-  const auto shared = options.shares_prefixes ? find_prefixes(model.config().rope, prompts, state)
-                                              : std::vector<SharedPrefix>(prompts.size());
+                    const std::vector<SharedPrefix>& shared, const PrefillOptions& options,
+                    DecodeState& state) {
   std::vector<int64_t> first_positions;
   Computed computed;
   const auto graphs = options.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
@@ -236,6 +234,26 @@ std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {
 
 }  // namespace
 
+std::vector<SharedPrefix> find_prefixes(const ModelConfig& config,
+                                        std::span<const TokenIds> prompts,
+                                        const PrefillOptions& options) {
+  if (!options.shares_prefixes) return std::vector<SharedPrefix>(prompts.size());
+  // Keys can be shared by prompts whose own would turn by the same frequencies.
+  std::vector<int64_t> classes;
+  for (const auto& prompt : prompts) {
+    classes.push_back(rope_length_class(config.rope, std::ssize(prompt)));
+  }
+  std::vector<TokenIds> shorter;
+  if (options.final_token == FinalToken::kFirstStep) {
+    prompts = shorter = without_final_tokens(prompts);
+  }
+  return find_shared_prefixes(prompts, kShortestSharedPrefix, classes);
+}
+
+bool caches_prefixes_once(at::Device device, const PrefillOptions& options) {
+  return device.is_cpu() && !options.padded_cache;
+}
+
 std::optional<std::string> find_prompt_defect(const ModelConfig& config, const TokenIds& prompt) {
   if (prompt.empty()) return "is empty";
   if (static_cast<int64_t>(prompt.size()) > config.max_position_embeddings) {
@@ -254,15 +272,23 @@ namespace {
 
 /// Rows of their own lengths, where what reads the cache later can read those.
 KvCache make_cache(const Model& model, std::span<const int64_t> row_capacities,
-                   const PrefillOptions& options) {
+                   const std::vector<SharedPrefix>& shared, const PrefillOptions& options) {
   const auto& config = model.config();
   const bool is_read_by_rows =
       !options.padded_cache &&
       has_varlen_kernel(model.device(), to_scalar_type(model.dtype()), config.head_dim);
+  std::vector<RowBeginning> beginnings(shared.size());
+  if (caches_prefixes_once(model.device(), options)) {
+    std::ranges::transform(shared, beginnings.begin(), [](const SharedPrefix& prefix) {
+      return RowBeginning{prefix.source, prefix.length};
+    });
+  }
   const auto longest = row_capacities.empty() ? 0 : std::ranges::max(row_capacities);
-  if (is_read_by_rows &&
-      std::ranges::any_of(row_capacities, [&](int64_t slots) { return slots != longest; })) {
-    return KvCache(config, row_capacities, model.dtype(), model.device());
+  const auto is_longest = [&](int64_t slots) { return slots == longest; };
+  const auto is_whole = [](const RowBeginning& beginning) { return beginning.length == 0; };
+  if (is_read_by_rows && !(std::ranges::all_of(row_capacities, is_longest) &&
+                           std::ranges::all_of(beginnings, is_whole))) {
+    return KvCache(config, row_capacities, model.dtype(), model.device(), beginnings);
   }
   return KvCache(config, std::ssize(row_capacities), longest, model.dtype(), model.device(),
                  options.padded_cache ? CacheMemory::kPadded : CacheMemory::kExact);
@@ -312,8 +338,9 @@ DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,
     plan_prefill(lengths, any_packing);
   }
   const auto num_prompts = static_cast<int64_t>(prompts.size());
+  const auto shared = find_prefixes(config, prompts, options);
   DecodeState state{
-      .cache = make_cache(model, row_capacities, options),
+      .cache = make_cache(model, row_capacities, shared, options),
       .lengths = lengths,
       .logits = {},
       .uses_graphs = options.uses_graphs,
@@ -330,7 +357,7 @@ DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,
     state.logits = at::empty({num_prompts, config.vocab_size},
                              at::TensorOptions().dtype(at::kFloat).device(model.device()));
   }
-  const auto computed = run_phases(model, prompts, options, state);
+  const auto computed = run_phases(model, prompts, shared, options, state);
   synchronize(model.device());
   if (stats != nullptr) {
     stats->prefill_s += stopwatch.seconds();

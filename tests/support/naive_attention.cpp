@@ -44,16 +44,30 @@ at::Tensor naive_attention(const at::Tensor& queries, const at::Tensor& keys,
   return attended;
 }
 
+std::vector<int64_t> key_slots(const VarlenAttention& spec, size_t sequence) {
+  std::vector<int64_t> slots;
+  if (sequence < spec.beginnings.size()) {
+    for (const auto& run : spec.beginnings[sequence]) {
+      for (int64_t i = 0; i < run.num_slots; ++i) slots.push_back(run.first_slot + i);
+    }
+  }
+  for (int64_t slot = spec.first_keys[sequence]; std::ssize(slots) < spec.num_keys[sequence];) {
+    slots.push_back(slot++);
+  }
+  return slots;
+}
+
 VisibleKeys visible_keys(const VarlenAttention& spec) {
   VisibleKeys visible;
   for (size_t s = 0; s < spec.num_keys.size(); ++s) {
     const int64_t num_queries = spec.cu_seqlens[s + 1] - spec.cu_seqlens[s];
+    const auto slots = key_slots(spec, s);
     for (int64_t i = 0; i < num_queries; ++i) {
       // The last query is that of the last key.
       const int64_t position = spec.num_keys[s] - num_queries + i;
       auto& keys = visible.emplace_back();
       for (int64_t j = 0; j <= position; ++j) {
-        if (position - j < spec.window) keys.push_back(spec.first_keys[s] + j);
+        if (position - j < spec.window) keys.push_back(slots[j]);
       }
     }
   }

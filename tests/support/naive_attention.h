@@ -19,6 +19,9 @@ using VisibleKeys = std::vector<std::vector<int64_t>>;
 at::Tensor naive_attention(const at::Tensor& queries, const at::Tensor& keys,
                            const at::Tensor& values, const VisibleKeys& visible);
 
+/// Where each key of a sequence lies.
+std::vector<int64_t> key_slots(const VarlenAttention& spec, size_t sequence);
+
 /// What a spec means, its window included.
 VisibleKeys visible_keys(const VarlenAttention& spec);
 

@@ -1,5 +1,6 @@
 #include "support/tiny_model.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -190,12 +191,19 @@ std::vector<NamedOptions> prefill_variants(std::span<const TokenIds> prompts) {
 }
 
 at::Tensor cache_row(const KvCache& cache, int64_t row, int64_t length) {
+  const auto gather = [&](const at::Tensor& side) {
+    std::vector<at::Tensor> parts;
+    for (const auto& run : cache.slot_runs(row, length)) {
+      parts.push_back(side.narrow(0, run.first_slot, run.num_slots));
+    }
+    return at::cat(parts);
+  };
   std::vector<at::Tensor> sides;
   for (int64_t layer = 0; layer < cache.num_layers(); ++layer) {
-    sides.push_back(cache.keys(layer, cache.num_rows(), length).select(0, row));
+    sides.push_back(gather(cache.keys(layer)));
   }
   for (int64_t layer = 0; layer < cache.num_layers(); ++layer) {
-    sides.push_back(cache.values(layer, cache.num_rows(), length).select(0, row));
+    sides.push_back(gather(cache.values(layer)));
   }
   return at::stack(sides);
 }
