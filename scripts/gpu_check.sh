@@ -3,22 +3,25 @@
 # Debian packages of ours; runs all tests, those of the GPU too, and the benchmark. Every stage has
 # an end; one that fails does not keep the others from running where they can.
 #
-#   scripts/gpu_check.sh [BUNDLE]     default: build/bundle.tar.xz, made by scripts/make_bundle.sh
+#   scripts/gpu_check.sh [BUNDLE]     default: build/bundle.tar.gz, made by scripts/make_bundle.sh
 #
 # Leaves report.json, report.md and log.txt in $OUT (default: build/gpu_check). Variables:
 #   PYTHON    the one that has torch           (python3)
 #   SECONDS_IN_ALL                             (540)
+#   SANITIZER_SECONDS  of these; 0: compute-sanitizer is not run   (60)
 #   WORK      where it builds                  (build/gpu)
 #   PROMPTS   folder of the five prompt files  (shared/prompts, where there is one)
 #   HIDE_SYSTEM       yes: do not look for libraries where the system has its own
 #   BENCH_ARGUMENTS  of scripts/bench_gpu.py, beside these
 set -euo pipefail
-bundle=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../build/bundle.tar.xz}")
+bundle=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../build/bundle.tar.gz}")
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 python=${PYTHON:-python3}
 time_limit=${SECONDS_IN_ALL:-540}
+sanitizer_seconds=${SANITIZER_SECONDS:-60}
+sanitizer=$(command -v compute-sanitizer /usr/local/cuda/bin/compute-sanitizer | head -n 1) || true
 out=$(realpath -m "${OUT:-build/gpu_check}")
 work=$(realpath -m "${WORK:-build/gpu}")
 prompts=${PROMPTS:-shared/prompts}
@@ -41,6 +44,12 @@ stage() {
   printf '%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - start))" >>"$out/stages.tsv"
   say "$name: status $status, $((SECONDS - start)) s"
   return "$status"
+}
+
+# skip NAME WHY: a stage that is not run
+skip() {
+  printf '%s\t-\t0\n' "$1 ($2)" >>"$out/stages.tsv"
+  say "$1: not run, $2"
 }
 
 torch_folder() { "$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))'; }
@@ -84,12 +93,22 @@ gpu_tests() {
 }
 
 sanitize() {
-  local tool
-  for tool in memcheck racecheck initcheck; do
-    printf '%s\n' "--- $tool"
-    compute-sanitizer --tool "$tool" --error-exitcode 9 "$work/prepack/tests/prepack_gpu_tests" \
-      'rms_norm on a GPU*,SwiGLU on a GPU*,a GPU turns*,a GPU draws*' || return
-  done
+  "$sanitizer" --tool "$1" --error-exitcode 9 "$work/prepack/tests/prepack_gpu_tests" \
+    'rms_norm on a GPU*,SwiGLU on a GPU*,a GPU turns*,a GPU draws*'
+}
+
+# The kernels of our own, under one tool after the other, for as long as their share of the time lasts.
+sanitizer_stages() {
+  local tool end=$((SECONDS + sanitizer_seconds))
+  if [ -z "$sanitizer" ]; then
+    skip compute-sanitizer 'it is not on this machine'
+  elif [ "$sanitizer_seconds" -eq 0 ]; then
+    skip compute-sanitizer 'SANITIZER_SECONDS is 0'
+  else
+    for tool in memcheck racecheck initcheck; do
+      stage "compute-sanitizer $tool" $((end - SECONDS)) bash -c "sanitize $tool" || true
+    done
+  fi
 }
 
 bench() {
@@ -105,7 +124,7 @@ gpus=$(num_gpus)
 say "GPUs: $gpus; everything that is printed is in $log"
 export -f configure_dependencies build_dependencies configure_prepack build_prepack cpu_tests \
   gpu_tests sanitize bench torch_folder
-export python work out bundle jobs prompts time_limit
+export python work out bundle jobs prompts time_limit sanitizer
 
 if [ -f "$work/prefix/lib/libCbcSolver.a" ] ||
   { stage 'configure dependencies' 60 bash -c configure_dependencies &&
@@ -115,10 +134,8 @@ if [ -f "$work/prefix/lib/libCbcSolver.a" ] ||
     stage 'tests on the CPU' 150 bash -c cpu_tests || true
     if [ "$gpus" -gt 0 ]; then
       stage 'tests on the GPU' 120 bash -c gpu_tests || true
+      sanitizer_stages
       stage 'benchmark' 400 bash -c "SECONDS=$SECONDS; bench" || true
-      if command -v compute-sanitizer >/dev/null; then
-        stage 'compute-sanitizer' 100 bash -c sanitize || true
-      fi
     else
       stage 'tests of the GPU are skipped' 60 bash -c gpu_tests || true
     fi
@@ -126,4 +143,4 @@ if [ -f "$work/prefix/lib/libCbcSolver.a" ] ||
 fi
 "$python" scripts/gpu_report.py "$out" --gpus "$gpus"
 say "report: $out/report.md"
-! grep -qvP '\t0\t' "$out/stages.tsv"
+! grep -qvP '\t[0-]\t' "$out/stages.tsv"

@@ -23,7 +23,8 @@ def collect(folder: Path, gpus: int) -> dict:
     stages = []
     for line in read(folder / "stages.tsv").splitlines():
         name, status, seconds = line.split("\t")
-        stages.append({"name": name, "status": int(status), "seconds": int(seconds)})
+        stages.append({"name": name, "status": None if status == "-" else int(status),
+                       "seconds": int(seconds)})
     bench = folder / "bench.json"
     return {
         "gpu": gpu_name() if gpus else None,
@@ -64,12 +65,16 @@ def tests(path: Path) -> dict | None:
     return result
 
 
+def outcome(stage: dict) -> str:
+    named = {None: "not run", 0: "done", 124: "out of time"}
+    return named.get(stage["status"], f"failed ({stage['status']})")
+
+
 def readable(report: dict) -> str:
     lines = ["# prepack on a GPU", "", report["gpu"] or "no GPU", "", "| stage | status | seconds |",
              "|---|--:|--:|"]
     for stage in report["stages"]:
-        status = {0: "done", 124: "out of time"}.get(stage["status"], f"failed ({stage['status']})")
-        lines.append(f"| {stage['name']} | {status} | {stage['seconds']} |")
+        lines.append(f"| {stage['name']} | {outcome(stage)} | {stage['seconds']} |")
     for title, key in (("Tests on the CPU", "cpu_tests"), ("Tests of the GPU", "gpu_tests")):
         found = report[key]
         lines += ["", f"## {title}", ""]
@@ -80,6 +85,9 @@ def readable(report: dict) -> str:
                      f"{len(found['skipped'])} skipped")
         lines += [f"- failed: {name}" for name in found["failed"]]
         lines += [f"- skipped: {name}" for name in found["skipped"]]
+    sanitized = [stage for stage in report["stages"] if stage["name"].startswith("compute-sanitizer")]
+    lines += ["", "## compute-sanitizer", ""]
+    lines += [f"- {stage['name']}: {outcome(stage)}" for stage in sanitized] or ["not run"]
     if report["bench"]:
         lines += ["", "## Benchmark", "", report["bench"]["table"]]
     return "\n".join(lines) + "\n"

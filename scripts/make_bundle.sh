@@ -2,11 +2,11 @@
 # Collects the sources of what prepack needs, for a machine without network or Debian packages, where
 # scripts/gpu_check.sh builds them: Debian's source packages, without what is not built.
 #
-#   scripts/make_bundle.sh [FILE]     default: build/bundle.tar.xz
+#   scripts/make_bundle.sh [FILE]     default: build/bundle.tar.gz
 #
 # Needs apt, whose own list of places is used, as it is for packages.
 set -euo pipefail
-target=$(realpath -m "${1:-build/bundle.tar.xz}")
+target=$(realpath -m "${1:-build/bundle.tar.gz}")
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -37,10 +37,10 @@ list_sources() {
 }
 
 # The upstream sources alone; Debian's own changes are for its own way of building.
-download() {
+download() (
   cd "$scratch/packed"
   source_apt source --download-only --only-source --tar-only "${packages[@]}"
-}
+)
 
 unpack() {
   local package archive
@@ -52,22 +52,23 @@ unpack() {
   done
 }
 
-# Tests, data and documentation take most of the space.
-strip_sources() {
+# Tests, data, documentation and what autotools need take most of the space.
+strip_sources() (
   cd "$scratch/bundle"
   rm -rf sentencepiece/{data,doc,python} nlohmann-json3/{tests,docs,doc,benchmarks} \
     pcre2/{testdata,doc/html} highway/g3doc catch2/{docs,projects,extras} utf8proc/data \
     fmtlib/{doc,test} cli11/{book,docs,tests} ./*/BuildTools ./*/*/{test,examples,MSVisualStudio,doxydoc} \
     ./*/doxydoc ./*/Data ./*/.git*
-  find . -name '*.html' -delete
-}
+  find . \( -name '*.html' -o -name configure -o -name aclocal.m4 -o -name ltmain.sh \) -delete
+)
 
 step 'listing sources' list_sources
 step "downloading ${#packages[@]} sources" download
 step 'unpacking' unpack
 step 'leaving out what is not built' strip_sources
 mkdir -p "$(dirname "$target")"
-step 'packing' tar -C "$scratch" -cJf "$target" bundle
+# Not xz, which is not everywhere.
+step 'packing' tar -C "$scratch" -czf "$target" bundle
 size=$(stat -c %s "$target")
 [ "$size" -le "$largest" ] || fail "$target has $size bytes, more than $largest"
 say "$target: $((size >> 10)) KiB"

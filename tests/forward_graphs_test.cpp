@@ -3,6 +3,7 @@
 
 #include "runtime/forward_graphs.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include "prepack/prefill.h"
@@ -12,6 +13,7 @@
 #include "support/forward_inputs.h"
 #include "support/random.h"
 #include "support/tiny_model.h"
+#include "support/watched_allocator.h"
 
 namespace prepack {
 namespace {
@@ -134,25 +136,140 @@ TEST_CASE("replays with other lengths, numbers and rows compute what eager forwa
       check(step_input(rows, random.integers(std::ssize(rows), 0, 79), cache, random,
                        config.vocab_size));
     }
-    CHECK(graphs.num_replays() == before + 11);
+    CHECK(graphs.num_replays() == before + 10);
   }
 }
 
-TEST_CASE("what comes once is not recorded", "[forward_graphs]") {
+TEST_CASE("what comes once or twice is not recorded", "[forward_graphs]") {
   const auto config = testing::tiny_configs().front();
   const auto model = random_model(config);
   KvCache cache(config, 1, 100, DType::kFloat32, at::kCPU);
-  ForwardGraphs graphs(
-      model, cache,
-      [](const DeviceGraph*, const std::function<void()>&) -> std::unique_ptr<DeviceGraph> {
-        throw 0;
-      });
+  int num_recorded = 0;
+  ForwardGraphs graphs(model, cache,
+                       [&](const DeviceGraph* sharing, const std::function<void()>& run) {
+                         ++num_recorded;
+                         return record_eagerly(sharing, run);
+                       });
   Random random(3);
-  CHECK(graphs.compute(prompt_input({random.tokens(10, 61)}, cache)).sizes() ==
-        at::IntArrayRef({1, 61}));
-  CHECK(graphs.compute(prompt_input({random.tokens(90, 61)}, cache)).sizes() ==
-        at::IntArrayRef({1, 61}));
-  CHECK_THROWS(graphs.compute(prompt_input({random.tokens(10, 61)}, cache)));
+  for (const int64_t length : {10, 90, 10, 90}) {
+    CHECK(graphs.compute(prompt_input({random.tokens(length, 61)}, cache)).sizes() ==
+          at::IntArrayRef({1, 61}));
+  }
+  CHECK(num_recorded == 0);
+  graphs.compute(prompt_input({random.tokens(10, 61)}, cache));
+  CHECK(num_recorded == 1);
+}
+
+TEST_CASE("what is recorded was done before in the same sizes, so that nothing in it is new",
+          "[forward_graphs]") {
+  for (const auto& config : testing::tiny_configs()) {
+    if (config.rope.depends_on_length()) continue;
+    const auto model = random_model(config);
+    KvCache cache(config, 1, 100, DType::kFloat32, at::kCPU);
+    testing::WatchedAllocator memory;
+    std::vector<size_t> sizes;  // that were allocated
+    memory.set_watch([&](size_t num_bytes) { sizes.push_back(num_bytes); });
+    std::vector<size_t> recorded;
+    ForwardGraphs graphs(model, cache,
+                         [&](const DeviceGraph* sharing, const std::function<void()>& run) {
+                           sizes.clear();
+                           run();
+                           recorded = sizes;
+                           return record_eagerly(sharing, run);
+                         });
+    Random random(4);
+    std::vector<std::vector<size_t>> forwards;
+    for (const int64_t length : {9, 10, 11}) {
+      sizes.clear();
+      graphs.compute(prompt_input({random.tokens(length, config.vocab_size)}, cache));
+      forwards.push_back(sizes);
+    }
+    const auto ends_as_recorded = [&](const std::vector<size_t>& forward) {
+      return forward.size() >= recorded.size() &&
+             std::equal(recorded.rbegin(), recorded.rend(), forward.rbegin());
+    };
+    REQUIRE(recorded.size() > 10);
+    CHECK_FALSE(ends_as_recorded(forwards[0]));
+    CHECK(ends_as_recorded(forwards[1]));
+  }
+}
+
+/// A recorder that fails, and how.
+struct Failure {
+  const char* what;
+  std::function<std::unique_ptr<DeviceGraph>(const std::function<void()>& run)> record;
+};
+
+class UnplayableGraph : public DeviceGraph {
+ public:
+  void replay() override { throw std::runtime_error("it cannot be played"); }
+};
+
+std::vector<Failure> failures() {
+  return {{"before anything is recorded",
+           [](const auto&) -> std::unique_ptr<DeviceGraph> {
+             throw std::runtime_error("the stream cannot be captured");
+           }},
+          {"for want of memory, in the midst of it",
+           [](const auto& run) -> std::unique_ptr<DeviceGraph> {
+             run();
+             C10_THROW_ERROR(OutOfMemoryError, "no memory is left");
+           }},
+          {"when it is played", [](const auto&) -> std::unique_ptr<DeviceGraph> {
+             return std::make_unique<UnplayableGraph>();
+           }}};
+}
+
+TEST_CASE("a shape that cannot be recorded is computed as it comes, and not tried again",
+          "[forward_graphs]") {
+  const auto config = testing::tiny_configs().front();
+  const auto model = random_model(config);
+  for (const auto& failure : failures()) {
+    CAPTURE(failure.what);
+    KvCache cache(config, 1, 100, DType::kFloat32, at::kCPU);
+    KvCache eager_cache(config, 1, 100, DType::kFloat32, at::kCPU);
+    std::vector<const DeviceGraph*> sharing;  // what each recording was given
+    bool fails = true;
+    ForwardGraphs graphs(model, cache,
+                         [&](const DeviceGraph* shared, const std::function<void()>& run) {
+                           sharing.push_back(shared);
+                           return fails ? failure.record(run) : record_eagerly(shared, run);
+                         });
+    Random random(5);
+    const auto check = [&](int64_t length) {
+      const auto input = prompt_input({random.tokens(length, 61)}, cache);
+      const auto logits = graphs.compute(input).clone();
+      const auto eager =
+          model.compute_logits(model.forward(to_device(input, at::kCPU), eager_cache));
+      REQUIRE_THAT(logits, AllClose(eager, 1e-4));
+      REQUIRE_THAT(cache.keys(0), AllClose(eager_cache.keys(0), 1e-4));
+    };
+    for (const int64_t length : {10, 11, 12, 13, 14, 15, 16}) check(length);
+    CHECK(sharing.size() == 1);
+    CHECK(graphs.num_replays() == 0);
+    // Other shapes are no worse for it: the first of them has nothing to share, the next has that.
+    fails = false;
+    for (const int64_t length : {30, 31, 32, 31, 60, 61, 62, 63}) check(length);
+    CHECK(graphs.num_replays() == 4);
+    REQUIRE(sharing.size() == 3);
+    CHECK(sharing[1] == nullptr);
+    CHECK(sharing[2] != nullptr);
+    check(12);
+    CHECK(sharing.size() == 3);
+  }
+}
+
+TEST_CASE("a forward that fails by itself is an error, recorded or not", "[forward_graphs]") {
+  const auto config = testing::tiny_configs().front();
+  const auto model = random_model(config);
+  KvCache cache(config, 1, 100, DType::kFloat32, at::kCPU);
+  ForwardGraphs graphs(model, cache, record_eagerly);
+  Random random(6);
+  for (int i = 0; i < 4; ++i) {
+    auto input = prompt_input({random.tokens(10, 61)}, cache);
+    input.cache_slots.slots[3] = 100;  // the cache has no such slot
+    CHECK_THROWS(graphs.compute(input));
+  }
 }
 
 TEST_CASE("on the CPU nothing is recorded", "[forward_graphs]") {

@@ -40,6 +40,7 @@ using TokenObserver = std::function<bool(int64_t sequence, TokenId token)>;
 
 /// Runs the final tokens that a prefill has left to the first decode step, so that the state holds
 /// every prompt token and the logits. Does nothing where there are none.
+/// @throws OutOfMemory where activations do not fit; the state is as it was then
 /// Ref: Prepacking (arXiv:2404.09529), section 3
 void decode_final_tokens(const Model& model, DecodeState& state);
 
@@ -51,6 +52,7 @@ void decode_final_tokens(const Model& model, DecodeState& state);
 /// @param stats     if given, decode_s and the counts are added to it, and to ttft_s the time until
 ///                  the first token of every sequence is drawn
 /// @throws InvalidArgument if the cache is too short or the numbers of rows and requests differ
+/// @throws OutOfMemory where activations do not fit
 /// @return one per row, in the order of `state`
 std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
                                     std::span<DecodeRequest> requests,

@@ -44,10 +44,11 @@ int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequ
 int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests);
 
 /// Prefills all requests as one batch, decodes them, and turns the tokens into text. Where memory
-/// runs out, each half of the batch by itself, and so on: `RunStats::num_splits` tells.
+/// runs out before any of a batch's text was observed, each half of it by itself, and so on:
+/// `RunStats::num_splits` tells. No text is observed twice.
 /// @param stats  if given, times and counts are added to it
 /// @throws InvalidArgument naming the first defective request (counted from 0)
-/// @throws OutOfMemory where a request does not fit alone
+/// @throws OutOfMemory where a request does not fit alone, or memory runs out later
 /// @return one per request, in the caller's order
 std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,
                                        std::span<const GenerationRequest> requests,

@@ -98,7 +98,7 @@ class Model {
 /// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU,
 ///         or of activations where no weight is quantized
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
-///         misshapen tensor
+///         misshapen tensor; OutOfMemory where the weights do not fit
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 
 /// Bytes of the weights that `load_model` will keep in memory, from the files' headers, and of

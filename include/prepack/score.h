@@ -40,6 +40,7 @@ std::optional<std::string> find_score_defect(const ModelConfig& config,
 /// @param on_progress  called after each forward with the sequences that are done
 /// @return in the order of the requests
 /// @throws InvalidArgument naming the first defective request (counted from 0)
+/// @throws OutOfMemory where caches or activations of a forward do not fit
 std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests,
                          const PrefillOptions& options = {},
                          const std::function<void(int64_t num_done)>& on_progress = {});

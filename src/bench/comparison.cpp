@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <limits>
-#include <new>
 #include <numeric>
-#include <string_view>
 
+#include "base/own_errors.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
 #include "prepack/memory.h"
@@ -35,17 +33,6 @@ std::vector<TokenIds> prompts_of(const DataSet& data_set, const std::vector<int6
   std::vector<TokenIds> prompts;
   for (int64_t prompt : batch) prompts.push_back(data_set.prompts[prompt]);
   return prompts;
-}
-
-/// Whether this is how memory runs out: by the library's error, C++'s or LibTorch's.
-bool is_out_of_memory(const std::exception& error) {
-  if (dynamic_cast<const OutOfMemory*>(&error) != nullptr) return true;
-  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
-  const std::string_view text = error.what();
-  return std::ranges::any_of(
-      std::array{"can't allocate memory", "CUDA out of memory", "CUDA error: out of memory",
-                 "CUBLAS_STATUS_ALLOC_FAILED"},
-      [&](const char* sign) { return text.find(sign) != std::string_view::npos; });
 }
 
 /// One batch of a method, and how it is prefilled.

@@ -63,7 +63,7 @@ struct CudaHalf {
                                  std::span<const cuda::RowSampling> sampling);
 
   /// Records what `run` gives to the device, which does not run it yet. It must neither wait for
-  /// the device nor read its results.
+  /// the device nor read its results. Throws where that fails, with nothing left of it.
   /// @param sharing  another graph, whose memory this one may use too: they never run at the same
   ///                 time, and what one leaves is read before the other runs; null: none
   std::unique_ptr<DeviceGraph> (*capture)(c10::DeviceIndex device, const DeviceGraph* sharing,

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/own_errors.h"
 #include "base/scalar_type.h"
 #include "model/decoder.h"
 #include "model/families/family.h"
@@ -193,7 +194,7 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
   auto config = load_model_config(path);
   check(options, config);
   const auto dtype = compute_dtype(config, options);
-  auto decoder = BoundDecoder(config, path, dtype, options).load();
+  auto decoder = with_own_errors([&] { return BoundDecoder(config, path, dtype, options).load(); });
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
   if (options.quantizes_activations) round_inputs(*decoder);
   return {std::move(config),    dtype,

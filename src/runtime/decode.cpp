@@ -9,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/own_errors.h"
 #include "base/profile.h"
 #include "base/stopwatch.h"
 #include "base/upload.h"
@@ -211,15 +212,19 @@ TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
 
 void decode_final_tokens(const Model& model, DecodeState& state) {
   if (state.final_tokens.empty()) return;
-  state.logits = compute_step(model, {state.final_tokens.begin(), state.final_tokens.end()},
-                              ActiveRows(state.lengths), /*graphs=*/nullptr, state.cache);
+  with_own_errors([&] {
+    state.logits = compute_step(model, {state.final_tokens.begin(), state.final_tokens.end()},
+                                ActiveRows(state.lengths), /*graphs=*/nullptr, state.cache);
+  });
   for (auto& length : state.lengths) ++length;
   state.final_tokens.clear();
 }
 
-std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
-                                    std::span<DecodeRequest> requests,
-                                    const TokenObserver& observer, RunStats* stats) {
+namespace {
+
+std::vector<DecodedSequence> run_decode(const Model& model, DecodeState& state,
+                                        std::span<DecodeRequest> requests,
+                                        const TokenObserver& observer, RunStats* stats) {
   check_requests(state, requests);
   Stopwatch stopwatch;
   RunStats run;
@@ -260,6 +265,14 @@ std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
     }
   }
   return decoded;
+}
+
+}  // namespace
+
+std::vector<DecodedSequence> decode(const Model& model, DecodeState state,
+                                    std::span<DecodeRequest> requests,
+                                    const TokenObserver& observer, RunStats* stats) {
+  return with_own_errors([&] { return run_decode(model, state, requests, observer, stats); });
 }
 
 }  // namespace prepack

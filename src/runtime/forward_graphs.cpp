@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <exception>
 #include <variant>
 
 #include "base/scalar_type.h"
@@ -93,39 +94,59 @@ at::Tensor ForwardGraphs::run(const ForwardInput& input) {
   return model_.compute_logits(model_.forward(input, cache_));
 }
 
-void ForwardGraphs::record(const ForwardInput& filled, const GraphShape& shape,
-                           Recorded& recorded) {
+at::Tensor ForwardGraphs::warm_up(const ForwardInput& filled, const GraphShape& shape,
+                                  Recorded& recorded) {
   const auto arrays = forward_arrays(filled);
   recorded.joined = join(arrays, /*is_pinned=*/false).to(model_.device());
   recorded.input = with_arrays(filled, split(recorded.joined, arrays));
-  auto& attention = std::get<VarlenAttention>(recorded.input.attention);
-  attention.on_device.max_queries = shape.max_queries;
-  attention.on_device.max_keys = shape.max_keys;
-  recorded.graph = capture_(first_graph_, [this, &recorded, &attention] {
-    if (model_.device().is_cpu()) read_back(attention);
-    recorded.logits = run(recorded.input);
-  });
-  if (first_graph_ == nullptr) first_graph_ = recorded.graph.get();
+  auto& on_device = std::get<VarlenAttention>(recorded.input.attention).on_device;
+  on_device.max_queries = shape.max_queries;
+  on_device.max_keys = shape.max_keys;
+  return run(recorded.input);
+}
+
+at::Tensor ForwardGraphs::replay(const ForwardInput& filled, Recorded& recorded) {
+  recorded.joined.copy_(join(forward_arrays(filled), /*is_pinned=*/model_.device().is_cuda()),
+                        /*non_blocking=*/true);
+  if (recorded.graph == nullptr) {
+    recorded.graph = capture_(first_graph_, [this, &recorded] {
+      if (model_.device().is_cpu()) {
+        read_back(std::get<VarlenAttention>(recorded.input.attention));
+      }
+      recorded.logits = run(recorded.input);
+    });
+    if (first_graph_ == nullptr) first_graph_ = recorded.graph.get();
+  }
+  recorded.graph->replay();
+  ++num_replays_;
+  return recorded.logits;
+}
+
+void ForwardGraphs::give_up(Recorded& recorded) {
+  if (first_graph_ == recorded.graph.get()) first_graph_ = nullptr;
+  recorded = {};
+  recorded.is_given_up = true;
 }
 
 at::Tensor ForwardGraphs::compute(const ForwardInput& input) {
   const auto shape = graph_shape(input);
   auto& recorded = recorded_[shape];
-  // What comes once is not worth a recording; and what a library prepares when it is first used
-  // must be done before one.
-  if (recorded.num_uses++ == 0) return run(to_device(input, model_.device()));
-  const auto filled = fill_up(input, shape);
-  if (recorded.graph == nullptr) {
-    record(filled, shape, recorded);
-  } else {
-    recorded.joined.copy_(join(forward_arrays(filled), /*is_pinned=*/model_.device().is_cuda()),
-                          /*non_blocking=*/true);
+  // What comes once is worth neither filling up nor a recording.
+  if (recorded.num_uses++ > 0 && !recorded.is_given_up) {
+    try {
+      const auto filled = fill_up(input, shape);
+      const auto logits =
+          recorded.num_uses == 2 ? warm_up(filled, shape, recorded) : replay(filled, recorded);
+      const int64_t num_outputs =
+          input.output_tokens ? input.output_tokens->numel() : input.input_ids.numel();
+      return logits.narrow(0, 0, num_outputs);
+    } catch (const std::exception&) {
+      // A recording takes memory of its own, and may fail where its forward does not. What fails in
+      // the forward too is told by that.
+      give_up(recorded);
+    }
   }
-  recorded.graph->replay();
-  ++num_replays_;
-  const int64_t num_outputs =
-      input.output_tokens ? input.output_tokens->numel() : input.input_ids.numel();
-  return recorded.logits.narrow(0, 0, num_outputs);
+  return run(to_device(input, model_.device()));
 }
 
 std::unique_ptr<ForwardGraphs> make_forward_graphs(const Model& model, KvCache& cache) {

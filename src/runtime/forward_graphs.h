@@ -36,9 +36,12 @@ GraphShape graph_shape(const ForwardInput& input);
 /// @param input  on the CPU
 ForwardInput fill_up(ForwardInput input, const GraphShape& shape);
 
-/// The forwards of one cache, each computed as a graph once its shape has come before: a GPU is
-/// told once what to do, and for small models the telling takes longer than the doing. A graph
-/// reads where the first forward of its shape lay; a replay copies the next one there.
+/// The forwards of one cache, each computed as a graph once its shape has come twice before: a GPU
+/// is told once what to do, and for small models the telling takes longer than the doing. The first
+/// forward of a shape is computed as it came. The second is filled up, so that what libraries
+/// prepare when they first see such sizes is there before a recording, which could not wait for it.
+/// From the third on a graph reads where the second lay, and a replay copies the next one there. A
+/// shape that cannot be recorded, for want of memory or any other reason, is computed as it comes.
 class ForwardGraphs {
  public:
   /// Records work; as CudaHalf::capture.
@@ -59,6 +62,7 @@ class ForwardGraphs {
  private:
   struct Recorded {
     int64_t num_uses = 0;
+    bool is_given_up = false;
     at::Tensor joined;  // the arrays' memory, which replays copy to
     ForwardInput input;
     at::Tensor logits;
@@ -66,7 +70,9 @@ class ForwardGraphs {
   };
 
   at::Tensor run(const ForwardInput& input);
-  void record(const ForwardInput& filled, const GraphShape& shape, Recorded& recorded);
+  at::Tensor warm_up(const ForwardInput& filled, const GraphShape& shape, Recorded& recorded);
+  at::Tensor replay(const ForwardInput& filled, Recorded& recorded);
+  void give_up(Recorded& recorded);
 
   const Model& model_;
   KvCache& cache_;

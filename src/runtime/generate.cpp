@@ -41,21 +41,29 @@ void check_request(const ModelConfig& config, const GenerationRequest& request, 
 
 /// Requests that are computed as one batch.
 /// @param first     the number of the first one among all
-/// @throws OutOfMemory before any text was observed
 std::vector<GenerationResult> generate_batch(const Model& model, const Tokenizer& tokenizer,
                                              std::span<const GenerationRequest> requests,
                                              int64_t first, const PrefillOptions& options,
                                              const TextObserver& observer, RunStats& run);
 
-/// The same; where memory runs out for what they need together, of each half by itself.
+/// The same; where memory runs out for what they need together, of each half by itself. Text that
+/// was observed cannot be taken back, and a half would give it again: then it is an error.
 std::vector<GenerationResult> generate_in_parts(const Model& model, const Tokenizer& tokenizer,
                                                 std::span<const GenerationRequest> requests,
                                                 int64_t first, const PrefillOptions& options,
                                                 const TextObserver& observer, RunStats& run) {
+  bool was_observed = false;
+  TextObserver noting_observer;
+  if (observer) {
+    noting_observer = [&](int64_t sequence, std::string_view text) {
+      was_observed = true;
+      observer(sequence, text);
+    };
+  }
   try {
-    return generate_batch(model, tokenizer, requests, first, options, observer, run);
+    return generate_batch(model, tokenizer, requests, first, options, noting_observer, run);
   } catch (const OutOfMemory&) {
-    if (requests.size() < 2) throw;
+    if (requests.size() < 2 || was_observed) throw;
   }
   ++run.num_splits;
   const auto half = std::ssize(requests) / 2;

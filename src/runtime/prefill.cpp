@@ -9,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/own_errors.h"
 #include "base/scalar_type.h"
 #include "base/stopwatch.h"
 #include "base/upload.h"
@@ -292,16 +293,6 @@ KvCache make_cache(const Model& model, std::span<const int64_t> row_capacities,
   }
   return KvCache(config, std::ssize(row_capacities), longest, model.dtype(), model.device(),
                  options.padded_cache ? CacheMemory::kPadded : CacheMemory::kExact);
-}
-
-/// What LibTorch throws where memory runs out, as an error of this library.
-template <typename F>
-auto with_own_errors(const F& f) {
-  try {
-    return f();
-  } catch (const c10::OutOfMemoryError& error) {
-    throw OutOfMemory(error.what_without_backtrace());
-  }
 }
 
 DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/own_errors.h"
 #include "prepack/error.h"
 #include "prepack/packed_batch.h"
 #include "runtime/forward_input.h"
@@ -150,7 +151,7 @@ std::vector<Score> score(const Model& model, std::span<const ScoreRequest> reque
   auto num_done = static_cast<int64_t>(requests.size() - sequences.size());
   for (const auto& forward : plan_prefill(lengths, options).forwards) {
     const auto prompts = prompts_of_forward(requests, sequences, forward);
-    run_forward(model, options.method, prompts, scores);
+    with_own_errors([&] { run_forward(model, options.method, prompts, scores); });
     num_done += std::ssize(prompts.prompts);
     if (on_progress) on_progress(num_done);
   }
