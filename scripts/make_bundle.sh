@@ -52,11 +52,11 @@ unpack() {
   done
 }
 
-# Tests, data, documentation and what autotools need take most of the space.
+# Tests, data, documentation and what autotools need take most of the space, and sorting most of the time.
 strip_sources() (
   cd "$scratch/bundle"
   rm -rf sentencepiece/{data,doc,python} nlohmann-json3/{tests,docs,doc,benchmarks} \
-    pcre2/{testdata,doc/html} highway/g3doc catch2/{docs,projects,extras} utf8proc/data \
+    pcre2/{testdata,doc/html} highway/{g3doc,hwy/contrib/sort/vqsort_*.cc} catch2/{docs,projects,extras} utf8proc/data \
     fmtlib/{doc,test} cli11/{book,docs,tests} ./*/BuildTools ./*/*/{test,examples,MSVisualStudio,doxydoc} \
     ./*/doxydoc ./*/Data ./*/.git*
   find . \( -name '*.html' -o -name configure -o -name aclocal.m4 -o -name ltmain.sh \) -delete
