@@ -6,12 +6,16 @@
   quants.gguf          random blocks of every quantized type, with what gguf-py makes of them
   llama-biased.gguf    tests/data/models/llama-biased in F32, with a tokenizer
   llama-scaled.gguf    tests/data/models/llama-scaled in F16
+  FAMILY.gguf          other models of tests/data/models, of every family
+  FAMILY/              of those whose files cannot say all of their config.json: the config.json that
+                       they mean, and a reference by transformers as scripts/make_reference.py has it
   TOKENIZER.gguf       the tokenizers of tests/data/tokenizers, without a model
   llama-biased/        the tokenizer of llama-biased.gguf, as a Hugging Face folder has it
 
-Needs gguf, numpy, torch, safetensors, tokenizers and sentencepiece.
+Needs gguf, numpy, torch, transformers, safetensors, tokenizers and sentencepiece.
 """
 
+import itertools
 import json
 import math
 import sys
@@ -21,6 +25,8 @@ import gguf
 import numpy as np
 import sentencepiece
 import tokenizers
+import torch
+import transformers
 from gguf import GGMLQuantizationType as Type
 from gguf import TokenType
 
@@ -29,6 +35,7 @@ DATA = ROOT / "tests" / "data"
 OUTPUT = DATA / "gguf"
 sys.path.insert(0, str(ROOT / "scripts" / "peers"))
 
+import make_reference  # noqa: E402
 from make_gguf import add_metadata, add_tensors  # noqa: E402
 
 CHATML = (
@@ -39,10 +46,16 @@ CHATML = (
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # the same sums in the same order wherever this runs
+    transformers.utils.logging.disable_progress_bar()
     OUTPUT.mkdir(exist_ok=True)
     write_quants(OUTPUT / "quants.gguf")
     write_model("llama-biased", Type.F32, add_ascii_tokenizer)
-    write_model("llama-scaled", Type.F16, lambda writer: writer.add_tokenizer_model("no_vocab"))
+    write_model("llama-scaled", Type.F16, add_no_tokenizer)
+    for name, kind in FAMILIES.items():
+        write_model(name, kind, add_no_tokenizer)
+    for name, changes in UNSAID.items():
+        write_what_is_said(name, changes)
     write_ascii_folder(OUTPUT / "llama-biased")
     for name, pre in (("smollm2", "smollm"), ("llama3", "llama-bpe"), ("qwen2.5", "qwen2")):
         write_byte_level(name, pre)
@@ -99,24 +112,127 @@ def random_blocks(random, kind: Type, num_rows: int, blocks_per_row: int) -> np.
 
 # --- Models ------------------------------------------------------------------------------------
 
+ARCHITECTURES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "llama",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "Phi3ForCausalLM": "phi3",
+    "SmolLM3ForCausalLM": "smollm3",
+}
+
+FAMILIES = {
+    "llama-yarn": Type.F32,
+    "mistral-windowed": Type.BF16,
+    "qwen2-mixed": Type.F32,
+    "qwen3-mixed": Type.F16,
+    "phi3-fused": Type.F32,
+    "phi3-longrope": Type.BF16,
+    "smollm3-nope": Type.F32,
+}
+
+# Windows are written of Phi-3 alone, and that every fourth layer of SmolLM3 has no RoPE goes
+# without saying.
+UNSAID = {
+    "mistral-windowed": {"sliding_window": None},
+    "qwen2-mixed": {"use_sliding_window": False},
+    "qwen3-mixed": {"use_sliding_window": False, "layer_types": ["full_attention"] * 3},
+    "smollm3-nope": {
+        "use_sliding_window": False,
+        "layer_types": ["full_attention"] * 4,
+        "no_rope_layers": [1, 1, 1, 0],
+        "no_rope_layer_interval": 4,
+    },
+}
+
 
 def write_model(name: str, kind: Type, add_tokenizer) -> None:
     folder = DATA / "models" / name
     config = json.loads((folder / "config.json").read_text())
-    rope = config.get("rope_scaling") or config["rope_parameters"]
-    config["rope_theta"] = rope.get("rope_theta", config.get("rope_theta"))
-    writer = gguf.GGUFWriter(OUTPUT / f"{name}.gguf", "llama")
-    add_metadata(writer, config)
-    if rope["rope_type"] == "linear":
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    rope = {**config, **(config.get("rope_scaling") or config["rope_parameters"])}
+    rope_type = rope.get("rope_type", rope.get("type"))
+    config["rope_theta"] = rope["rope_theta"]
+    writer = gguf.GGUFWriter(OUTPUT / f"{name}.gguf", ARCHITECTURES[config["architectures"][0]])
+    if writer.arch == "llama":
+        add_metadata(writer, config)
+    else:
+        add_family_metadata(writer, config, rope)
+    if rope_type in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope_type))
         writer.add_rope_scaling_factor(rope["factor"])
-    if rope["rope_type"] == "llama3":
+    if rope_type == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if rope_type == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(config, rope))
+    if rope_type == "longrope":
+        add_longrope(writer, config, rope)
     writer.add_bos_token_id(config["bos_token_id"])
     writer.add_eos_token_id(config["eos_token_id"])
     add_tokenizer(writer)
     add_tensors(writer, folder, config, kind)
     write(writer)
+
+
+def add_no_tokenizer(writer: gguf.GGUFWriter) -> None:
+    writer.add_tokenizer_model("no_vocab")
+
+
+def add_family_metadata(writer: gguf.GGUFWriter, config: dict, rope: dict) -> None:
+    """As the converter has it for these: sizes of heads only where config.json has them."""
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    head_dim = config.get("head_dim")
+    if head_dim is not None:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+    head_dim = head_dim or config["hidden_size"] // config["num_attention_heads"]
+    if writer.arch == "smollm3":
+        writer.add_vocab_size(config["vocab_size"])
+        writer.add_rope_dimension_count(head_dim)
+    if writer.arch == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
+        writer.add_rope_dimension_count(int(rope["partial_rotary_factor"] * head_dim))
+        writer.add_sliding_window(config["sliding_window"] or 0)
+
+
+def add_longrope(writer: gguf.GGUFWriter, config: dict, rope: dict) -> None:
+    context = config["original_max_position_embeddings"]
+    scale = config["max_position_embeddings"] / context
+    writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(context)))
+    for name in ("long", "short"):
+        factors = np.array(rope[f"{name}_factor"], dtype=np.float32)
+        writer.add_tensor(f"rope_factors_{name}.weight", factors)
+
+
+@torch.no_grad()
+def write_what_is_said(name: str, changes: dict) -> None:
+    """The config.json that the file stands for, and what transformers computes by it."""
+    folder = OUTPUT / name
+    folder.mkdir(exist_ok=True)
+    config = json.loads((DATA / "models" / name / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}, indent=2) + "\n")
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        DATA / "models" / name,
+        config=transformers.AutoConfig.from_pretrained(folder),
+        dtype=torch.float32,
+        attn_implementation="eager",
+    ).eval()
+    for seed in itertools.count(11):
+        lengths = make_reference.TINY_PROMPT_LENGTHS
+        prompts = make_reference.tiny_prompts(model.config, lengths, seed)
+        try:
+            make_reference.write_texts(
+                model, prompts, folder, make_reference.NUM_LONG_GREEDY_TOKENS
+            )
+            return
+        except make_reference.NearTie:
+            print(f"{name}: a near-tie with prompts of seed {seed}, trying the next")
 
 
 def llama3_factors(config: dict, rope: dict) -> np.ndarray:

@@ -54,12 +54,69 @@ json config_of(const GgufWriter& writer) {
   return gguf_config(parse_gguf(bytes, "w.gguf"), bytes);
 }
 
+/// A GGUF file and what it was made from.
+struct Converted {
+  std::filesystem::path file;
+  std::filesystem::path folder;
+  std::filesystem::path config_folder;  // where the config.json is that says what the file says
+};
+
+std::vector<Converted> converted_models() {
+  std::vector<Converted> models;
+  for (const std::string name :
+       {"llama-biased", "llama-scaled", "llama-yarn", "mistral-windowed", "qwen2-mixed",
+        "qwen3-mixed", "phi3-fused", "phi3-longrope", "smollm3-nope"}) {
+    const auto folder = kData / "models" / name;
+    const auto beside = kData / "gguf" / name;
+    models.push_back({kData / "gguf" / (name + ".gguf"), folder,
+                      std::filesystem::exists(beside / "config.json") ? beside : folder});
+  }
+  return models;
+}
+
+/// The file has factors as float32.
+void check_factors(const std::vector<double>& got, const std::vector<double>& expected) {
+  REQUIRE(got.size() == expected.size());
+  for (size_t i = 0; i < got.size(); ++i) CHECK(got[i] == static_cast<float>(expected[i]));
+}
+
+void check_rope(const RopeConfig& got, const RopeConfig& expected) {
+  CHECK(got.theta == expected.theta);
+  if (std::holds_alternative<Llama3RopeScaling>(expected.scaling)) {
+    CHECK(std::get<FrequencyFactors>(got.scaling).factors.size() == 6);
+    return;
+  }
+  REQUIRE(got.scaling.index() == expected.scaling.index());
+  if (const auto* linear = std::get_if<LinearRopeScaling>(&expected.scaling)) {
+    CHECK(std::get<LinearRopeScaling>(got.scaling).factor == linear->factor);
+  }
+  if (const auto* yarn = std::get_if<YarnRopeScaling>(&expected.scaling)) {
+    const auto& got_yarn = std::get<YarnRopeScaling>(got.scaling);
+    CHECK(got_yarn.factor == yarn->factor);
+    CHECK(got_yarn.attention_factor == yarn->attention_factor);
+    CHECK(got_yarn.beta_fast == yarn->beta_fast);
+    CHECK(got_yarn.beta_slow == yarn->beta_slow);
+    CHECK(got_yarn.truncate == yarn->truncate);
+    CHECK(got_yarn.original_max_position_embeddings == yarn->original_max_position_embeddings);
+  }
+  if (const auto* longrope = std::get_if<LongRopeScaling>(&expected.scaling)) {
+    const auto& got_longrope = std::get<LongRopeScaling>(got.scaling);
+    check_factors(got_longrope.long_factor, longrope->long_factor);
+    check_factors(got_longrope.short_factor, longrope->short_factor);
+    CHECK(static_cast<float>(got_longrope.attention_factor) ==
+          static_cast<float>(longrope->attention_factor));
+    CHECK(got_longrope.original_max_position_embeddings ==
+          longrope->original_max_position_embeddings);
+  }
+}
+
 TEST_CASE("a GGUF file has the configuration of the folder it was made from", "[gguf]") {
-  for (const auto* name : {"llama-biased", "llama-scaled"}) {
-    INFO(name);
-    const auto expected = load_model_config(kData / "models" / name);
-    const auto got = load_model_config(kData / "gguf" / (std::string(name) + ".gguf"));
-    CHECK(got.architecture == expected.architecture);
+  for (const auto& model : converted_models()) {
+    INFO(model.file);
+    const auto expected = load_model_config(model.config_folder);
+    const auto got = load_model_config(model.file);
+    const bool is_mistral = expected.architecture == "MistralForCausalLM";  // GGUF has one for both
+    CHECK(got.architecture == (is_mistral ? "LlamaForCausalLM" : expected.architecture));
     CHECK(got.vocab_size == expected.vocab_size);
     CHECK(got.hidden_size == expected.hidden_size);
     CHECK(got.intermediate_size == expected.intermediate_size);
@@ -67,30 +124,31 @@ TEST_CASE("a GGUF file has the configuration of the folder it was made from", "[
     CHECK(got.num_heads == expected.num_heads);
     CHECK(got.num_kv_heads == expected.num_kv_heads);
     CHECK(got.head_dim == expected.head_dim);
+    CHECK(got.rotary_dim == expected.rotary_dim);
     CHECK(got.max_position_embeddings == expected.max_position_embeddings);
     CHECK(got.rms_norm_eps == expected.rms_norm_eps);
-    CHECK(got.rope.theta == expected.rope.theta);
+    check_rope(got.rope, expected.rope);
     CHECK(got.tie_word_embeddings == expected.tie_word_embeddings);
     CHECK(got.qkv_bias == expected.qkv_bias);
     CHECK(got.attention_output_bias == expected.attention_output_bias);
     CHECK(got.mlp_bias == expected.mlp_bias);
+    CHECK(got.qk_norm == expected.qk_norm);
+    CHECK(got.sliding_windows == expected.sliding_windows);
+    CHECK(got.rope_layers == expected.rope_layers);
     CHECK(got.bos_token_id == expected.bos_token_id);
     CHECK(got.eos_token_ids == expected.eos_token_ids);
     CHECK(got.num_parameters() == expected.num_parameters());
   }
-  const auto linear = load_model_config(kData / "gguf/llama-biased.gguf");
-  CHECK(std::get<LinearRopeScaling>(linear.rope.scaling).factor == 2.5);
-  CHECK(linear.dtype == DType::kFloat32);
-  const auto scaled = load_model_config(kData / "gguf/llama-scaled.gguf");
-  CHECK(std::get<FrequencyFactors>(scaled.rope.scaling).factors.size() == 6);
-  CHECK(scaled.dtype == DType::kFloat16);
+  CHECK(load_model_config(kData / "gguf/llama-biased.gguf").dtype == DType::kFloat32);
+  CHECK(load_model_config(kData / "gguf/llama-scaled.gguf").dtype == DType::kFloat16);
+  CHECK(load_model_config(kData / "gguf/mistral-windowed.gguf").dtype == DType::kBFloat16);
 }
 
 TEST_CASE("a GGUF file has the tensors of the folder it was made from, by their names", "[gguf]") {
-  for (const auto* name : {"llama-biased", "llama-scaled"}) {
-    INFO(name);
-    const auto expected = Checkpoint::open(kData / "models" / name);
-    const auto got = Checkpoint::open(kData / "gguf" / (std::string(name) + ".gguf"));
+  for (const auto& model : converted_models()) {
+    INFO(model.file);
+    const auto expected = Checkpoint::open(model.folder);
+    const auto got = Checkpoint::open(model.file);
     CHECK(got.format() == "GGUF");
     CHECK(expected.format() == "safetensors");
     REQUIRE(got.tensors().size() == expected.tensors().size());
@@ -196,10 +254,8 @@ TEST_CASE("what families differ in is in the configuration", "[gguf]") {
       .integer("tokenizer.ggml.eot_token_id", 3)
       .integer("tokenizer.ggml.eom_token_id", 3)
       .tensor("output.weight", {8, 5}, kF32, std::string(160, '\0'))
-      .tensor("rope_factors_long.weight", {2}, kF32,
-              GgufWriter::number(1.5F) + GgufWriter::number(2.5F))
-      .tensor("rope_factors_short.weight", {2}, kF32,
-              GgufWriter::number(1.0F) + GgufWriter::number(1.25F));
+      .tensor("rope_factors_long.weight", {1}, kF32, GgufWriter::number(1.5F))
+      .tensor("rope_factors_short.weight", {1}, kF32, GgufWriter::number(1.25F));
   const auto config = config_of(writer);
   CHECK(config["sliding_window"] == 2047);
   CHECK(config["partial_rotary_factor"] == 0.5);
@@ -207,11 +263,61 @@ TEST_CASE("what families differ in is in the configuration", "[gguf]") {
   CHECK(config["tie_word_embeddings"] == false);
   CHECK(config["bos_token_id"] == 1);
   CHECK(config["eos_token_id"] == json::array({2, 3}));
+  CHECK(config["original_max_position_embeddings"] == 32);
   CHECK(config["rope_scaling"] == json{{"rope_type", "longrope"},
-                                       {"long_factor", {1.5, 2.5}},
-                                       {"short_factor", {1.0, 1.25}},
-                                       {"attention_factor", 1.25},
-                                       {"original_max_position_embeddings", 32}});
+                                       {"long_factor", {1.5}},
+                                       {"short_factor", {1.25}},
+                                       {"attention_factor", 1.25}});
+}
+
+TEST_CASE("the metadata say how RoPE is scaled", "[gguf]") {
+  const auto scaling = [](const GgufWriter& writer) {
+    return config_of(writer).value("rope_scaling", json());
+  };
+  const auto model = [] { return small_model("qwen2"); };
+  const std::string prefix = "qwen2.rope.scaling.";
+  const json linear = {{"rope_type", "linear"}, {"factor", 4.0}};
+  CHECK(scaling(model().text(prefix + "type", "linear").real(prefix + "factor", 4)) == linear);
+  CHECK(scaling(model().real(prefix + "factor", 4)) == linear);
+  CHECK(scaling(model().real("qwen2.rope.scale_linear", 4)) == linear);
+  CHECK(scaling(model().text(prefix + "type", "none").real(prefix + "factor", 4)).is_null());
+
+  auto yarn = model();
+  yarn.text(prefix + "type", "yarn").real(prefix + "factor", 4);
+  CHECK(scaling(yarn) == json{{"rope_type", "yarn"}, {"factor", 4.0}});
+  yarn.real(prefix + "yarn_attn_factor", 1.5F)
+      .real(prefix + "yarn_beta_fast", 16)
+      .real(prefix + "yarn_beta_slow", 2)
+      .real(prefix + "yarn_ext_factor", 1)
+      .real(prefix + "yarn_log_multiplier", 0.5F);
+  CHECK(scaling(yarn) == json{{"rope_type", "yarn"},
+                              {"factor", 4.0},
+                              {"attention_factor", 1.5},
+                              {"beta_fast", 16.0},
+                              {"beta_slow", 2.0},
+                              {"mscale", 1},
+                              {"mscale_all_dim", 0.5}});
+  auto extrapolates = model();
+  extrapolates.text(prefix + "type", "yarn").real(prefix + "factor", 4);
+  CHECK_THROWS_WITH(
+      config_of(extrapolates.real(prefix + "yarn_ext_factor", 0.5F)),
+      ContainsSubstring("w.gguf: qwen2.rope.scaling.yarn_ext_factor: others than 1 are not"));
+  CHECK_THROWS_WITH(config_of(model().text(prefix + "type", "yarn")),
+                    ContainsSubstring("qwen2.rope.scaling.factor: is missing"));
+  CHECK_THROWS_WITH(config_of(model().text(prefix + "type", "longrope").real(prefix + "factor", 4)),
+                    ContainsSubstring("rope_factors_long.weight: the tensor is missing"));
+}
+
+TEST_CASE("a window that the file cannot say the layers of is an error", "[gguf]") {
+  for (const std::string family : {"llama", "qwen2", "qwen3", "smollm3"}) {
+    const auto window = [&](uint32_t size) {
+      return small_model(family).integer(family + ".attention.sliding_window", size);
+    };
+    CHECK_THROWS_WITH(
+        config_of(window(7)),
+        ContainsSubstring("w.gguf: " + family + ".attention.sliding_window: not supported"));
+    CHECK(config_of(window(0))["sliding_window"].is_null());
+  }
 }
 
 TEST_CASE("the dtype is what matrices load as", "[gguf]") {

@@ -277,6 +277,11 @@ void for_packed_models(const Check& check) {
 }
 
 template <typename Check>
+void for_gguf_models(const Check& check) {
+  for (const auto& reference : testing::gguf_references()) check(reference);
+}
+
+template <typename Check>
 void for_default_model(const Check& check) {
   if (const auto reference = testing::default_reference()) check(*reference);
 }
@@ -347,6 +352,25 @@ TEST_CASE("packed-rows has the reference's logits and greedy tokens on the GPTQ 
 TEST_CASE("padded has the reference's logits and greedy tokens on the GPTQ and AWQ folders",
           "[ladder][packed]") {
   for_packed_models(check_method<PrefillMethod::kPadded>);
+}
+
+TEST_CASE(
+    "each prompt alone has the reference's logits and greedy tokens on every family's GGUF file",
+    "[ladder][gguf]") {
+  for_gguf_models(check_alone);
+}
+TEST_CASE("packed has the reference's logits and greedy tokens on every family's GGUF file",
+          "[ladder][gguf]") {
+  for_gguf_models(check_method<PrefillMethod::kPacked>);
+  for_gguf_models(check_method_in_another_order<PrefillMethod::kPacked>);
+}
+TEST_CASE("packed-rows has the reference's logits and greedy tokens on every family's GGUF file",
+          "[ladder][gguf]") {
+  for_gguf_models(check_method<PrefillMethod::kPackedRows>);
+}
+TEST_CASE("padded has the reference's logits and greedy tokens on every family's GGUF file",
+          "[ladder][gguf]") {
+  for_gguf_models(check_method<PrefillMethod::kPadded>);
 }
 
 TEST_CASE("rms_norm equals the reference on the default model", "[ladder][default-model]") {

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "prepack/device.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
 
@@ -47,6 +48,37 @@ TEST_CASE("weights stored in fewer bytes than they are computed in take those, o
   CHECK(weights(DType::kFloat32, at::kCPU) == 2 * stored_half.num_parameters());
   CHECK(weights(DType::kFloat16, at::kCPU) == 2 * stored_half.num_parameters());
   CHECK(weights(DType::kFloat32, at::kCUDA) == 4 * stored_half.num_parameters());
+}
+
+TEST_CASE("what is known of weights and program takes the place of what is guessed", "[memory]") {
+  const auto estimate = [](int64_t tokens, at::Device device, const KnownBytes& known) {
+    return estimate_memory(config(), DType::kFloat32, device, {.max_forward_tokens = tokens}, {},
+                           known);
+  };
+  CHECK(estimate(1, at::kCPU, {.weights = 12345}).weights == 12345);
+  const KnownBytes known{.program = 100'000'000};
+  const int64_t of_one = estimate(1, at::kCPU, known).libraries;
+  CHECK(of_one > 100'000'000);  // and what the first forward adds
+  CHECK(estimate(1, at::kCPU, {.program = 200'000'000}).libraries == of_one + 100'000'000);
+  // Buffers of products of many tokens, which do not grow with them.
+  const int64_t of_many = estimate(1000, at::kCPU, known).libraries;
+  CHECK(of_many > of_one);
+  CHECK(estimate(2000, at::kCPU, known).libraries == of_many);
+  CHECK(estimate(1000, at::kCUDA, known).libraries == of_one);
+}
+
+TEST_CASE("resident memory grows with what is written, and its peak stays", "[memory]") {
+  constexpr int64_t kSize = int64_t{64} << 20;
+  const int64_t before = resident_memory();
+  int64_t with = 0;
+  {
+    const std::vector<char> bytes(kSize, 'x');
+    with = resident_memory();
+    CHECK(bytes.back() == 'x');
+  }
+  CHECK(before > 0);
+  CHECK(with >= before + kSize / 2);  // some of it may have been there and free
+  CHECK(peak_resident_memory() >= with - (int64_t{1} << 20));  // counted a little apart
 }
 
 TEST_CASE("the cache grows with the slots that take memory, and with nothing else", "[memory]") {
@@ -102,6 +134,35 @@ TEST_CASE("a token's row of the mask counts among its activations", "[memory]") 
   CHECK(row_len * activation_bytes_per_token(config(), DType::kFloat32, at::kCPU, row_len) ==
         estimate_memory(config(), DType::kFloat32, at::kCPU, shape).activations);
   CHECK(activation_bytes_per_token(config(), DType::kFloat32, at::kCPU, row_len) > without);
+}
+
+TEST_CASE("tensors that stay quantized are multiplied in float32, whatever the dtype", "[memory]") {
+  auto packed = config();
+  packed.has_quantized_tensors = true;
+  const auto bytes = [](const ModelConfig& of, at::Device device,
+                        const std::optional<Quantization>& quantization = {}) {
+    return activation_bytes_per_token(of, DType::kBFloat16, device, /*row_len=*/0, quantization);
+  };
+  // As with those that are quantized when they are loaded.
+  CHECK(bytes(packed, at::kCPU) == bytes(config(), at::kCPU, Quantization{.bits = 8}));
+  CHECK(bytes(packed, at::kCPU) > bytes(config(), at::kCUDA));
+  CHECK(bytes(packed, at::kCUDA) == bytes(config(), at::kCUDA));  // widened as they are loaded
+}
+
+TEST_CASE("a product that reads its input in an order of its own reads a copy", "[memory]") {
+  auto plain = config();
+  plain.intermediate_size = 1000;  // more than attention takes
+  plain.checkpoint_quantization = CheckpointQuantization{};
+  auto ordered = plain;
+  ordered.checkpoint_quantization->has_own_order = true;
+  for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+    const auto bytes = [&](const ModelConfig& of, at::Device device) {
+      return activation_bytes_per_token(of, dtype, device, /*row_len=*/0);
+    };
+    CHECK(bytes(ordered, at::kCPU) ==
+          bytes(plain, at::kCPU) + plain.intermediate_size * element_size(dtype));
+    CHECK(bytes(ordered, at::kCUDA) == bytes(plain, at::kCUDA));
+  }
 }
 
 TEST_CASE("half precision takes half the weights and cache, and the same logits", "[memory]") {

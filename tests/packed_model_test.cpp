@@ -31,6 +31,7 @@ constexpr int64_t kVocabSize = 97;
 constexpr uint32_t kNumLayers = 2;
 constexpr uint32_t kNumHeads = 4;
 constexpr uint32_t kNumKvHeads = 2;
+constexpr int64_t kHeadDim = kHiddenSize / kNumHeads;
 
 /// A type, ggml's number of it, and where its blocks have float16 numbers.
 struct BlockType {
@@ -98,19 +99,33 @@ struct Files {
   std::string wide;  // the same numbers in float32
 };
 
-Files make_files(uint64_t seed, bool is_tied, const TypeOf& type_of) {
+/// What a family's files have that Llama's have not.
+struct Family {
+  std::string name = "llama";
+  bool is_stacked = false;  // attn_qkv, and ffn_up with the gate in it
+  bool has_qkv_bias = false;
+  bool has_qk_norm = false;
+  uint32_t window = 0;
+};
+
+Files make_files(uint64_t seed, bool is_tied, const TypeOf& type_of, const Family& family = {}) {
   Random random(seed);
   GgufWriter packed, wide;
   for (auto* writer : {&packed, &wide}) {
-    writer->text("general.architecture", "llama")
-        .integer("llama.embedding_length", kHiddenSize)
-        .integer("llama.feed_forward_length", kMlpSize)
-        .integer("llama.block_count", kNumLayers)
-        .integer("llama.attention.head_count", kNumHeads)
-        .integer("llama.attention.head_count_kv", kNumKvHeads)
-        .integer("llama.context_length", 256)
-        .real("llama.attention.layer_norm_rms_epsilon", 1e-5F)
-        .real("llama.rope.freq_base", 10000.0F);
+    writer->text("general.architecture", family.name)
+        .integer(family.name + ".embedding_length", kHiddenSize)
+        .integer(family.name + ".feed_forward_length", kMlpSize)
+        .integer(family.name + ".block_count", kNumLayers)
+        .integer(family.name + ".attention.head_count", kNumHeads)
+        .integer(family.name + ".attention.head_count_kv", kNumKvHeads)
+        .integer(family.name + ".attention.sliding_window", family.window)
+        .integer(family.name + ".context_length", 256)
+        .real(family.name + ".attention.layer_norm_rms_epsilon", 1e-5F)
+        .real(family.name + ".rope.freq_base", 10000.0F);
+    if (family.has_qk_norm) {  // without, 128
+      writer->integer(family.name + ".attention.key_length", kHeadDim)
+          .integer(family.name + ".attention.value_length", kHeadDim);
+    }
   }
   const auto add_matrix = [&](const std::string& name, int64_t num_rows, int64_t num_columns) {
     const std::vector<uint64_t> dimensions = {static_cast<uint64_t>(num_columns),
@@ -122,23 +137,39 @@ Files make_files(uint64_t seed, bool is_tied, const TypeOf& type_of) {
     packed.tensor(name + ".weight", dimensions, type.number, data);
     wide.tensor(name + ".weight", dimensions, kF32, is_wide ? data : dequantized(type, data));
   };
-  const auto add_norm = [&](const std::string& name) {
-    const auto data = random_floats(random, kHiddenSize, 1);
+  const auto add_vector = [&](const std::string& name, int64_t size, double mean) {
+    const auto data = random_floats(random, size, mean);
     for (auto* writer : {&packed, &wide})
-      writer->tensor(name + ".weight", {kHiddenSize}, kF32, data);
+      writer->tensor(name, {static_cast<uint64_t>(size)}, kF32, data);
+  };
+  const auto add_norm = [&](const std::string& name) {
+    add_vector(name + ".weight", kHiddenSize, 1);
   };
   add_matrix("token_embd", kVocabSize, kHiddenSize);
-  const int64_t key_size = kHiddenSize / kNumHeads * kNumKvHeads;
+  constexpr int64_t kKeySize = kHeadDim * kNumKvHeads;
   for (uint32_t i = 0; i < kNumLayers; ++i) {
     const auto layer = "blk." + std::to_string(i) + ".";
     add_norm(layer + "attn_norm");
-    add_matrix(layer + "attn_q", kHiddenSize, kHiddenSize);
-    add_matrix(layer + "attn_k", key_size, kHiddenSize);
-    add_matrix(layer + "attn_v", key_size, kHiddenSize);
+    if (family.is_stacked) {
+      add_matrix(layer + "attn_qkv", kHiddenSize + 2 * kKeySize, kHiddenSize);
+    } else {
+      add_matrix(layer + "attn_q", kHiddenSize, kHiddenSize);
+      add_matrix(layer + "attn_k", kKeySize, kHiddenSize);
+      add_matrix(layer + "attn_v", kKeySize, kHiddenSize);
+    }
+    if (family.has_qkv_bias) {
+      add_vector(layer + "attn_q.bias", kHiddenSize, 0);
+      add_vector(layer + "attn_k.bias", kKeySize, 0);
+      add_vector(layer + "attn_v.bias", kKeySize, 0);
+    }
+    if (family.has_qk_norm) {
+      add_vector(layer + "attn_q_norm.weight", kHeadDim, 1);
+      add_vector(layer + "attn_k_norm.weight", kHeadDim, 1);
+    }
     add_matrix(layer + "attn_output", kHiddenSize, kHiddenSize);
     add_norm(layer + "ffn_norm");
-    add_matrix(layer + "ffn_gate", kMlpSize, kHiddenSize);
-    add_matrix(layer + "ffn_up", kMlpSize, kHiddenSize);
+    if (!family.is_stacked) add_matrix(layer + "ffn_gate", kMlpSize, kHiddenSize);
+    add_matrix(layer + "ffn_up", (family.is_stacked ? 2 : 1) * kMlpSize, kHiddenSize);
     add_matrix(layer + "ffn_down", kHiddenSize, kMlpSize);
   }
   add_norm("output_norm");
@@ -176,6 +207,24 @@ TEST_CASE("a packed GGUF model is its dequantized self, of every type", "[gguf][
       CAPTURE(to_string(type->dtype), is_tied);
       check_same_model(
           make_files(3, is_tied, [&](const std::string&) -> const BlockType& { return *type; }));
+    }
+  }
+}
+
+TEST_CASE("a packed GGUF model of every family is its dequantized self", "[gguf][quantization]") {
+  const std::vector<Family> families = {
+      {.name = "qwen2", .has_qkv_bias = true},
+      {.name = "qwen3", .has_qk_norm = true},
+      {.name = "phi3", .is_stacked = true, .window = 7},
+      {.name = "smollm3"},
+  };
+  for (const auto& family : families) {
+    for (const auto* type : {&kQ8_0, &kQ4_K}) {
+      CAPTURE(family.name, to_string(type->dtype));
+      const auto type_of = [&](const std::string& name) -> const BlockType& {
+        return name.ends_with("attn_v") || name.ends_with("ffn_down") ? kQ6_K : *type;
+      };
+      check_same_model(make_files(10, family.name != "phi3", type_of, family));
     }
   }
 }

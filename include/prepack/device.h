@@ -20,6 +20,9 @@ void synchronize(c10::Device device);
 /// limits of the process's control group; on a CUDA device its free memory.
 int64_t available_memory(c10::Device device);
 
+/// What the process has in memory, in bytes.
+int64_t resident_memory();
+
 /// Largest resident set of the process so far, in bytes.
 int64_t peak_resident_memory();
 

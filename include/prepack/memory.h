@@ -26,19 +26,29 @@ struct MemoryEstimate {
   int64_t cache = 0;
   int64_t activations = 0;  // of the largest forward, its mask included
   int64_t logits = 0;
-  int64_t libraries = 0;  // the program, LibTorch and the tokenizer
+  int64_t libraries = 0;  // the program, LibTorch and its buffers, and the tokenizer
 
   int64_t total() const { return weights + cache + activations + logits + libraries; }
 };
 
+/// What is known better than from the config.
+struct KnownBytes {
+  /// Of the weights in memory: what `weight_bytes` or a model says. Absent: of as many as the
+  /// config describes, in its dtype.
+  std::optional<int64_t> weights = {};
+
+  /// What the process has on the CPU before weights are loaded, tokenizer and prompts included: see
+  /// `resident_memory`. How much of LibTorch is resident differs by machines. Absent: a guess that
+  /// is rather too large.
+  std::optional<int64_t> program = {};
+};
+
 /// @param dtype         to compute in; weights keep the stored one on a CPU, if that is narrower
 /// @param quantization  of products; absent: none
-/// @param weight_bytes  of the weights in memory, where they are known: what `weight_bytes` or a
-///                      model says; absent: of as many as the config describes, in its dtype
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
                                const BatchShape& shape,
                                const std::optional<Quantization>& quantization = {},
-                               const std::optional<int64_t>& weight_bytes = {});
+                               const KnownBytes& known = {});
 
 /// Bytes of activations that one token of a forward takes at the peak of a layer.
 /// @param row_len  of the dense mask; 0 where there is none

@@ -112,7 +112,8 @@ struct ModelConfig {
   DType dtype = DType::kFloat32;  // of the stored weights, as config.json says; bfloat16 of those
                                   // of a GGUF file that are quantized
   std::optional<CheckpointQuantization>
-      checkpoint_quantization;  // of a GPTQ or AWQ folder: of its layers' products
+      checkpoint_quantization;         // of a GPTQ or AWQ folder: of its layers' products
+  bool has_quantized_tensors = false;  // of a GGUF file: some stay so on a CPU
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation ends at any of these; may be empty
 

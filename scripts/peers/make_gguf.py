@@ -21,6 +21,9 @@ TYPES = {
     "q8_0": gguf.GGMLQuantizationType.Q8_0,
 }
 
+# Architectures whose RoPE rotates neighbouring dimensions in llama.cpp.
+INTERLEAVED = ("llama", "smollm3")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -65,11 +68,15 @@ def add_metadata(writer: gguf.GGUFWriter, config: dict) -> None:
 
 
 def add_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict, matrix_type) -> None:
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    num_heads = {
-        "q_proj": config["num_attention_heads"],
-        "k_proj": config.get("num_key_value_heads") or config["num_attention_heads"],
-    }
+    """As the writer's architecture names them."""
+    architecture = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == writer.arch)
+    names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
+    num_heads = {}
+    if writer.arch in INTERLEAVED:
+        num_heads = {
+            "q_proj": config["num_attention_heads"],
+            "k_proj": config.get("num_key_value_heads") or config["num_attention_heads"],
+        }
     for path in sorted(folder.glob("model*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():
@@ -81,7 +88,7 @@ def add_tensors(writer: gguf.GGUFWriter, folder: Path, config: dict, matrix_type
                     values = pairs_from_halves(values, num_heads[kind])
                 gguf_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
                 if gguf_name is None:
-                    sys.exit(f"make_gguf: {path}: {name}: not a tensor of a Llama model")
+                    sys.exit(f"make_gguf: {path}: {name}: not a tensor of {writer.arch}")
                 add_tensor(writer, gguf_name, values, matrix_type)
 
 

@@ -51,7 +51,7 @@ MemoryEstimate largest_batch(const bench::ThroughputOptions& options, const Job&
                          {.num_prompts = num_prompts,
                           .cache_slots = num_prompts * (longest + options.decode_steps),
                           .max_forward_tokens = std::min(token_budget, num_prompts * longest)},
-                         job.quantization, job.weight_bytes);
+                         job.quantization, job.known_bytes);
 }
 
 /// Chooses the token budget and predicts the peak of memory.

@@ -114,23 +114,23 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
     throw UsageError(fmt::format("--prompt-tokens: the model takes at most {}",
                                  info.config.max_position_embeddings));
   }
-  const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
-  const auto plan = plan_prefill(lengths, prefill);
-  info.memory = estimate_memory(info.config, info.dtype, device,
-                                {
-                                    .num_prompts = options.batch.batch_size,
-                                    .cache_slots = options.batch.batch_size *
-                                                   (options.prompt_tokens + options.max_new_tokens),
-                                    .max_forward_tokens = plan.max_forward_tokens,
-                                    .max_mask_elements = plan.max_mask_elements,
-                                    .max_row_len = plan.max_row_len,
-                                },
-                                info.quantization,
-                                find_weight_bytes(model, {info.dtype, device, info.quantization,
-                                                          info.quantizes_activations}));
-  info.weights = inspect_weights(model);
   info.tokenizer = describe_or_error(
       [&] { return fmt::format("{} entries", load_tokenizer(model)->vocab_size()); });
+  const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
+  const auto plan = plan_prefill(lengths, prefill);
+  info.memory = estimate_memory(
+      info.config, info.dtype, device,
+      {
+          .num_prompts = options.batch.batch_size,
+          .cache_slots =
+              options.batch.batch_size * (options.prompt_tokens + options.max_new_tokens),
+          .max_forward_tokens = plan.max_forward_tokens,
+          .max_mask_elements = plan.max_mask_elements,
+          .max_row_len = plan.max_row_len,
+      },
+      info.quantization,
+      find_known_bytes(model, {info.dtype, device, info.quantization, info.quantizes_activations}));
+  info.weights = inspect_weights(model);
   info.chat_template =
       describe_or_error([&] { return std::string(load_chat_template(model).name()); });
   return info;

@@ -193,13 +193,14 @@ LoadOptions load_options(const Job& job) {
   return {job.dtype, job.device, job.quantization, job.quantizes_activations};
 }
 
-std::optional<int64_t> find_weight_bytes(const std::filesystem::path& model,
-                                         const LoadOptions& options) {
+KnownBytes find_known_bytes(const std::filesystem::path& model, const LoadOptions& options) {
+  KnownBytes known;
   try {
-    return weight_bytes(model, options);
+    known.weights = weight_bytes(model, options);
   } catch (const LoadError&) {
-    return std::nullopt;
   }
+  if (options.device.is_cpu()) known.program = resident_memory();
+  return known;
 }
 
 Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
@@ -220,12 +221,12 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.quantization = parse_quantize_options(model, job.config, job.device);
   job.quantizes_activations = model.quantizes_activations;
-  job.weight_bytes = find_weight_bytes(job.model_folder, load_options(job));
   job.memory_limit =
       model.memory_limit == "auto"
           ? available_memory(job.device)
           : parse_option("--memory-limit", [&] { return parse_bytes(model.memory_limit); });
   job.tokenizer = load_tokenizer(job.model_folder);
+  job.known_bytes = find_known_bytes(job.model_folder, load_options(job));
   return job;
 }
 
@@ -244,12 +245,13 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
         require_budget(prompt, batch.token_budget);
         complete_request(prompt, generation);
       });
+  if (job.known_bytes.program) job.known_bytes.program = resident_memory();  // with the prompts
   const auto caches = largest_caches(job);
   if (batch.token_budget == 0) {
     // Activations may be chosen from what weights and caches leave.
     const int64_t free =
         job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches,
-                                           job.quantization, job.weight_bytes)
+                                           job.quantization, job.known_bytes)
                                .total();
     job.prefill.token_budget = default_token_budget(
         job.config, job.dtype, job.device, job.prefill.method,
@@ -261,7 +263,7 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 
 MemoryEstimate predict_memory(const Job& job) {
   return estimate_memory(job.config, job.dtype, job.device, largest_batch(job, largest_caches(job)),
-                         job.quantization, job.weight_bytes);
+                         job.quantization, job.known_bytes);
 }
 
 void require_memory(const Job& job) {

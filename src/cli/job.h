@@ -41,10 +41,9 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                                    const ModelConfig& config, at::Device device);
 
-/// What `weight_bytes` says; nullopt if the weights cannot be opened, or are not the model's, which
-/// is an error where they are loaded.
-std::optional<int64_t> find_weight_bytes(const std::filesystem::path& model,
-                                         const LoadOptions& options);
+/// What `weight_bytes` says, where weights can be opened and are the model's; that they are not is
+/// an error where they are loaded. And what the process has by now, for a job on the CPU.
+KnownBytes find_known_bytes(const std::filesystem::path& model, const LoadOptions& options);
 
 /// Everything that is decided before weights are loaded.
 struct Job {
@@ -54,7 +53,7 @@ struct Job {
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
   bool quantizes_activations = false;
-  std::optional<int64_t> weight_bytes;  // that will be in memory; absent: see find_weight_bytes
+  KnownBytes known_bytes;
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;

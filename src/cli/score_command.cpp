@@ -183,7 +183,7 @@ void plan_memory(Job& job, const Work& work) {
   }
   if (job.prefill.token_budget == 0) {
     const int64_t free = job.memory_limit - estimate_memory(job.config, job.dtype, job.device, {},
-                                                            job.quantization, job.weight_bytes)
+                                                            job.quantization, job.known_bytes)
                                                 .total();
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
@@ -193,7 +193,7 @@ void plan_memory(Job& job, const Work& work) {
   }
   job.memory = estimate_memory(job.config, job.dtype, job.device,
                                score_shape(job.config, lengths, job.prefill), job.quantization,
-                               job.weight_bytes);
+                               job.known_bytes);
   require_memory(job);
 }
 

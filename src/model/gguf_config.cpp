@@ -43,6 +43,7 @@ class ConfigBuilder {
         {"attention_bias", find_tensor("blk.0.attn_q.bias") != nullptr},
         {"mlp_bias", find_tensor("blk.0.ffn_down.bias") != nullptr},
         {"dtype", dtype()},
+        {kQuantizedTensors, std::ranges::any_of(tensors_, is_quantized, &TensorInfo::dtype)},
     };
     add_window(config);
     add_rope(config);
@@ -64,6 +65,10 @@ class ConfigBuilder {
     const auto num_experts = key("expert_count");
     if (metadata_.integer(num_experts, 0) > 0) {
       metadata_.fail(num_experts, "mixtures of experts are not supported");
+    }
+    const auto window = key("attention.sliding_window");
+    if (!architecture_.slides_everywhere && metadata_.integer(window, 0) > 0) {
+      metadata_.fail(window, "not supported: the file does not say which layers have it");
     }
   }
 
@@ -98,6 +103,9 @@ class ConfigBuilder {
     return head_dim;
   }
 
+  /// The first dimensions of each head, which RoPE turns.
+  int64_t num_rotated() const { return metadata_.integer(key("rope.dimension_count"), head_dim()); }
+
   /// What matrices load as where they need not be wider; quantized ones, where they do not stay so,
   /// as bfloat16.
   std::string_view dtype() const {
@@ -112,7 +120,7 @@ class ConfigBuilder {
     return count(StoredDType::kF16) == num_matrices ? "float16" : "bfloat16";
   }
 
-  /// Not in the metadata of Llama and Mistral, which llama.cpp computes without; 0 stands for none.
+  /// 0 stands for none.
   void add_window(Json& config) const {
     const int64_t window = metadata_.integer(key("attention.sliding_window"), 0);
     config["sliding_window"] = window > 0 ? Json(window) : Json();
@@ -122,10 +130,13 @@ class ConfigBuilder {
   void add_rope(Json& config) const {
     const auto theta = key("rope.freq_base");
     if (metadata_.has(theta)) config["rope_theta"] = metadata_.number(theta);
-    const int64_t num_rotated = metadata_.integer(key("rope.dimension_count"), head_dim());
-    if (num_rotated != head_dim()) {
+    if (num_rotated() != head_dim()) {
       config["partial_rotary_factor"] =
-          static_cast<double>(num_rotated) / static_cast<double>(head_dim());
+          static_cast<double>(num_rotated()) / static_cast<double>(head_dim());
+    }
+    const auto original_context = key("rope.scaling.original_context_length");
+    if (metadata_.has(original_context)) {
+      config["original_max_position_embeddings"] = metadata_.integer(original_context);
     }
     auto scaling = rope_scaling();
     if (!scaling.is_null()) config["rope_scaling"] = std::move(scaling);
@@ -135,32 +146,67 @@ class ConfigBuilder {
     if (const auto* factors = find_tensor("rope_freqs.weight")) {
       return {{"rope_type", kFrequencyFactors}, {"factors", read_factors(*factors)}};
     }
-    const auto original_context = key("rope.scaling.original_context_length");
-    Json scaling;
-    if (const auto* factors = find_tensor("rope_factors_long.weight")) {
-      scaling = {{"rope_type", "longrope"}, {"long_factor", read_factors(*factors)}};
-      if (const auto* of_short = find_tensor("rope_factors_short.weight")) {
-        scaling["short_factor"] = read_factors(*of_short);
+    // The files of Phi-3 do not name the type.
+    constexpr std::string_view kLongFactors = "rope_factors_long.weight";
+    if (find_tensor(kLongFactors) != nullptr) return longrope_scaling();
+    const auto type = metadata_.text(key("rope.scaling.type"), "");
+    if (type == "longrope") metadata_.fail(kLongFactors, "the tensor is missing");
+    if (type == "yarn") return yarn_scaling();
+    if (type.empty()) return linear_scaling();
+    if (type == "none") return {};
+    return {{"rope_type", type}, {"factor", metadata_.number(key("rope.scaling.factor"))}};
+  }
+
+  /// What a factor without a type means, and its older name.
+  Json linear_scaling() const {
+    for (const auto* name : {"rope.scaling.factor", "rope.scale_linear"}) {
+      const auto factor = key(name);
+      if (metadata_.has(factor)) {
+        return {{"rope_type", "linear"}, {"factor", metadata_.number(factor)}};
       }
-      const auto attention_factor = key("rope.scaling.attn_factor");
-      if (metadata_.has(attention_factor)) {
-        scaling["attention_factor"] = metadata_.number(attention_factor);
-      }
-    } else {
-      const auto type = metadata_.text(key("rope.scaling.type"), "none");
-      if (type == "none") return {};
-      scaling = {{"rope_type", type}, {"factor", metadata_.number(key("rope.scaling.factor"))}};
     }
-    if (metadata_.has(original_context)) {
-      scaling["original_max_position_embeddings"] = metadata_.integer(original_context);
+    return {};
+  }
+
+  Json longrope_scaling() const {
+    Json scaling = {{"rope_type", "longrope"}};
+    for (const auto* name : {"long", "short"}) {
+      const auto* factors = find_tensor(fmt::format("rope_factors_{}.weight", name));
+      if (factors != nullptr) scaling[fmt::format("{}_factor", name)] = read_factors(*factors);
+    }
+    copy_number("rope.scaling.attn_factor", scaling, "attention_factor");
+    return scaling;
+  }
+
+  Json yarn_scaling() const {
+    const auto extrapolation = key("rope.scaling.yarn_ext_factor");
+    if (metadata_.has(extrapolation) && metadata_.number(extrapolation) != 1) {
+      metadata_.fail(extrapolation, "others than 1 are not supported");
+    }
+    Json scaling = {{"rope_type", "yarn"},
+                    {"factor", metadata_.number(key("rope.scaling.factor"))}};
+    copy_number("rope.scaling.yarn_attn_factor", scaling, "attention_factor");
+    copy_number("rope.scaling.yarn_beta_fast", scaling, "beta_fast");
+    copy_number("rope.scaling.yarn_beta_slow", scaling, "beta_slow");
+    const auto* log_multiplier = "rope.scaling.yarn_log_multiplier";
+    if (metadata_.has(key(log_multiplier))) {
+      scaling["mscale"] = 1;
+      copy_number(log_multiplier, scaling, "mscale_all_dim");
     }
     return scaling;
   }
 
+  /// If the metadata have it.
+  void copy_number(std::string_view from, Json& config, const char* to) const {
+    const auto name = key(from);
+    if (metadata_.has(name)) config[to] = metadata_.number(name);
+  }
+
   std::vector<double> read_factors(const TensorInfo& tensor) const {
-    if (tensor.dtype != StoredDType::kF32 || tensor.shape != std::vector<int64_t>{head_dim() / 2}) {
+    const int64_t num_pairs = num_rotated() / 2;
+    if (tensor.dtype != StoredDType::kF32 || tensor.shape != std::vector<int64_t>{num_pairs}) {
       metadata_.fail(tensor.name,
-                     fmt::format("expected F32 of shape [{}], got {} of shape {}", head_dim() / 2,
+                     fmt::format("expected F32 of shape [{}], got {} of shape {}", num_pairs,
                                  to_string(tensor.dtype), shape_to_string(tensor.shape)));
     }
     std::vector<double> factors;

@@ -8,6 +8,9 @@
 
 namespace prepack {
 
+/// A key of this project's own: whether any matrix is quantized.
+constexpr const char* kQuantizedTensors = "has_quantized_tensors";
+
 /// What the config.json of the same model would say, with the EOS ids of generation_config.json, so
 /// that each family reads one kind of configuration.
 /// @param file  the whole file, of which it reads the factors of RoPE

@@ -58,6 +58,7 @@ ModelConfig read_model_config(const nlohmann::json& json, const std::string& sou
   if (const auto quantization = config.object("quantization_config")) {
     result.checkpoint_quantization = read_checkpoint_quantization(*quantization);
   }
+  result.has_quantized_tensors = config.boolean(kQuantizedTensors, false);
   if (config.has("bos_token_id")) {
     result.bos_token_id =
         static_cast<TokenId>(config.integer("bos_token_id", {0, result.vocab_size - 1}));

@@ -1,13 +1,13 @@
 #include "prepack/device.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include "cuda/cuda_half.h"
@@ -15,6 +15,8 @@
 
 namespace prepack {
 namespace {
+
+constexpr const char* kProcessStatus = "/proc/self/status";
 
 int cuda_device_count() {
   const auto* half = load_cuda_half();
@@ -44,10 +46,11 @@ std::optional<int64_t> read_number(const char* path) {
 /// The number beside `wanted` in a file of lines "key number unit"; 0 if there is none.
 int64_t read_field(const char* path, std::string_view wanted) {
   std::ifstream file(path);
-  std::string key;
-  int64_t number = 0;
-  for (std::string rest; file >> key >> number; std::getline(file, rest)) {
-    if (key == wanted) return number;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    std::string key;
+    int64_t number = 0;
+    if (fields >> key && key == wanted && fields >> number) return number;
   }
   return 0;
 }
@@ -109,11 +112,10 @@ int64_t available_memory(c10::Device device) {
   return std::min(system_available(), control_group_available());
 }
 
-int64_t peak_resident_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
-}
+int64_t resident_memory() { return read_field(kProcessStatus, "VmRSS:") * 1024; }
+
+// Not getrusage's: that is at least what the program had that started this one.
+int64_t peak_resident_memory() { return read_field(kProcessStatus, "VmHWM:") * 1024; }
 
 int64_t peak_device_memory(c10::Device device) {
   return device.is_cuda() ? cuda_half().peak_memory(device.index()) : 0;

@@ -15,9 +15,19 @@ constexpr int64_t kMostUsefulTokens = 2048;
 constexpr int64_t kMostUsefulGpuTokens = 16384;
 constexpr int64_t kFewestTokens = 256;
 
-// Resident size of the program before it does anything, measured, and the tokenizer's tables.
+// Resident size of the program before it does anything, where that is not known: measured on one
+// machine, and on others a third less. And the tokenizer's tables.
 constexpr int64_t kLibraryBytes = int64_t{190} << 20;
 constexpr int64_t kTokenizerBytesPerEntry = 400;
+
+// What the first forward adds to it, measured: code and tables of LibTorch, and threads.
+constexpr int64_t kFirstForwardBytes = int64_t{10} << 20;
+
+// On a CPU, for products of so many tokens: the widened block of weights, what LibTorch's product
+// packs its operands into, and the holes in the heap below these, which stay. Measured; threads
+// make no difference.
+constexpr int64_t kProductBytes = int64_t{16} << 20;
+constexpr int64_t kFewTokens = 128;
 
 /// Dense masks are made in bool, one for each sliding window beside that of the layers without, and
 /// turned into float32 by LibTorch's kernel.
@@ -51,7 +61,14 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
 /// Whether products unpack weights as they read them.
 bool has_packed_products(const ModelConfig& config, at::Device device,
                          const std::optional<Quantization>& quantization) {
-  return quantization || (config.checkpoint_quantization && device.is_cpu());
+  const bool is_packed_in_file = config.checkpoint_quantization || config.has_quantized_tensors;
+  return quantization || (is_packed_in_file && device.is_cpu());
+}
+
+/// Whether products may read their input in an order of their own, from a copy.
+bool has_ordered_products(const ModelConfig& config, at::Device device) {
+  const auto& quantization = config.checkpoint_quantization;
+  return quantization && quantization->has_own_order && device.is_cpu();
 }
 
 }  // namespace
@@ -65,7 +82,8 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   // kernel's own.
   const int64_t attention = config.hidden_size + 3 * query_size + 2 * key_size;
   // Residual stream and normed input; gate, up, and what becomes of them.
-  const int64_t mlp = 2 * config.hidden_size + 3 * config.intermediate_size;
+  const int64_t mlp = 2 * config.hidden_size + 3 * config.intermediate_size +
+                      (has_ordered_products(config, device) ? config.intermediate_size : 0);
   // A product reads its input from a copy of its own; and where it is in float32 for another dtype,
   // has a wide input and output too.
   const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
@@ -80,13 +98,15 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
                                const BatchShape& shape,
                                const std::optional<Quantization>& quantization,
-                               const std::optional<int64_t>& weight_bytes) {
+                               const KnownBytes& known) {
   const int64_t weight_size = device.is_cpu()
                                   ? std::min(element_size(dtype), element_size(config.dtype))
                                   : element_size(dtype);
+  const int64_t product_bytes =
+      device.is_cpu() && shape.max_forward_tokens > kFewTokens ? kProductBytes : 0;
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   return {
-      .weights = weight_bytes.value_or(
+      .weights = known.weights.value_or(
           config.num_parameters() * weight_size +
           (quantization ? quantized_difference(config, *quantization, weight_size) : 0)),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
@@ -95,7 +115,8 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
                      mask_bytes(config, shape),
       // Of all prompts, and of the forward that is adding to them.
       .logits = 2 * shape.num_prompts * vocabulary_row,
-      .libraries = kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
+      .libraries = known.program ? *known.program + kFirstForwardBytes + product_bytes
+                                 : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
   };
 }
 

@@ -14,10 +14,10 @@ namespace prepack {
 namespace {
 
 constexpr std::array kArchitectures = {
-    GgufArchitecture{"llama", "LlamaForCausalLM", true},  // Mistral's first models too
+    GgufArchitecture{"llama", "LlamaForCausalLM", true},  // and Mistral's
     GgufArchitecture{"qwen2", "Qwen2ForCausalLM", false},
     GgufArchitecture{"qwen3", "Qwen3ForCausalLM", false},
-    GgufArchitecture{"phi3", "Phi3ForCausalLM", false, "mlp.gate_up_proj"},
+    GgufArchitecture{"phi3", "Phi3ForCausalLM", false, "mlp.gate_up_proj", true},
     GgufArchitecture{"smollm3", "SmolLM3ForCausalLM", true},
 };
 

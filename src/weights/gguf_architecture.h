@@ -19,6 +19,10 @@ struct GgufArchitecture {
   /// key head.
   bool interleaves_heads;
   std::string_view ffn_up = "mlp.up_proj";  // of the tensor that GGUF names ffn_up
+
+  /// Whether the window of attention.sliding_window is on every layer. Files of the other families
+  /// have none: what converters leave out, llama.cpp computes without.
+  bool slides_everywhere = false;
 };
 
 /// The family of a file.

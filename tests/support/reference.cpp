@@ -73,6 +73,18 @@ std::vector<Reference> packed_references() {
   return references;
 }
 
+std::vector<Reference> gguf_references() {
+  std::vector<Reference> references;
+  for (const auto* name : {"llama-yarn", "mistral-windowed", "qwen2-mixed", "qwen3-mixed",
+                           "phi3-fused", "phi3-longrope", "smollm3-nope"}) {
+    const auto of_file = kData / "gguf" / name;
+    references.push_back(
+        read_reference(kData / "gguf" / (std::string(name) + ".gguf"),
+                       std::filesystem::exists(of_file) ? of_file : kData / "models" / name));
+  }
+  return references;
+}
+
 std::optional<Reference> default_reference() {
   const auto model = kSource / "models" / kDefaultModel;
   const auto reference = kReferences / kDefaultModel;

@@ -40,6 +40,11 @@ std::vector<Reference> tiny_references();
 /// the first layer.
 std::vector<Reference> packed_references();
 
+/// The tiny models of every family that tests/data/gguf has as GGUF files. Where a file cannot say
+/// all of the folder's config.json, such as windows, the reference is of the config.json beside it,
+/// which says what the file means. Most references have no steps of the first layer.
+std::vector<Reference> gguf_references();
+
 /// The default model's. Where it was not fetched the test fails, so that it cannot be left out
 /// unnoticed; with PREPACK_SKIP_DEFAULT_MODEL=1 in the environment there is a warning instead, and
 /// no value.
