@@ -65,8 +65,9 @@ double perplexity(std::span<const Score> scores);
 std::vector<ScoreRequest> score_windows(const TokenIds& text, int64_t context, int64_t stride);
 
 /// A prompt and its continuation, of which the continuation is scored. ASCII spaces at the end of
-/// the prompt are moved to the continuation. Both are encoded together, and the prompt alone;
-/// tokens of the whole past as many as the prompt alone has are the continuation's. An empty prompt
+/// the prompt are moved to the continuation. Both are encoded together, and the prompt alone; what
+/// comes in the whole past as many tokens as the prompt alone has is the continuation, and is given
+/// the prompt's own tokens, also where a word ends in it that begins in the prompt. An empty prompt
 /// becomes the model's BOS token, or its EOS where there is none.
 /// Ref: lm-evaluation-harness, _encode_pair
 /// @throws InvalidArgument where the continuation has no tokens, a text is not valid UTF-8, or an

@@ -226,9 +226,11 @@ ScoreRequest continuation_request(const Tokenizer& tokenizer, const ModelConfig&
     request.tokens = {*first};
     request.tokens.insert(request.tokens.end(), tokens.begin(), tokens.end());
   } else {
-    request.tokens = tokenizer.encode(whole_text, add_special_tokens);
-    request.first_scored =
-        std::ssize(tokenizer.encode(prompt.substr(0, prompt_size), add_special_tokens));
+    request.tokens = tokenizer.encode(prompt.substr(0, prompt_size), add_special_tokens);
+    request.first_scored = std::ssize(request.tokens);
+    const auto whole = tokenizer.encode(whole_text, add_special_tokens);
+    const auto num_before = std::min(request.first_scored, std::ssize(whole));
+    request.tokens.insert(request.tokens.end(), whole.begin() + num_before, whole.end());
   }
   if (request.first_scored >= std::ssize(request.tokens)) {
     throw InvalidArgument("the continuation has no tokens of its own");
