@@ -280,6 +280,10 @@ TEST_CASE("the metadata say how RoPE is scaled", "[gguf]") {
   CHECK(scaling(model().text(prefix + "type", "linear").real(prefix + "factor", 4)) == linear);
   CHECK(scaling(model().real(prefix + "factor", 4)) == linear);
   CHECK(scaling(model().real("qwen2.rope.scale_linear", 4)) == linear);
+  CHECK(scaling(
+            model().text("qwen2.rope.scaling.type", "linear").real("qwen2.rope.scale_linear", 4)) ==
+        linear);
+  CHECK(scaling(model().real("qwen2.rope.scale_linear", 0)).is_null());
   CHECK(scaling(model().text(prefix + "type", "none").real(prefix + "factor", 4)).is_null());
 
   auto yarn = model();
@@ -316,7 +320,9 @@ TEST_CASE("a window that the file cannot say the layers of is an error", "[gguf]
     CHECK_THROWS_WITH(
         config_of(window(7)),
         ContainsSubstring("w.gguf: " + family + ".attention.sliding_window: not supported"));
-    CHECK(config_of(window(0))["sliding_window"].is_null());
+    for (const uint32_t none : {0U, 1U << 20U}) {
+      CHECK(config_of(window(none))["sliding_window"].is_null());
+    }
   }
 }
 

@@ -76,7 +76,7 @@ class KvCache {
   void copy_row(int64_t from, int64_t to, int64_t num_slots);
 
   /// Gives a row's memory back where that can be done; what it held is lost. A row in which others
-  /// begin is kept until they are released too.
+  /// begin is kept until they are released too. Once for each row.
   void release_row(int64_t row);
 
   int64_t num_layers() const { return static_cast<int64_t>(keys_.size()); }
@@ -117,6 +117,7 @@ class KvCache {
   std::vector<RowBeginning> beginnings_;  // [num_rows]
   std::vector<int64_t> num_users_;        // [num_rows]: the row's own sequence, and rows that begin
                                           // in it
+  std::vector<bool> is_released_;         // [num_rows]
   std::vector<int64_t> first_slots_;      // [num_rows + 1]
   int64_t capacity_;
   CacheMemory memory_;

@@ -113,7 +113,7 @@ struct ModelConfig {
                                   // of a GGUF file that are quantized
   std::optional<CheckpointQuantization>
       checkpoint_quantization;         // of a GPTQ or AWQ folder: of its layers' products
-  bool has_quantized_tensors = false;  // of a GGUF file: some stay so on a CPU
+  bool has_quantized_tensors = false;  // whether any tensor of a GGUF file is
   std::optional<TokenId> bos_token_id;
   std::vector<TokenId> eos_token_ids;  // generation ends at any of these; may be empty
 

@@ -14,7 +14,8 @@ namespace prepack {
 template <typename F>
 void parallel_rows(int64_t num_rows, int64_t row_size, const F& f) {
   constexpr int64_t kElementsWorthAThread = 16384;  // some microseconds, as a thread takes to wake
-  at::parallel_for(0, num_rows, std::max<int64_t>(1, kElementsWorthAThread / std::max<int64_t>(row_size, 1)), f);
+  const int64_t grain = kElementsWorthAThread / std::max<int64_t>(row_size, 1);
+  at::parallel_for(0, num_rows, std::max<int64_t>(grain, 1), f);
 }
 
 /// The address of row `row` of a tensor.

@@ -53,6 +53,7 @@ KvCache::KvCache(const ModelConfig& config, std::span<const int64_t> row_capacit
                  bool has_equal_rows)
     : beginnings_(beginnings.begin(), beginnings.end()),
       num_users_(row_capacities.size(), 1),
+      is_released_(row_capacities.size()),
       first_slots_(row_capacities.size() + 1),
       capacity_(row_capacities.empty() ? 0 : std::ranges::max(row_capacities)),
       memory_(memory),
@@ -149,6 +150,8 @@ void KvCache::copy_row(int64_t from, int64_t to, int64_t num_slots) {
 }
 
 void KvCache::release_row(int64_t row) {
+  TORCH_CHECK(!is_released_[row], "cache: row ", row, " was released before");
+  is_released_[row] = true;
   while (--num_users_[row] == 0) {
     for (const auto* sides : {&keys_, &values_}) {
       for (const auto& side : *sides) {

@@ -17,6 +17,7 @@
 #include "model/families/family.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
+#include "prepack/tokenizer.h"
 #include "weights/checkpoint.h"
 
 namespace prepack::cli {
@@ -114,8 +115,11 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
     throw UsageError(fmt::format("--prompt-tokens: the model takes at most {}",
                                  info.config.max_position_embeddings));
   }
-  info.tokenizer = describe_or_error(
-      [&] { return fmt::format("{} entries", load_tokenizer(model)->vocab_size()); });
+  std::unique_ptr<Tokenizer> tokenizer;  // in memory while that is counted
+  info.tokenizer = describe_or_error([&] {
+    tokenizer = load_tokenizer(model);
+    return fmt::format("{} entries", tokenizer->vocab_size());
+  });
   const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
   const auto plan = plan_prefill(lengths, prefill);
   info.memory = estimate_memory(

@@ -138,7 +138,7 @@ void score_keys(const AttentionBlock& block, int64_t slot, int64_t num_keys, con
   }
 }
 
-/// @param slot  as above
+/// @param slot  where the first of these keys lies
 template <int kRows, typename T>
 void add_weighted_values(const AttentionBlock& block, int64_t slot, int64_t num_keys,
                          const float* weights, const float* shrink, float* outputs,
@@ -208,7 +208,8 @@ void attend_streamed(const AttentionBlock& block) {
                 block, first, num_keys, [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
                   add_weighted_values<kRows, T>(block, slot, size, row_scores + place, shrink + row,
                                                 outputs + row * stride, stride);
-                  std::fill_n(shrink + row, kRows, 1.0F);  // once a block
+                  std::fill_n(shrink + row, kRows,
+                              1.0F);  // the outputs shrink with a block's first run only
                 });
           });
     }

@@ -37,7 +37,7 @@ class ConfigBuilder {
         {"num_attention_heads", num_heads()},
         {"num_key_value_heads", metadata_.integer(key("attention.head_count_kv"), num_heads())},
         {"head_dim", head_dim()},
-        {"max_position_embeddings", metadata_.integer(key("context_length"))},
+        {"max_position_embeddings", context_length()},
         {"rms_norm_eps", metadata_.number(key("attention.layer_norm_rms_epsilon"))},
         {"tie_word_embeddings", find_tensor("output.weight") == nullptr},
         {"attention_bias", find_tensor("blk.0.attn_q.bias") != nullptr},
@@ -67,7 +67,8 @@ class ConfigBuilder {
       metadata_.fail(num_experts, "mixtures of experts are not supported");
     }
     const auto window = key("attention.sliding_window");
-    if (!architecture_.slides_everywhere && metadata_.integer(window, 0) > 0) {
+    const auto size = metadata_.integer(window, 0);
+    if (!architecture_.slides_everywhere && size > 0 && size < context_length()) {
       metadata_.fail(window, "not supported: the file does not say which layers have it");
     }
   }
@@ -120,11 +121,14 @@ class ConfigBuilder {
     return count(StoredDType::kF16) == num_matrices ? "float16" : "bfloat16";
   }
 
-  /// 0 stands for none.
+  int64_t context_length() const { return metadata_.integer(key("context_length")); }
+
+  /// 0 stands for none, and so does, where it may be refused, one that holds the whole context.
   void add_window(Json& config) const {
     const int64_t window = metadata_.integer(key("attention.sliding_window"), 0);
-    config["sliding_window"] = window > 0 ? Json(window) : Json();
-    config["use_sliding_window"] = window > 0;
+    const bool slides = architecture_.slides_everywhere && window > 0;
+    config["sliding_window"] = slides ? Json(window) : Json();
+    config["use_sliding_window"] = slides;
   }
 
   void add_rope(Json& config) const {
@@ -152,16 +156,16 @@ class ConfigBuilder {
     const auto type = metadata_.text(key("rope.scaling.type"), "");
     if (type == "longrope") metadata_.fail(kLongFactors, "the tensor is missing");
     if (type == "yarn") return yarn_scaling();
-    if (type.empty()) return linear_scaling();
+    if (type.empty() || type == "linear") return linear_scaling();
     if (type == "none") return {};
     return {{"rope_type", type}, {"factor", metadata_.number(key("rope.scaling.factor"))}};
   }
 
-  /// What a factor without a type means, and its older name.
+  /// What a factor without a type means too, and its older name; 0 stands for none.
   Json linear_scaling() const {
     for (const auto* name : {"rope.scaling.factor", "rope.scale_linear"}) {
       const auto factor = key(name);
-      if (metadata_.has(factor)) {
+      if (metadata_.has(factor) && metadata_.number(factor) != 0) {
         return {{"rope_type", "linear"}, {"factor", metadata_.number(factor)}};
       }
     }

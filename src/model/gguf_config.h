@@ -8,7 +8,7 @@
 
 namespace prepack {
 
-/// A key of this project's own: whether any matrix is quantized.
+/// A key of this project's own: whether any tensor is quantized.
 constexpr const char* kQuantizedTensors = "has_quantized_tensors";
 
 /// What the config.json of the same model would say, with the EOS ids of generation_config.json, so

@@ -129,6 +129,11 @@ class DecoderBinder {
   WeightLoader& loader_;
 };
 
+[[noreturn]] void fail_nothing_to_round() {
+  throw InvalidArgument(
+      "quantization: activations are quantized for quantized weights, and the model has none");
+}
+
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
 class BoundDecoder {
  public:
@@ -140,10 +145,7 @@ class BoundDecoder {
             Rope(config.rope, config.rotary_dim, options.device))) {
     decoder_->layers.resize(static_cast<size_t>(config.num_layers));
     DecoderBinder(config, options.quantization, loader_).bind(*decoder_);
-    if (options.quantizes_activations && !loader_.has_quantized_weights()) {
-      throw InvalidArgument(
-          "quantization: activations are quantized for quantized weights, and the model has none");
-    }
+    if (options.quantizes_activations && !loader_.has_quantized_weights()) fail_nothing_to_round();
   }
 
   int64_t nbytes() const { return loader_.nbytes(); }
@@ -178,10 +180,14 @@ void round_inputs(Model::Decoder& decoder) {
     products.insert(products.end(),
                     {&attention.qkv_proj, &attention.o_proj, &mlp.gate_up_proj, &mlp.down_proj});
   }
+  bool has_any = false;
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
-    if (quantized != nullptr) quantized->rounds_input = true;
+    if (quantized == nullptr) continue;
+    quantized->rounds_input = true;
+    has_any = true;
   }
+  if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
 }
 
 DType compute_dtype(const ModelConfig& config, const LoadOptions& options) {

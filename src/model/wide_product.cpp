@@ -62,7 +62,7 @@ void multiply_in_panels(Product product, int64_t panel_features, const at::Tenso
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                          at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
-  FewRowsProduct product;
+  FewRowsProduct product{};
   product.x = rows.const_data_ptr<float>();
   product.weight = weight;
   multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, adds, multiply_few_rows);
@@ -152,7 +152,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   parallel_rows(num_tiles, RoundedRows::kTileRows * in_features, [&](int64_t first, int64_t last) {
     round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last, rounded);
   });
-  RoundedProduct product;
+  RoundedProduct product{};
   product.x = rounded;
   product.weight = weight;
   multiply_in_panels(product, kRoundedFeatures, rows, bias, out, adds, multiply_rounded);

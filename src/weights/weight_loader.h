@@ -74,7 +74,8 @@ class WeightLoader {
   /// @throws LoadError as `load` does before it reads any data
   int64_t nbytes() const;
 
-  /// Whether any weight of products will be quantized, or stay so.
+  /// Whether any weight will be quantized, is quantized and stays so, or is in words, which may
+  /// have to be widened.
   /// @throws LoadError likewise
   bool has_quantized_weights() const;
 
