@@ -33,7 +33,7 @@ struct ForwardInput {
 };
 
 struct LoadOptions {
-  std::optional<DType> dtype;  // to compute in; default: `default_dtype`
+  std::optional<DType> dtype = {};  // to compute in; default: `default_dtype`
   at::Device device = at::kCPU;
   std::optional<Quantization> quantization = {};  // of products; absent: as they are stored
 
