@@ -88,6 +88,11 @@ SegmentCost prefill_cost(const ModelConfig& config);
 ///         a capacity that holds less than the longest prompt or more than the budget
 PrefillPlan plan_prefill(std::span<const int64_t> lengths, const PrefillOptions& options);
 
+/// Which prompts may share beginnings: those of one class, whose keys RoPE turns by the same
+/// frequencies.
+/// @return one per prompt
+std::vector<int64_t> prefix_classes(const ModelConfig& config, std::span<const TokenIds> prompts);
+
 /// The beginnings that a prefill of these prompts computes once: none where the options share none.
 /// @return one per prompt
 std::vector<SharedPrefix> find_prefixes(const ModelConfig& config,

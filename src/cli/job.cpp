@@ -10,7 +10,6 @@
 
 #include "base/scalar_type.h"
 #include "cli/byte_size.h"
-#include "model/rope_frequencies.h"
 #include "prepack/attention.h"
 #include "prepack/device.h"
 #include "prepack/error.h"
@@ -65,7 +64,7 @@ void require_budget(const PreparedPrompt& prompt, int64_t budget) {
 
 /// Slots of prompts' beginnings that the cache of a batch holds in the rows of others.
 int64_t num_shared_slots(const Job& job, const Batch& batch) {
-  if (!caches_prefixes_once(job.device, job.prefill)) return 0;
+  if (!job.prefill.shares_prefixes || !caches_prefixes_once(job.device, job.prefill)) return 0;
   int64_t num_slots = 0;
   for (const auto& prefix : find_prefixes(job.config, batch_prompts(job, batch), job.prefill)) {
     num_slots += prefix.length;
@@ -303,14 +302,12 @@ std::vector<Batch> make_batches_in_order(const Job& job, size_t first_prompt) {
 
 std::vector<Batch> make_sharing_batches(const Job& job, size_t first_prompt) {
   std::vector<TokenIds> prompts;
-  std::vector<int64_t> classes;
   for (size_t i = first_prompt; i < job.prompts.size(); ++i) {
     prompts.push_back(job.prompts[i].request.prompt_ids);
-    classes.push_back(rope_length_class(job.config.rope, std::ssize(prompts.back())));
   }
   std::vector<Batch> batches;
-  for (const auto& indices :
-       make_prefix_batches(prompts, job.batch_size, kShortestSharedPrefix, classes)) {
+  for (const auto& indices : make_prefix_batches(prompts, job.batch_size, kShortestSharedPrefix,
+                                                 prefix_classes(job.config, prompts))) {
     auto& batch = batches.emplace_back();
     for (int64_t index : indices) batch.push_back(first_prompt + static_cast<size_t>(index));
   }

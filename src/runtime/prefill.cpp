@@ -235,15 +235,19 @@ std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {
 
 }  // namespace
 
-std::vector<SharedPrefix> find_prefixes(const ModelConfig& config,
-                                        std::span<const TokenIds> prompts,
-                                        const PrefillOptions& options) {
-  if (!options.shares_prefixes) return std::vector<SharedPrefix>(prompts.size());
-  // Keys can be shared by prompts whose own would turn by the same frequencies.
+std::vector<int64_t> prefix_classes(const ModelConfig& config, std::span<const TokenIds> prompts) {
   std::vector<int64_t> classes;
   for (const auto& prompt : prompts) {
     classes.push_back(rope_length_class(config.rope, std::ssize(prompt)));
   }
+  return classes;
+}
+
+std::vector<SharedPrefix> find_prefixes(const ModelConfig& config,
+                                        std::span<const TokenIds> prompts,
+                                        const PrefillOptions& options) {
+  if (!options.shares_prefixes) return std::vector<SharedPrefix>(prompts.size());
+  const auto classes = prefix_classes(config, prompts);  // of whole prompts
   std::vector<TokenIds> shorter;
   if (options.final_token == FinalToken::kFirstStep) {
     prompts = shorter = without_final_tokens(prompts);
