@@ -1,10 +1,10 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, bfloat16, 8 bits (also with x rounded to 8 bits), 4 bits, and 8 bits in
-// groups of 16: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored.
-// They take turns, and the median of the turns is printed. As in a model, the weights differ from
-// turn to turn, so that they come from memory and not from a cache. With one thread
+// weights in float32, bfloat16, 8 bits (also with x rounded to 16 bits), 4 bits (likewise), and 8
+// bits in groups of 16: GFLOP/s of each, and the GB/s at which each reads its weights, as they are
+// stored. They take turns, and the median of the turns is printed. As in a model, the weights
+// differ from turn to turn, so that they come from memory and not from a cache. With one thread
 // (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the machine disturb
 // less.
 
@@ -91,10 +91,12 @@ prepack::Weight pack(const at::Tensor& weight, const prepack::PackedFormat& form
 
 std::vector<Contender> contenders(int64_t n, int64_t k) {
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
-  const auto to_rounded = [](const at::Tensor& w) {
-    auto quantized = quantize(w, {.bits = 8});
-    std::get<prepack::QuantizedWeight>(quantized).rounds_input = true;
-    return quantized;
+  const auto to_rounded = [](int bits) {
+    return [bits](const at::Tensor& w) {
+      auto quantized = quantize(w, {.bits = bits});
+      std::get<prepack::QuantizedWeight>(quantized).rounds_input = true;
+      return quantized;
+    };
   };
   const auto to_int4 = [](const at::Tensor& w) { return quantize(w, {.bits = 4}); };
   const auto to_int8_groups = [](const at::Tensor& w) {
@@ -104,8 +106,9 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
           contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
           contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
           contender("int8", n, k, to_int8),
-          contender("int8 x int8", n, k, to_rounded),
+          contender("int8 x int16", n, k, to_rounded(8)),
           contender("int4", n, k, to_int4),
+          contender("int4 x int16", n, k, to_rounded(4)),
           contender("int8 in groups", n, k, to_int8_groups)};
 }
 

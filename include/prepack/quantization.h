@@ -32,7 +32,7 @@ struct Quantization {
 /// "int8", or "int4 in groups of 32".
 std::string to_string(const Quantization& quantization);
 
-/// How reports go on behind a dtype: ", weights int8, activations int8"; empty if nothing is
+/// How reports go on behind a dtype: ", weights int8, activations int16"; empty if nothing is
 /// rounded.
 std::string rounding_note(const std::optional<Quantization>& quantization,
                           bool quantizes_activations);

@@ -44,15 +44,15 @@ SYSTEMS = [
     System(
         "prepack-int8",
         "prepack",
-        "prepack, with weights and activations quantized to 8 bits",
+        "prepack, with weights quantized to 8 bits and activations to 16",
         {"method": "packed", "arguments": ["--quantize", "int8", "--quantize-activations"]},
         weights="int8",
     ),
     System(
         "prepack-int4",
         "prepack",
-        "prepack, with weights quantized to 4 bits",
-        {"method": "packed", "arguments": ["--quantize", "int4"]},
+        "prepack, with weights quantized to 4 bits and activations to 16",
+        {"method": "packed", "arguments": ["--quantize", "int4", "--quantize-activations"]},
         weights="int4",
     ),
     *_TRANSFORMERS,
@@ -84,6 +84,13 @@ SYSTEMS = [
         "llama.cpp, with weights quantized to 8 bits",
         {"unified": False},
         weights="q8_0",
+    ),
+    System(
+        "llama.cpp-q4_0",
+        "llama_cpp",
+        "llama.cpp, with weights quantized to 4 bits",
+        {"unified": False},
+        weights="q4_0",
     ),
     System(
         "llama.cpp-unified-q8_0",

@@ -126,7 +126,7 @@ DifferenceSummary summarize(std::span<const PromptDifference> prompts) {
   return summary;
 }
 
-const Limits& limits_of(DType dtype) {
+const Limits& limits_of(DType dtype, bool rounds_activations) {
   // In half precision the products' blocking, which depends on the shape of the batch, already
   // changes the last bits. What is normal was measured with SmolLM2-135M; the limits lie ten times
   // and more above it, far below what a prompt that reads its neighbours is off by. A lead may be
@@ -162,6 +162,19 @@ const Limits& limits_of(DType dtype) {
         .near_tie = 0.15,
         .top_agreement = 0.95}},
   };
+  // What differs by a bit of float32 may be rounded to another of the 65535 values.
+  static const Limits kRoundedLimits = {
+      .normal =
+          "logits within 0.007, caches within 0.0006 of their largest values, KL divergence "
+          "of 0.0000001 in the mean and 0.000001 at most; likeliest tokens, and so texts, "
+          "that change at near-ties",
+      .logit = kNoLimit,
+      .relative_cache = 0.006,
+      .mean_divergence = 1e-6,
+      .divergence = 1e-5,
+      .near_tie = 0.015,
+      .top_agreement = 0.95};
+  if (rounds_activations && dtype == DType::kFloat32) return kRoundedLimits;
   return kLimits.at(dtype);
 }
 

@@ -224,7 +224,7 @@ void print_json(const ModelInfo& info) {
         {"total", info.memory.total()}}},
   };
   if (info.quantization) json["quantization"] = to_string(*info.quantization);
-  if (info.quantizes_activations) json["activations"] = "int8";
+  if (info.quantizes_activations) json["activations"] = "int16";
   write_standard_output(json.dump() + "\n");
 }
 

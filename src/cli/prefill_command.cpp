@@ -87,7 +87,7 @@ void print_json(const Job& job, const Measurements& measured) {
       {"threads", job.threads},
   };
   if (job.quantization) json["quantization"] = to_string(*job.quantization);
-  if (job.quantizes_activations) json["activations"] = "int8";
+  if (job.quantizes_activations) json["activations"] = "int16";
   if (job.device.is_cuda()) json["peak_device_bytes"] = peak_device_memory(job.device);
   write_standard_output(json.dump() + "\n");
 }

@@ -229,7 +229,7 @@ void print_perplexity(const Options& options, const Job& job, std::span<const Sc
                     {"peak_rss_bytes", peak_resident_memory()},
                     {"predicted_peak_bytes", job.memory.total()},
                     {"weights", job.quantization ? to_string(*job.quantization) : "as stored"},
-                    {"activations", job.quantizes_activations ? "int8" : "as computed"},
+                    {"activations", job.quantizes_activations ? "int16" : "as computed"},
                     {"dtype", to_string(job.dtype)},
                     {"device", job.device.str()},
                     {"threads", job.threads}};

@@ -71,12 +71,16 @@ std::vector<VariantDifferences> verify_all(Job& job) {
   return variants;
 }
 
+const bench::Limits& limits_of(const Job& job) {
+  return bench::limits_of(job.dtype, job.quantizes_activations);
+}
+
 /// One sentence per measure and variant that failed.
 std::vector<std::string> describe_failures(const Job& job,
                                            std::span<const VariantDifferences> variants) {
   std::vector<std::string> sentences;
   for (const auto& variant : variants) {
-    for (const auto& failure : bench::find_failures(variant.prompts, bench::limits_of(job.dtype))) {
+    for (const auto& failure : bench::find_failures(variant.prompts, limits_of(job))) {
       auto sentence =
           fmt::format("{}, final token by {}: prompt {}: {}", to_string(variant.method),
                       to_string(variant.final_token), job.prompts[failure.prompt].id, failure.what);
@@ -111,7 +115,7 @@ void print_json(const Options& options, const Job& job,
   const nlohmann::ordered_json json{
       {"equivalent", failures.empty()},
       {"failures", failures},
-      {"normal", bench::limits_of(job.dtype).normal},
+      {"normal", limits_of(job).normal},
       {"variants", rows},
       {"num_prompts", job.prompts.size()},
       {"max_new_tokens", options.max_new_tokens},
@@ -144,8 +148,7 @@ void print_table(const Options& options, const Job& job,
         fmt::format("{}/{}", summary.num_same_tops, num_prompts), summary.mean_divergence,
         summary.max_divergence);
   }
-  text +=
-      fmt::format("\nnormal in {}: {}\n", to_string(job.dtype), bench::limits_of(job.dtype).normal);
+  text += fmt::format("\nnormal in {}: {}\n", to_string(job.dtype), limits_of(job).normal);
   for (const auto& failure : failures) text += "failed: " + failure + "\n";
   if (failures.empty()) {
     text += fmt::format("verdict: equivalent, with greedy texts of at most {} tokens\n",

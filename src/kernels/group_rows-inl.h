@@ -10,25 +10,15 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "kernels/groups-inl.h"
 #include "kernels/int4-inl.h"
 #include "kernels/int8-inl.h"
 #include "kernels/lane_sums-inl.h"
+#include "kernels/unrolled-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
-
-/// Calls f.operator()<0>() to f.operator()<kCount - 1>(): a loop whose arrays of vectors compilers
-/// keep in registers.
-template <int kCount, typename F>
-HWY_INLINE void unrolled(const F& f) {
-  const auto call_all = [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR {
-    (f.template operator()<kIndex>(), ...);
-  };
-  call_all(std::make_integer_sequence<int, kCount>());
-}
 
 /// Rows of x, interleaved: vectors of the same place in k follow each other.
 /// @param num_rows      that there are
@@ -63,22 +53,6 @@ struct GroupFeatures {
   }
 };
 
-/// to[r] = the sum of the lanes of sums[r].
-template <int kRows, typename D>
-HWY_INLINE void store_row_sums(D d, const hn::Vec<D> (&sums)[kRows], float* to) {
-  unrolled<(kRows + 3) / 4>([&]<int kGroup>() HWY_ATTR {
-    constexpr int kFirst = 4 * kGroup;
-    constexpr int kLast = kRows - 1;
-    // Past the last row it is summed again.
-    float four[4];
-    store_lane_sums(d,
-                    {sums[kFirst], sums[std::min(kFirst + 1, kLast)],
-                     sums[std::min(kFirst + 2, kLast)], sums[std::min(kFirst + 3, kLast)]},
-                    four);
-    std::copy(four, four + std::min(4, kRows - kFirst), to + kFirst);
-  });
-}
-
 template <typename D, int kFeatures, int kRows>
 HWY_INLINE void set_zero(D d, hn::Vec<D> (&sums)[kFeatures][kRows]) {
   unrolled<kFeatures>([&]<int f>() HWY_ATTR {
@@ -97,31 +71,27 @@ HWY_INLINE void add_products(D d, const hn::Vec<D> (&wide)[kFeatures], const flo
   });
 }
 
-/// Places kFirst to kFirst + 3 of the words of a block.
+/// Places kFirst and kFirst + 1 of the words of a block.
 /// @param k  where the half block begins in the part
 template <int kFirst, int kFeatures, int kRows>
-HWY_INLINE void add_half_block(const GroupFeatures<uint32_t, kFeatures>& weight, int64_t k,
+HWY_INLINE void add_half_block(const GroupFeatures<uint16_t, kFeatures>& weight, int64_t k,
                                const float* x, Int4FloatVec (&sums)[kFeatures][kRows]) {
   const Int4Floats d;
-  const Int4Words words;
-  const hn::Rebind<int32_t, Int4Floats> integers;
-  const auto mask = hn::Set(words, 0xFU);
   const int64_t group = weight.group_of(k, kMinInt4Group);
   const int64_t place = k / kInt4Block * kInt4Words;
-  Int4FloatVec scales[kFeatures], minimums[kFeatures];
-  unrolled<kFeatures>([&]<int f>() HWY_ATTR {
-    scales[f] = hn::Set(d, weight.scales[f][group]);
-    minimums[f] = hn::Set(d, weight.minimums[f][group]);
-  });
-  unrolled<static_cast<int>(kInt4Words / kInt4Lanes)>([&]<int kPart>() HWY_ATTR {
-    constexpr int64_t c = kPart * kInt4Lanes;
-    unrolled<4>([&]<int p>() HWY_ATTR {
+  unrolled<2>([&]<int p>() HWY_ATTR {
+    constexpr int kPlace = kFirst + p;
+    Int4FloatVec scales[kFeatures], minimums[kFeatures];
+    unrolled<kFeatures>([&]<int f>() HWY_ATTR {
+      scales[f] = hn::Set(d, weight.scales[f][group] * (1 / kInt4PlaceValue<kPlace>));
+      minimums[f] = hn::Set(d, weight.minimums[f][group]);
+    });
+    unrolled<static_cast<int>(kInt4Words / kInt4Lanes)>([&]<int kPart>() HWY_ATTR {
+      constexpr int64_t c = kPart * kInt4Lanes;
       Int4FloatVec wide[kFeatures];
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
-        const auto packed = hn::LoadU(words, weight.values[f] + place + c);
-        const auto value = hn::And(hn::ShiftRight<4 * (kFirst + p)>(packed), mask);
-        wide[f] =
-            hn::MulAdd(hn::ConvertTo(d, hn::BitCast(integers, value)), scales[f], minimums[f]);
+        const auto value = int4_values<kPlace>(load_int4_words(weight.values[f] + place + c));
+        wide[f] = hn::MulAdd(value, scales[f], minimums[f]);
       });
       add_products(d, wide, x + (k + p * kInt4Words + c) * kRows, sums);
     });
@@ -131,7 +101,7 @@ HWY_INLINE void add_half_block(const GroupFeatures<uint32_t, kFeatures>& weight,
 /// sums[f][r] = the product of feature f with row r over the part.
 /// @param x  interleaved rows
 template <int kFeatures, int kRows>
-HWY_INLINE void multiply_group_rows(const GroupFeatures<uint32_t, kFeatures>& weight,
+HWY_INLINE void multiply_group_rows(const GroupFeatures<uint16_t, kFeatures>& weight,
                                     const float* x, float (*sums)[kRows]) {
   const Int4Floats d;
   Int4FloatVec s[kFeatures][kRows];
@@ -142,7 +112,7 @@ HWY_INLINE void multiply_group_rows(const GroupFeatures<uint32_t, kFeatures>& we
     });
     add_half_block<0>(weight, k, x, s);
     if (k + kMinInt4Group == weight.size) break;
-    add_half_block<4>(weight, k + kMinInt4Group, x, s);
+    add_half_block<2>(weight, k + kMinInt4Group, x, s);
   }
   unrolled<kFeatures>([&]<int f>() HWY_ATTR { store_row_sums<kRows>(d, s[f], sums[f]); });
 }

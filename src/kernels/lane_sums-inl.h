@@ -6,6 +6,9 @@
 #define PREPACK_KERNELS_LANE_SUMS_INL_H_
 #endif
 
+#include <algorithm>
+
+#include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,6 +54,22 @@ HWY_INLINE void store_lane_sums(D d, const hn::Vec<D> (&sums)[4], float* to) {
 
 HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
   store_lane_sums(Floats(), sums, to);
+}
+
+/// to[r] = the sum of the lanes of sums[r].
+template <int kRows, typename D>
+HWY_INLINE void store_row_sums(D d, const hn::Vec<D> (&sums)[kRows], float* to) {
+  unrolled<(kRows + 3) / 4>([&]<int kGroup>() HWY_ATTR {
+    constexpr int kFirst = 4 * kGroup;
+    constexpr int kLast = kRows - 1;
+    // Past the last row it is summed again.
+    float four[4];
+    store_lane_sums(d,
+                    {sums[kFirst], sums[std::min(kFirst + 1, kLast)],
+                     sums[std::min(kFirst + 2, kLast)], sums[std::min(kFirst + 3, kLast)]},
+                    four);
+    std::copy(four, four + std::min(4, kRows - kFirst), to + kFirst);
+  });
 }
 
 }  // namespace prepack::HWY_NAMESPACE

@@ -209,8 +209,8 @@ void multiply_stored(const FewRowsProduct& product, const T* weight, const float
 /// How the values of a format in groups lie in memory, and how its tiles read x.
 struct Int4Layout {
   using D = Int4Floats;
-  using Value = uint32_t;
-  static constexpr int64_t kValues = 8;  // of four bits in one
+  using Value = uint16_t;
+  static constexpr int64_t kValues = 4;  // of four bits in one
   static constexpr int64_t kMinGroup = kMinInt4Group;
 
   static const Value* values(const Int4Rows& rows) {

@@ -137,18 +137,16 @@ float store_float16(float number, hwy::float16_t* to) {
 /// @param values  [whole blocks] 0 to 15
 void pack_blocks(const int32_t* values, int64_t num_blocks, uint8_t* to) {
   const hn::Rebind<int32_t, Lanes> d;
+  const hn::Rebind<uint16_t, Lanes> words;
   for (int64_t block = 0; block < num_blocks; ++block) {
-    for (int64_t word = 0; word < 8; word += kLanes) {
+    for (int64_t word = 0; word < kInt4Words; word += kLanes) {
       const auto* from = values + block * kInt4Block + word;
-      auto words = hn::LoadU(d, from);
-      words = hn::Or(words, hn::ShiftLeft<4>(hn::LoadU(d, from + 8)));
-      words = hn::Or(words, hn::ShiftLeft<8>(hn::LoadU(d, from + 16)));
-      words = hn::Or(words, hn::ShiftLeft<12>(hn::LoadU(d, from + 24)));
-      words = hn::Or(words, hn::ShiftLeft<16>(hn::LoadU(d, from + 32)));
-      words = hn::Or(words, hn::ShiftLeft<20>(hn::LoadU(d, from + 40)));
-      words = hn::Or(words, hn::ShiftLeft<24>(hn::LoadU(d, from + 48)));
-      words = hn::Or(words, hn::ShiftLeft<28>(hn::LoadU(d, from + 56)));
-      hn::StoreU(words, d, reinterpret_cast<int32_t*>(to) + block * 8 + word);
+      auto packed = hn::LoadU(d, from);
+      packed = hn::Or(packed, hn::ShiftLeft<4>(hn::LoadU(d, from + kInt4Words)));
+      packed = hn::Or(packed, hn::ShiftLeft<8>(hn::LoadU(d, from + 2 * kInt4Words)));
+      packed = hn::Or(packed, hn::ShiftLeft<12>(hn::LoadU(d, from + 3 * kInt4Words)));
+      hn::StoreU(hn::DemoteTo(words, packed), words,
+                 reinterpret_cast<uint16_t*>(to) + block * kInt4Words + word);
     }
   }
 }

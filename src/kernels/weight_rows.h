@@ -35,9 +35,9 @@ struct Int8GroupRows {
 };
 
 /// Values from 0 to 15. A row is cut into blocks of 64 values, the last one filled up with
-/// anything; a block is 8 little-endian words of 32 bits, and bits 4 k to 4 k + 3 of word l are its
-/// value 8 k + l. So 8 lanes that each hold a word need one AND to have 8 values that follow each
-/// other.
+/// anything; a block is 16 little-endian words of 16 bits, and bits 4 k to 4 k + 3 of word i are
+/// its value 16 k + i. So lanes that each hold a word need a shift and an AND to have 16 values
+/// that follow each other.
 struct Int4Rows {
   const uint8_t* values;  // [out_features, int4_row_bytes(in_features)]
   GroupScales groups;     // of 32 times a power of two
@@ -47,6 +47,7 @@ constexpr int64_t kMinInt8Group = 16;
 constexpr int64_t kMinInt4Group = 32;
 
 constexpr int64_t kInt4Block = 64;  // values
+constexpr int64_t kInt4Words = kInt4Block / 4;
 
 constexpr int64_t int4_row_bytes(int64_t in_features) {
   return (in_features + kInt4Block - 1) / kInt4Block * (kInt4Block / 2);
@@ -54,5 +55,12 @@ constexpr int64_t int4_row_bytes(int64_t in_features) {
 
 /// Rows of a weight, where they lie in memory.
 using WeightRows = std::variant<PlainRows, Int8Rows, Int8GroupRows, Int4Rows>;
+
+/// The scales of a weight in groups; null for other weights.
+inline const GroupScales* group_scales(const WeightRows& weight) {
+  if (const auto* int8 = std::get_if<Int8GroupRows>(&weight)) return &int8->groups;
+  if (const auto* int4 = std::get_if<Int4Rows>(&weight)) return &int4->groups;
+  return nullptr;
+}
 
 }  // namespace prepack

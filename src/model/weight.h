@@ -21,7 +21,7 @@ at::Tensor embed(const Weight& weight, const at::Tensor& ids);
 /// Some of the output features; shares the memory of the whole.
 Weight narrow(const Weight& weight, int64_t first, int64_t count);
 
-/// Whether products round what they multiply the weight with to 8 bits.
+/// Whether products round what they multiply the weight with to 16 bits.
 bool rounds_input(const Weight& weight);
 
 /// What the CPU's own products see; valid as long as the weight is, which must be contiguous.

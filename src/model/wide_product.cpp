@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
@@ -32,7 +31,7 @@ constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
 constexpr int64_t kFewRowsFeatures = 4;
 constexpr int64_t kRoundedFeatures = 32;
 
-/// Rows up to which the kernel of few rows is faster than the products of integers.
+/// Rows up to which quantized weights are better widened in registers than once for all rows.
 constexpr int64_t kMaxFewRoundedRows = 24;
 
 using Bias = std::optional<at::Tensor>;
@@ -126,36 +125,32 @@ void product_of_wide_rows(const at::Tensor& x, const WeightRows& weight, const B
   }
 }
 
-/// Of x in 8 bits. Few rows are widened again: a few products of float32 take no longer, and are of
-/// the same numbers.
+/// Of a quantized weight, with x in 16 bits.
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                              at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
-  if (num_rows <= kMaxFewRoundedRows || !multiplies_rounded(weight)) {
-    auto widened = at::empty_like(rows);
-    parallel_rows(num_rows, in_features, [&](int64_t first, int64_t last) {
-      round_and_widen(rows.const_data_ptr<float>() + first * in_features, last - first, in_features,
-                      widened.data_ptr<float>() + first * in_features);
-    });
-    return product_of_wide_rows(widened, weight, bias, out, adds);
-  }
-  const int64_t num_tiles = RoundedRows::num_tiles(num_rows);
-  const int64_t num_groups = RoundedRows::num_groups(in_features);
-  const auto values =
-      at::empty({num_tiles, num_groups, RoundedRows::kGroup * RoundedRows::kTileRows}, at::kShort);
-  const auto scales = at::empty({num_tiles, num_groups, RoundedRows::kTileRows}, at::kFloat);
-  const auto sums = at::empty_like(scales);
-  const RoundedRows rounded{values.data_ptr<int16_t>(), scales.data_ptr<float>(),
-                            sums.data_ptr<float>()};
-  parallel_rows(num_tiles, RoundedRows::kTileRows * in_features, [&](int64_t first, int64_t last) {
+  const bool are_few = num_rows <= kMaxFewRoundedRows;
+  RoundedRows rounded{};
+  rounded.tile_rows = are_few ? 1 : kRoundedTileRows;
+  rounded.sum_group = rounded_sum_group(weight);
+  const int64_t num_tiles = rounded.num_tiles(num_rows);
+  const int64_t num_groups = num_tiles * RoundedRows::num_groups(in_features) * rounded.tile_rows;
+  const auto values = at::empty({num_groups * RoundedRows::kGroup}, at::kShort);
+  const auto scales = at::empty({num_groups}, at::kFloat);
+  const auto sums = at::empty({num_groups * (RoundedRows::kGroup / rounded.sum_group)}, at::kFloat);
+  rounded.values = values.data_ptr<int16_t>();
+  rounded.scales = scales.data_ptr<float>();
+  rounded.sums = sums.data_ptr<float>();
+  parallel_rows(num_tiles, rounded.tile_rows * in_features, [&](int64_t first, int64_t last) {
     round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last, rounded);
   });
   RoundedProduct product{};
   product.x = rounded;
   product.weight = weight;
-  multiply_in_panels(product, kRoundedFeatures, rows, bias, out, adds, multiply_rounded);
+  multiply_in_panels(product, are_few ? kFewRowsFeatures : kRoundedFeatures, rows, bias, out, adds,
+                     are_few ? multiply_few_rounded_rows : multiply_rounded_rows);
 }
 
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,

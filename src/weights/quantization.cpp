@@ -34,7 +34,7 @@ std::string rounding_note(const std::optional<Quantization>& quantization,
                           bool quantizes_activations) {
   std::string note;
   if (quantization) note += ", weights " + to_string(*quantization);
-  if (quantizes_activations) note += ", activations int8";
+  if (quantizes_activations) note += ", activations int16";
   return note;
 }
 
