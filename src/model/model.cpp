@@ -85,12 +85,13 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const bool is_pruned =
       input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);
   const auto windowed = windowed_inputs(config_, input);
+  LayerBuffers buffers(config_, hidden.size(0), hidden.options());
   const auto num_layers = static_cast<int64_t>(decoder_->layers.size());
   for (int64_t i = 0; i < num_layers; ++i) {
     const auto run = is_pruned && i == num_layers - 1 ? run_last_layer : run_layer;
     const auto window = config_.sliding_window(i);
     run(decoder_->layers[i], i, config_, window ? windowed.at(*window) : input, rope, cache,
-        hidden);
+        buffers, hidden);
   }
   if (input.output_tokens && !is_pruned) hidden = hidden.index_select(0, *input.output_tokens);
   return decoder_->norm(hidden);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace prepack {
+
+enum class PageSize {
+  kSmall,  // a page takes memory when it is first written to
+  kLarge,  // likewise, but pages of megabytes where the system has them: fewer first touches
+};
+
+/// Zeros on the CPU in pages of their own, which the system takes back when they are freed: they
+/// leave no hole in the heap.
+/// @throws OutOfMemory if the system refuses
+at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize page_size);
+
+}  // namespace prepack
