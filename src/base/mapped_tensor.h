@@ -14,4 +14,8 @@ enum class PageSize {
 /// @throws OutOfMemory if the system refuses
 at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize page_size);
 
+/// Uninitialised memory for what is computed next, such as a forward's activations. On the CPU that
+/// of large tensors is mapped, so that those of other sizes find no holes of theirs in the heap.
+at::Tensor scratch(at::IntArrayRef shape, const at::TensorOptions& options);
+
 }  // namespace prepack

@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/mapped_tensor.h"
 #include "base/profile.h"
 #include "base/scalar_type.h"
 #include "model/decoder.h"
@@ -100,7 +101,9 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
 at::Tensor Model::compute_logits(const at::Tensor& hidden) const {
   const at::NoGradGuard no_grad;
   const ProfiledPart part(Part::kLmHead);
-  return decoder_->lm_head(hidden).to(at::kFloat);
+  auto logits = scratch({hidden.size(0), config_.vocab_size}, hidden.options());
+  decoder_->lm_head.write_to(hidden, logits);
+  return logits.to(at::kFloat);
 }
 
 }  // namespace prepack
