@@ -182,8 +182,9 @@ void check_layer(const Reference& reference) {
   const auto length = input.input_ids.size(0);
   KvCache cache(config, 1, length, DType::kFloat32, at::kCPU);
   auto hidden = reference["embeddings"].clone();
+  LayerBuffers buffers(config, length, hidden.options());
   run_layer(read_first_layer(reference), 0, config, input, rope_table(config, length), cache,
-            hidden);
+            buffers, hidden);
   CHECK_THAT(hidden, close(reference["layer_output"], kTolerance.layer));
   CHECK_THAT(cache.keys(0, 1, length)[0], close(reference["keys"], kTolerance.layer));
   CHECK_THAT(cache.values(0, 1, length)[0].flatten(1),

@@ -7,6 +7,7 @@
 #include "prepack/device.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
+#include "support/watched_allocator.h"
 
 namespace prepack {
 namespace {
@@ -131,6 +132,7 @@ TEST_CASE("a token's row of the mask counts among its activations", "[memory]") 
   auto shape = kShape;
   shape.max_forward_tokens = row_len;
   shape.max_mask_elements = row_len * row_len;
+  shape.max_row_len = row_len;
   CHECK(row_len * activation_bytes_per_token(config(), DType::kFloat32, at::kCPU, row_len) ==
         estimate_memory(config(), DType::kFloat32, at::kCPU, shape).activations);
   CHECK(activation_bytes_per_token(config(), DType::kFloat32, at::kCPU, row_len) > without);
@@ -183,6 +185,35 @@ TEST_CASE("half precision takes half the weights and cache, and the same logits"
 TEST_CASE("logits are counted in float32 for every prompt", "[memory]") {
   CHECK(estimate_memory(config(), DType::kBFloat16, at::kCPU, kShape).logits >=
         5 * config().vocab_size * static_cast<int64_t>(sizeof(float)));
+}
+
+TEST_CASE("logits that are scored and forgotten take the place of activations", "[memory]") {
+  const auto total = [](int64_t tokens, int64_t num_scored) {
+    return estimate_memory(config(), DType::kFloat32, at::kCPU,
+                           {.max_forward_tokens = tokens, .num_scored = num_scored})
+        .total();
+  };
+  const int64_t row = config().vocab_size * static_cast<int64_t>(sizeof(float));
+  CHECK(total(100, 1) == total(100, 0));
+  CHECK(total(0, 1000) == total(0, 0) + 1000 * row);
+  CHECK(total(1, 1000) == total(0, 1000));
+}
+
+TEST_CASE("layers of a forward compute in the same memory", "[memory]") {
+  const auto allocated_bytes = [](int64_t num_layers) {
+    auto deep = config();
+    deep.num_layers = num_layers;
+    const auto model = testing::random_model(deep);
+    const std::vector<TokenIds> prompts = {TokenIds(70, 5), TokenIds(30, 6)};
+    testing::WatchedAllocator memory;
+    size_t sum = 0;
+    memory.set_watch([&](size_t num_bytes) { sum += num_bytes; });
+    prefill(model, prompts, {}, 70);
+    return sum;
+  };
+  const auto of_two = allocated_bytes(2);
+  CHECK(of_two > 100 * 3 * 57 * sizeof(float));  // 100 tokens' gate, up and what becomes of them
+  CHECK(allocated_bytes(6) == of_two);
 }
 
 TEST_CASE("the default budget fits half of the free memory", "[memory]") {

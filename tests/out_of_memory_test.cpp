@@ -77,7 +77,7 @@ TEST_CASE("final tokens can be decoded once there is memory again", "[out_of_mem
   decode_final_tokens(model, expected);
   auto state = prefill(model, prompts, options, 9);
   FailingAllocator memory;
-  for (int64_t countdown : {0, 10, 20}) {
+  for (int64_t countdown : {0, 5, 10}) {
     memory.run_out_after(countdown, ways_to_run_out().front());
     CHECK_THROWS_AS(decode_final_tokens(model, state), OutOfMemory);
   }
@@ -124,7 +124,7 @@ std::vector<GenerationRequest> some_requests() {
   return requests;
 }
 
-constexpr int64_t kStride = 7;  // between the allocations that fail
+constexpr int64_t kStride = 3;  // between the allocations that fail
 
 TEST_CASE("a batch is halved wherever memory runs out, as long as no text was observed",
           "[out_of_memory]") {

@@ -284,7 +284,7 @@ TEST_CASE("the shape of a scoring job holds for each of its forwards", "[score]"
   CHECK(shape.max_forward_tokens <= 65);
   CHECK(shape.max_forward_tokens >= 60);
   CHECK(shape.cache_slots == shape.max_forward_tokens);
-  CHECK(shape.num_prompts == shape.max_forward_tokens);  // rows of logits: the vocabulary is small
+  CHECK(shape.num_scored == shape.max_forward_tokens);  // the vocabulary is small
   CHECK(score_shape(config, {}, {}).max_forward_tokens == 0);
 }
 

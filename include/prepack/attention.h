@@ -131,8 +131,10 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
 /// @param queries       [num_tokens, num_heads, head_dim], each token's heads contiguous
 /// @param keys, values  [num_slots, num_kv_heads, head_dim], each head contiguous; slots that are no
 ///                      sequence's are not read
+/// @param attended      where a CPU puts the result, so that it need not make a tensor; of that
+///                      shape, contiguous. Undefined: in a new one
 /// @return              [num_tokens, num_heads, head_dim], contiguous
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
-                  const VarlenAttention& spec);
+                  const VarlenAttention& spec, at::Tensor attended = {});
 
 }  // namespace prepack

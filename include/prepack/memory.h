@@ -17,7 +17,8 @@ struct BatchShape {
   int64_t cache_slots = 0;         // that take memory: those written; of padded caches all
   int64_t max_forward_tokens = 0;  // computed tokens of one forward
   int64_t max_mask_elements = 0;   // of one dense mask
-  int64_t max_row_len = 0;         // of a dense form's rows
+  int64_t max_row_len = 0;         // of a dense form's rows; 0 where there are none
+  int64_t num_scored = 0;          // rows of logits that are read and forgotten after a forward
 };
 
 /// Predicted peak of a job, in bytes, by what takes them.

@@ -121,7 +121,7 @@ VarlenAttention VarlenAttention::of_last_queries() const {
 }
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
-                  const VarlenAttention& spec) {
+                  const VarlenAttention& spec, at::Tensor attended) {
   check(queries, keys, values, spec);
   if (!queries.is_cpu()) {
     const bool is_one_kernel =
@@ -131,7 +131,10 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
                          : attend_with_libtorch(queries, keys, values, spec);
   }
   check_strides(queries, keys, values);
-  auto attended = at::empty(queries.sizes(), queries.options());
+  if (!attended.defined()) attended = at::empty(queries.sizes(), queries.options());
+  TORCH_CHECK(attended.sizes() == queries.sizes() && attended.is_contiguous() &&
+                  attended.dtype() == queries.dtype(),
+              "attention: a result of ", attended.sizes(), " for queries of ", queries.sizes());
   zero_unattended(spec, attended);
   const int64_t num_kv_heads = keys.size(1);
   const int64_t group = queries.size(1) / num_kv_heads;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/layer_buffers.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rope.h"
@@ -28,8 +29,9 @@ struct Mlp {
   Linear down_proj;     // [hidden_size, intermediate_size]
 
   /// sum += down(silu(gate(x)) * up(x)). Ref: Shazeer (arXiv:2002.05202), SwiGLU.
-  /// @param input, sum  [num_tokens, hidden_size]
-  void add_to(const at::Tensor& input, at::Tensor& sum) const;
+  /// @param sum      [num_tokens, hidden_size]
+  /// @param buffers  whose `normed` is x
+  void add_to(LayerBuffers& buffers, at::Tensor& sum) const;
 };
 
 struct DecoderLayer {
@@ -50,16 +52,18 @@ struct Model::Decoder {
 };
 
 /// One forward's step through one layer.
-/// @param hidden  [num_tokens, hidden_size]; updated in place
+/// @param buffers  of as many tokens
+/// @param hidden   [num_tokens, hidden_size]; updated in place
 void run_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                const ForwardInput& input, const RopeTable& rope, KvCache& cache,
-               at::Tensor& hidden);
+               LayerBuffers& buffers, at::Tensor& hidden);
 
 /// The last layer of a forward with VarlenAttention of which only `input.output_tokens` are read:
 /// keys and values of all tokens, everything else of these alone.
-/// @param hidden  [num_tokens, hidden_size]; becomes [num_outputs, hidden_size]
+/// @param buffers  of as many tokens
+/// @param hidden   [num_tokens, hidden_size]; becomes [num_outputs, hidden_size]
 void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelConfig& config,
                     const ForwardInput& input, const RopeTable& rope, KvCache& cache,
-                    at::Tensor& hidden);
+                    LayerBuffers& buffers, at::Tensor& hidden);
 
 }  // namespace prepack

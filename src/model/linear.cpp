@@ -26,12 +26,23 @@ at::Tensor ordered(const at::Tensor& input, const std::optional<at::Tensor>& ord
 
 }  // namespace
 
-at::Tensor Linear::operator()(const at::Tensor& unordered) const {
+at::Tensor Linear::operator()(const at::Tensor& input) const {
+  auto out = at::empty({input.size(0), out_features(weight)}, input.options());
+  write_to(input, out);
+  return out;
+}
+
+void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
   const auto input = ordered(unordered, input_order);
-  if (const auto* native = native_weight(input, weight)) return at::linear(input, *native, bias);
-  auto out = at::empty({input.size(0), out_features(weight)}, input.options().dtype(at::kFloat));
-  wide_product(input.to(at::kFloat), weight, bias, out);
-  return out.to(input.scalar_type());
+  if (const auto* native = native_weight(input, weight)) {
+    at::linear_out(out, input, *native, bias);
+  } else if (out.scalar_type() == at::kFloat) {
+    wide_product(input.to(at::kFloat), weight, bias, out);
+  } else {
+    auto wide = at::empty(out.sizes(), out.options().dtype(at::kFloat));
+    wide_product(input.to(at::kFloat), weight, bias, wide);
+    out.copy_(wide);
+  }
 }
 
 void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {

@@ -27,6 +27,10 @@ struct Linear {
   /// @return       [num_tokens, out_features]
   at::Tensor operator()(const at::Tensor& input) const;
 
+  /// The same into `out`.
+  /// @param out  [num_tokens, out_features] in the dtype of `input`
+  void write_to(const at::Tensor& input, at::Tensor& out) const;
+
   /// sum += x * weight^T + bias, as residual connections need it.
   /// @param input  [num_tokens, in_features]
   /// @param sum    [num_tokens, out_features] in the dtype of `input`

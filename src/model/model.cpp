@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/mapped_tensor.h"
 #include "base/profile.h"
 #include "base/scalar_type.h"
 #include "model/decoder.h"
@@ -85,12 +86,13 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const bool is_pruned =
       input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);
   const auto windowed = windowed_inputs(config_, input);
+  LayerBuffers buffers(config_, hidden.size(0), hidden.options());
   const auto num_layers = static_cast<int64_t>(decoder_->layers.size());
   for (int64_t i = 0; i < num_layers; ++i) {
     const auto run = is_pruned && i == num_layers - 1 ? run_last_layer : run_layer;
     const auto window = config_.sliding_window(i);
     run(decoder_->layers[i], i, config_, window ? windowed.at(*window) : input, rope, cache,
-        hidden);
+        buffers, hidden);
   }
   if (input.output_tokens && !is_pruned) hidden = hidden.index_select(0, *input.output_tokens);
   return decoder_->norm(hidden);
@@ -99,7 +101,9 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
 at::Tensor Model::compute_logits(const at::Tensor& hidden) const {
   const at::NoGradGuard no_grad;
   const ProfiledPart part(Part::kLmHead);
-  return decoder_->lm_head(hidden).to(at::kFloat);
+  auto logits = scratch({hidden.size(0), config_.vocab_size}, hidden.options());
+  decoder_->lm_head.write_to(hidden, logits);
+  return logits.to(at::kFloat);
 }
 
 }  // namespace prepack

@@ -11,20 +11,23 @@
 namespace prepack {
 
 at::Tensor RmsNorm::operator()(const at::Tensor& input) const {
-  const ProfiledPart part(Part::kNorm);
   const auto rows = input.contiguous();
   auto normed = at::empty_like(rows);
-  if (rows.is_cuda()) {
-    cuda_half().rms_norm(rows.unsqueeze(1), weight, eps, normed.unsqueeze(1));
-    return normed;
+  write_to(rows, normed);
+  return normed;
+}
+
+void RmsNorm::write_to(const at::Tensor& input, const at::Tensor& normed) const {
+  const ProfiledPart part(Part::kNorm);
+  if (input.is_cuda()) {
+    return cuda_half().rms_norm(input.unsqueeze(1), weight, eps, normed.unsqueeze(1));
   }
-  const auto dtype = from_scalar_type(rows.scalar_type());
-  const int64_t size = rows.size(1);
-  parallel_rows(rows.size(0), 2 * size, [&](int64_t begin, int64_t end) {
-    rms_norm(dtype, row_address(rows, begin), weight.data_ptr(), eps, row_address(normed, begin),
+  const auto dtype = from_scalar_type(input.scalar_type());
+  const int64_t size = input.size(1);
+  parallel_rows(input.size(0), 2 * size, [&](int64_t begin, int64_t end) {
+    rms_norm(dtype, row_address(input, begin), weight.data_ptr(), eps, row_address(normed, begin),
              end - begin, size);
   });
-  return normed;
 }
 
 void RmsNorm::normalise_heads(const at::Tensor& heads) const {

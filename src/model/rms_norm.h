@@ -13,6 +13,10 @@ struct RmsNorm {
   /// @param input  [num_tokens, size]
   at::Tensor operator()(const at::Tensor& input) const;
 
+  /// The same into `normed`.
+  /// @param input, normed  [num_tokens, size] contiguous
+  void write_to(const at::Tensor& input, const at::Tensor& normed) const;
+
   /// Each head of each token by itself, in place.
   /// @param heads  [num_tokens, num_heads, size]; the heads of one token must lie together
   void normalise_heads(const at::Tensor& heads) const;

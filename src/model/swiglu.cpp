@@ -1,7 +1,5 @@
 #include "model/swiglu.h"
 
-#include <ATen/ops/empty.h>
-
 #include "base/parallel_rows.h"
 #include "base/profile.h"
 #include "base/scalar_type.h"
@@ -10,19 +8,14 @@
 
 namespace prepack {
 
-at::Tensor swiglu(const at::Tensor& gate_up) {
+void swiglu(const at::Tensor& gate_up, const at::Tensor& gated) {
   const ProfiledPart part(Part::kSwiglu);
-  const int64_t size = gate_up.size(1) / 2;
-  auto activated = at::empty({gate_up.size(0), size}, gate_up.options());
-  if (gate_up.is_cuda()) {
-    cuda_half().swiglu(gate_up, activated);
-    return activated;
-  }
+  if (gate_up.is_cuda()) return cuda_half().swiglu(gate_up, gated);
+  const int64_t size = gated.size(1);
   const auto dtype = from_scalar_type(gate_up.scalar_type());
   parallel_rows(gate_up.size(0), 3 * size, [&](int64_t begin, int64_t end) {
-    swiglu(dtype, row_address(gate_up, begin), row_address(activated, begin), end - begin, size);
+    swiglu(dtype, row_address(gate_up, begin), row_address(gated, begin), end - begin, size);
   });
-  return activated;
 }
 
 }  // namespace prepack

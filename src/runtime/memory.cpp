@@ -23,9 +23,9 @@ constexpr int64_t kTokenizerBytesPerEntry = 400;
 // What the first forward adds to it, measured: code and tables of LibTorch, and threads.
 constexpr int64_t kFirstForwardBytes = int64_t{10} << 20;
 
-// On a CPU, for products of so many tokens: the widened block of weights, what LibTorch's product
-// packs its operands into, and the holes in the heap below these, which stay. Measured; threads
-// make no difference.
+// On a CPU, for products of so many tokens: the widened block of weights, and what LibTorch's
+// product packs its operands into, which stay; and some holes in the heap. Measured; threads make
+// no difference.
 constexpr int64_t kProductBytes = int64_t{16} << 20;
 constexpr int64_t kFewTokens = 128;
 
@@ -41,6 +41,12 @@ int64_t mask_bytes(const ModelConfig& config, const BatchShape& shape) {
   const int64_t window_elements =
       config.sliding_windows.empty() ? 0 : shape.max_row_len * shape.max_row_len;
   return std::max(shape.max_mask_elements, window_elements) * bytes_per_mask_element(config);
+}
+
+/// What a token has in a dense form beside the layers' own buffers: its kernel's result, as the
+/// kernel lays it out and as the layer wants it.
+int64_t dense_bytes_per_token(const ModelConfig& config, DType dtype) {
+  return 2 * config.num_heads * config.head_dim * element_size(dtype);
 }
 
 /// Bytes that the weights of a decoder's products take when quantized, less what they took before.
@@ -78,21 +84,22 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
                                    const std::optional<Quantization>& quantization) {
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
-  // Residual stream; queries, keys and values; the attention's output, and for a dense form its
-  // kernel's own.
-  const int64_t attention = config.hidden_size + 3 * query_size + 2 * key_size;
-  // Residual stream and normed input; gate, up, and what becomes of them.
-  const int64_t mlp = 2 * config.hidden_size + 3 * config.intermediate_size +
-                      (has_ordered_products(config, device) ? config.intermediate_size : 0);
-  // A product reads its input from a copy of its own; and where it is in float32 for another dtype,
-  // has a wide input and output too.
+  // Residual stream and normed input; and then of the layer's two halves the larger: queries, keys,
+  // values and what attention makes of them, or gate, up and what becomes of these.
+  const int64_t layer = 2 * config.hidden_size +
+                        std::max(2 * query_size + 2 * key_size, 3 * config.intermediate_size) +
+                        (has_ordered_products(config, device) ? config.intermediate_size : 0);
+  // Where a product is in float32 for another dtype, it has an input and output of its own.
   const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
                        (has_packed_products(config, device, quantization) ||
                         !has_native_products(to_scalar_type(dtype)));
-  const int64_t product =
-      config.intermediate_size + (is_wide ? config.hidden_size + 2 * config.intermediate_size : 0);
-  return std::max(attention, mlp) * element_size(dtype) + product * element_size(DType::kFloat32) +
-         row_len * bytes_per_mask_element(config);
+  const int64_t product = is_wide ? config.hidden_size + 3 * config.intermediate_size : 0;
+  // Attention on a GPU has a result of its own; what its products take was not measured.
+  const int64_t on_gpu = device.is_cpu() ? 0 : query_size + 2 * config.intermediate_size;
+  const int64_t dense = row_len == 0 ? 0
+                                     : dense_bytes_per_token(config, dtype) +
+                                           row_len * bytes_per_mask_element(config);
+  return (layer + on_gpu) * element_size(dtype) + product * element_size(DType::kFloat32) + dense;
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
@@ -105,16 +112,20 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
   const int64_t product_bytes =
       device.is_cpu() && shape.max_forward_tokens > kFewTokens ? kProductBytes : 0;
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
+  const int64_t token_bytes =
+      activation_bytes_per_token(config, dtype, device, /*row_len=*/0, quantization) +
+      (shape.max_row_len > 0 ? dense_bytes_per_token(config, dtype) : 0);
+  const int64_t activations = shape.max_forward_tokens * token_bytes + mask_bytes(config, shape);
   return {
       .weights = known.weights.value_or(
           config.num_parameters() * weight_size +
           (quantization ? quantized_difference(config, *quantization, weight_size) : 0)),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
-      .activations = shape.max_forward_tokens *
-                         activation_bytes_per_token(config, dtype, device, 0, quantization) +
-                     mask_bytes(config, shape),
-      // Of all prompts, and of the forward that is adding to them.
-      .logits = 2 * shape.num_prompts * vocabulary_row,
+      .activations = activations,
+      // Of all prompts, and of the forward that is adding to them. Others take the place of the
+      // activations, which are freed before.
+      .logits = 2 * shape.num_prompts * vocabulary_row +
+                std::max<int64_t>(shape.num_scored * vocabulary_row - activations, 0),
       .libraries = known.program ? *known.program + kFirstForwardBytes + product_bytes
                                  : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
   };

@@ -166,7 +166,7 @@ BatchShape score_shape(const ModelConfig& config, std::span<const int64_t> plan_
   shape.max_forward_tokens = plan.max_forward_tokens;
   shape.max_mask_elements = plan.max_mask_elements;
   shape.max_row_len = plan.max_row_len;
-  shape.num_prompts = std::min(chunk_tokens(config), plan.max_forward_tokens);  // rows of logits
+  shape.num_scored = std::min(chunk_tokens(config), plan.max_forward_tokens);
   for (const auto& forward : plan.forwards) {
     int64_t num_slots = 0;
     for (const auto& bin : forward.bins) {

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace prepack {
+
+enum class PageSize {
+  kSmall,  // a page takes memory when it is first written to
+  kLarge,  // likewise, but pages of megabytes where the system has them: fewer first touches
+};
+
+/// Zeros on the CPU in pages of their own, which the system takes back when they are freed: they
+/// leave no hole in the heap.
+/// @throws OutOfMemory if the system refuses
+at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize page_size);
+
+/// Uninitialised memory for what is computed next, such as a forward's activations. On the CPU that
+/// of large tensors is mapped, so that those of other sizes find no holes of theirs in the heap.
+at::Tensor scratch(at::IntArrayRef shape, const at::TensorOptions& options);
+
+}  // namespace prepack
