@@ -177,6 +177,22 @@ TEST_CASE("a job that cannot fit says so before it loads weights", "[cli]") {
   CHECK_THAT(outcome.err, ContainsSubstring("100 MB may be used"));
 }
 
+TEST_CASE("a layout of weights that there is not, or not for this model, is refused",
+          "[cli][blocked]") {
+  const auto models = std::string(PREPACK_SOURCE_DIR) + "/tests/data/models/";
+  const auto outcome = [&](const char* command, const char* layout, const char* model) {
+    return run(fmt::format("{} --dtype float32 --weight-layout {} --model {}{}", command, layout,
+                           models, model));
+  };
+  for (const auto* command : {"info", "prefill --prompt a"}) {
+    require_failure(outcome(command, "packed", "llama-yarn"), 2,
+                    "--weight-layout: weight layout: expected auto, plain or blocked, got packed");
+  }
+  require_failure(outcome("info", "blocked", "llama-biased"), 1,
+                  "weight layout: no product's weight is of the dtype computed in, float32");
+  CHECK(outcome("info", "blocked", "llama-yarn").exit_code == 0);
+}
+
 TEST_CASE("a folder that is quantized already is not quantized again", "[cli][packed]") {
   const auto model = std::string(PREPACK_SOURCE_DIR) + "/tests/data/models/qwen2-awq";
   for (const auto* command : {"info", "generate --prompt a", "score --prompt a"}) {

@@ -1,12 +1,12 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, bfloat16, 8 bits (also with x rounded to 8 bits), 4 bits, and 8 bits in
-// groups of 16: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored.
-// They take turns, and the median of the turns is printed. As in a model, the weights differ from
-// turn to turn, so that they come from memory and not from a cache. With one thread
-// (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the machine disturb
-// less.
+// weights in float32, float32 in oneDNN's layout, bfloat16, 8 bits (also with x rounded to 8 bits),
+// 4 bits, and 8 bits in groups of 16: GFLOP/s of each, and the GB/s at which each reads its
+// weights, as they are stored. They take turns, and the median of the turns is printed. As in a
+// model, the weights differ from turn to turn, so that they come from memory and not from a cache.
+// With one thread (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the
+// machine disturb less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -63,11 +63,7 @@ struct Contender {
 Contender contender(const char* name, int64_t n, int64_t k,
                     const std::function<prepack::Weight(const at::Tensor&)>& store) {
   const auto weight = at::rand({n, k}).sub(0.5);
-  const auto stored = store(weight);
-  const auto* quantized = std::get_if<prepack::QuantizedWeight>(&stored);
-  const auto bytes = quantized != nullptr
-                         ? quantized->nbytes()
-                         : static_cast<int64_t>(std::get<at::Tensor>(stored).nbytes());
+  const auto bytes = prepack::nbytes(store(weight));
   Contender result{name, {}, static_cast<double>(bytes)};
   for (int64_t i = 0; i <= kWeightBytes / bytes; ++i) result.weights.push_back({store(weight), {}});
   return result;
@@ -90,6 +86,7 @@ prepack::Weight pack(const at::Tensor& weight, const prepack::PackedFormat& form
 }
 
 std::vector<Contender> contenders(int64_t n, int64_t k) {
+  const auto to_blocked = [](const at::Tensor& w) { return prepack::BlockedWeight(w); };
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
   const auto to_rounded = [](const at::Tensor& w) {
     auto quantized = quantize(w, {.bits = 8});
@@ -102,6 +99,7 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
   };
   return {contender("at::linear", n, k, [](const at::Tensor& w) { return w.clone(); }),
           contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
+          contender("float32 blocked", n, k, to_blocked),
           contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
           contender("int8", n, k, to_int8),
           contender("int8 x int8", n, k, to_rounded),

@@ -28,6 +28,9 @@ at::Tensor ordered(const at::Tensor& input, const std::optional<at::Tensor>& ord
 
 at::Tensor Linear::operator()(const at::Tensor& unordered) const {
   const auto input = ordered(unordered, input_order);
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
+    return blocked->multiply(input, bias);
+  }
   if (const auto* native = native_weight(input, weight)) return at::linear(input, *native, bias);
   auto out = at::empty({input.size(0), out_features(weight)}, input.options().dtype(at::kFloat));
   wide_product(input.to(at::kFloat), weight, bias, out);
@@ -36,7 +39,9 @@ at::Tensor Linear::operator()(const at::Tensor& unordered) const {
 
 void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
   const auto input = ordered(unordered, input_order);
-  if (const auto* native = native_weight(input, weight)) {
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
+    blocked->add_product(input, bias, sum);
+  } else if (const auto* native = native_weight(input, weight)) {
     sum.addmm_(input, native->t());
     if (bias) sum.add_(*bias);
   } else if (sum.scalar_type() == at::kFloat) {

@@ -60,8 +60,8 @@ void WeightLoader::bind(at::Tensor& target, std::string name, std::vector<int64_
 }
 
 void WeightLoader::bind_rows(Weight& target, const std::vector<StackedRows>& parts,
-                             int64_t num_columns) {
-  add_target({nullptr, &target}, parts, {num_columns});
+                             int64_t num_columns, WantsBlocked wants_blocked) {
+  add_target({nullptr, &target, {}, std::move(wants_blocked)}, parts, {num_columns});
 }
 
 void WeightLoader::bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
@@ -145,6 +145,7 @@ void WeightLoader::add_target(Target target, const std::vector<StackedRows>& par
     num_rows += part.num_rows;
   }
   target.shape = with_rows(num_rows);
+  target.num_missing_parts = std::ssize(parts);
   targets_.push_back(std::move(target));
 }
 
@@ -222,7 +223,11 @@ void WeightLoader::load() {
   std::vector<Form> forms;
   for (size_t target = 0; target < targets_.size(); ++target) forms.push_back(form_of(target));
   for (const auto& request : requests_) {
-    if (request.target) load_part(request, forms[*request.target]);
+    if (!request.target) continue;
+    const auto& form = forms[*request.target];
+    load_part(request, form);
+    auto& target = targets_[*request.target];
+    if (--target.num_missing_parts == 0 && may_be_blocked(target, form)) block(*request.target);
   }
   for (const auto& target : word_packed_targets_) {
     auto product =
@@ -258,6 +263,19 @@ bool WeightLoader::has_quantized_weights() const {
     if (std::holds_alternative<PackedFormat>(form_of(target))) return true;
   }
   return !word_packed_targets_.empty();
+}
+
+bool WeightLoader::has_weights_to_block() const {
+  check();
+  for (size_t target = 0; target < targets_.size(); ++target) {
+    if (may_be_blocked(targets_[target], form_of(target))) return true;
+  }
+  return false;
+}
+
+bool WeightLoader::may_be_blocked(const Target& target, const Form& form) const {
+  const auto* dtype = std::get_if<at::ScalarType>(&form);
+  return target.wants_blocked && dtype != nullptr && *dtype == dtype_ && device_.is_cpu();
 }
 
 /// What the parts of a weight of products are stored as, where they all are quantized, or are of
@@ -327,6 +345,17 @@ void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weigh
             "cannot be kept: not finite, or too large");
   }
   request.stored->release();
+}
+
+void WeightLoader::block(size_t target) {
+  auto& weight = *targets_[target].weight;
+  auto plain = std::get<at::Tensor>(weight);
+  if (!targets_[target].wants_blocked(plain)) return;
+  weight = BlockedWeight(plain);
+  plain.reset();
+  for (const auto& request : requests_) {  // which a view has read
+    if (request.target == target) request.stored->release();
+  }
 }
 
 }  // namespace prepack
