@@ -229,6 +229,7 @@ void WeightLoader::load() {
     auto& target = targets_[*request.target];
     if (--target.num_missing_parts == 0 && may_be_blocked(target, form)) block(*request.target);
   }
+  spares_.clear();
   for (const auto& target : word_packed_targets_) {
     auto product =
         load_word_packed(target.quantization, target.parts, target.num_columns, dtype_, device_);
@@ -322,12 +323,16 @@ void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::S
     tensor = view;
     return;
   }
-  if (!tensor.defined()) {
-    tensor = at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
-  }
+  if (!tensor.defined()) tensor = empty_tensor(shape, dtype);
   // To the device first: it converts faster, and the narrower type crosses the bus.
   tensor.narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
   request.stored->release();
+}
+
+at::Tensor WeightLoader::empty_tensor(const std::vector<int64_t>& shape, at::ScalarType dtype) {
+  const auto spare = spares_.extract({shape, dtype});
+  return spare ? spare.mapped()
+               : at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
 }
 
 void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weight) {
@@ -352,10 +357,14 @@ void WeightLoader::block(size_t target) {
   auto plain = std::get<at::Tensor>(weight);
   if (!targets_[target].wants_blocked(plain)) return;
   weight = BlockedWeight(plain);
-  plain.reset();
-  for (const auto& request : requests_) {  // which a view has read
-    if (request.target == target) request.stored->release();
+  int64_t num_parts = 0;
+  for (const auto& request : requests_) {
+    if (request.target != target) continue;
+    request.stored->release();
+    ++num_parts;
   }
+  if (num_parts == 1) return;  // a view of the file
+  spares_[{plain.sizes().vec(), plain.scalar_type()}] = plain;
 }
 
 }  // namespace prepack
