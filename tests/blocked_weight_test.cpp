@@ -33,40 +33,61 @@ using testing::random_tensor;
 
 constexpr double kNear = 1e-5;
 
+/// The dtypes that this machine has such products in.
+std::vector<DType> blocked_dtypes() {
+  std::vector<DType> dtypes;
+  for (const auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    if (has_blocked_products(to_scalar_type(dtype))) dtypes.push_back(dtype);
+  }
+  return dtypes;
+}
+
 /// A product with both layouts of its weight.
 struct Products {
   Linear plain;
   Linear blocked;
 
   /// Of a size that gives outputs of size 1 for inputs of size 1.
-  Products(Random& random, int64_t out_features, int64_t in_features, bool has_bias) {
+  Products(Random& random, int64_t out_features, int64_t in_features, bool has_bias,
+           DType dtype = DType::kFloat32) {
+    const auto type = to_scalar_type(dtype);
     const double scale = 1 / std::sqrt(static_cast<double>(in_features));
-    const auto weight = random_tensor(random, {out_features, in_features}).mul(scale);
+    const auto weight = random_tensor(random, {out_features, in_features}).mul(scale).to(type);
     plain.weight = weight;
     blocked.weight = BlockedWeight(weight);
-    if (has_bias) plain.bias = blocked.bias = random_tensor(random, {out_features});
+    if (has_bias) plain.bias = blocked.bias = random_tensor(random, {out_features}, type);
   }
 };
 
 void check_same(Random& random, const Products& products, const at::Tensor& input) {
+  const auto type = input.scalar_type();
+  const double near = type == at::kFloat ? kNear : testing::tolerance(from_scalar_type(type)).op;
   const auto expected = products.plain(input);
-  CHECK_THAT(products.blocked(input), AllClose(expected, kNear));
-  const auto before = random_tensor(random, expected.sizes());
+  const auto output = products.blocked(input);
+  CHECK(output.scalar_type() == type);
+  CHECK(output.is_contiguous());
+  CHECK_THAT(output, AllClose(expected, near, near));
+  const auto before = random_tensor(random, expected.sizes(), type);
   auto sum = before.clone();
   products.blocked.add_to(input, sum);
-  CHECK_THAT(sum, AllClose(before.add(expected), kNear));
+  CHECK_THAT(sum, AllClose(before.add(expected), near, near));
 }
 
 TEST_CASE("a blocked weight gives the plain one's products", "[blocked]") {
   Random random(1);
-  for (const bool has_bias : {false, true}) {
-    for (const auto& [out_features, in_features] : std::vector<std::pair<int64_t, int64_t>>{
-             {1, 1}, {5, 7}, {64, 64}, {96, 51}, {129, 257}, {960, 576}, {576, 1536}}) {
-      const Products products(random, out_features, in_features, has_bias);
-      CHECK(out_features == prepack::out_features(products.blocked.weight));
-      for (const int64_t num_rows : {1, 2, 3, 16, 17, 31, 128, 300}) {
-        CAPTURE(out_features, in_features, has_bias, num_rows);
-        check_same(random, products, random_tensor(random, {num_rows, in_features}));
+  const std::vector<std::pair<int64_t, int64_t>> shapes = {
+      {1, 1}, {5, 7}, {64, 64}, {96, 51}, {129, 257}, {960, 576}, {576, 1536}};
+  for (const auto dtype : blocked_dtypes()) {
+    for (const auto& [out_features, in_features] : shapes) {
+      for (const bool has_bias : {false, true}) {
+        const Products products(random, out_features, in_features, has_bias, dtype);
+        CHECK(prepack::out_features(products.blocked.weight) == out_features);
+        for (const int64_t num_rows : {1, 2, 3, 16, 17, 31, 128, 300}) {
+          INFO(to_string(dtype));
+          CAPTURE(out_features, in_features, has_bias, num_rows);
+          check_same(random, products,
+                     random_tensor(random, {num_rows, in_features}, to_scalar_type(dtype)));
+        }
       }
     }
   }
@@ -74,19 +95,21 @@ TEST_CASE("a blocked weight gives the plain one's products", "[blocked]") {
 
 TEST_CASE("rows of a blocked weight compute their part of its outputs", "[blocked]") {
   Random random(2);
-  for (const bool has_bias : {false, true}) {
-    const Products products(random, 70, 33, has_bias);
-    for (const int64_t num_rows : {1, 6, 300}) {
-      CAPTURE(has_bias, num_rows);
-      const auto input = random_tensor(random, {num_rows, 33});
-      auto part = products;
-      part.plain = part.plain.rows(7, 50);
-      part.blocked = part.blocked.rows(7, 50);
-      check_same(random, part, input);
-      CHECK(part.blocked(input).is_contiguous());
-      part.plain = part.plain.rows(11, 13);
-      part.blocked = part.blocked.rows(11, 13);
-      check_same(random, part, input);
+  for (const auto dtype : blocked_dtypes()) {
+    for (const bool has_bias : {false, true}) {
+      const Products whole(random, 70, 33, has_bias, dtype);
+      const auto rows = [](const Products& products, int64_t first, int64_t count) {
+        auto part = products;
+        part.plain = products.plain.rows(first, count);
+        part.blocked = products.blocked.rows(first, count);
+        return part;
+      };
+      for (const int64_t num_rows : {1, 6, 300}) {
+        CAPTURE(to_string(dtype), has_bias, num_rows);
+        const auto input = random_tensor(random, {num_rows, 33}, to_scalar_type(dtype));
+        check_same(random, rows(whole, 7, 50), input);
+        check_same(random, rows(rows(whole, 7, 50), 11, 13), input);
+      }
     }
   }
 }
@@ -168,6 +191,10 @@ TEST_CASE("layouts have names", "[blocked]") {
 // Whole models.
 
 TEST_CASE("a model with blocked weights has the reference's logits", "[blocked][ladder]") {
+  if (!has_blocked_products(at::kFloat)) {
+    WARN("not on this CPU");
+    return;
+  }
   for (const auto& reference : testing::tiny_references()) {
     INFO(reference.model_folder);
     const auto load = [&](WeightLayout layout) {
