@@ -163,6 +163,24 @@ TEST_CASE("blocks are chosen where many rows gain clearly and few rows lose noth
   CHECK_FALSE(is_faster({few, {.num_rows = 512, .plain_s = 100, .blocked_s = 130}}));
 }
 
+TEST_CASE("layouts are measured from few rows on, as long as blocks are no slower", "[blocked]") {
+  Random random(6);
+  const int64_t num_rows[] = {1, 16, 128, 512};
+  for (int i = 0; i < 5; ++i) {
+    const auto weight = random_tensor(random, {96, 64});
+    const auto times = measure_layouts(weight, BlockedWeight(weight));
+    REQUIRE((!times.empty() && times.size() <= 4));
+    for (size_t k = 0; k < times.size(); ++k) {
+      CHECK(times[k].num_rows == num_rows[k]);
+      CHECK((times[k].plain_s > 0 && times[k].plain_s < 1));
+      CHECK((times[k].blocked_s > 0 && times[k].blocked_s < 1));
+      const std::vector<LayoutTimes> until(times.begin(), times.begin() + k);
+      CHECK(is_blocked_faster(until));  // else this one would not have been measured
+    }
+    CHECK((times.size() == 4 || !is_blocked_faster(times)));
+  }
+}
+
 TEST_CASE("a layout that is asked for is not measured", "[blocked]") {
   const auto weight = at::empty({8, 8});
   CHECK(LayoutChoice(WeightLayout::kBlocked).wants_blocked(weight));

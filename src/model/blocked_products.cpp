@@ -33,7 +33,8 @@ bool has_blocks(at::ScalarType type) {
 
 /// The fewest seconds of each, in turns.
 LayoutTimes measure(const Linear& plain, const Linear& blocked, const at::Tensor& input) {
-  constexpr int kTurns = 2;
+  constexpr int kMinTurns = 2;
+  constexpr double kSeconds = 0.003;  // products of few rows take less, and are noisy one by one
   constexpr double kNone = std::numeric_limits<double>::infinity();
   LayoutTimes times{input.size(0), kNone, kNone};
   const auto seconds_of = [&](const Linear& linear) {
@@ -43,26 +44,12 @@ LayoutTimes measure(const Linear& plain, const Linear& blocked, const at::Tensor
   };
   seconds_of(plain);  // oneDNN makes the code of a product at its first use
   seconds_of(blocked);
-  for (int i = 0; i < kTurns; ++i) {
+  const Stopwatch all;
+  for (int i = 0; i < kMinTurns || all.seconds() < kSeconds; ++i) {
     times.plain_s = std::min(times.plain_s, seconds_of(plain));
     times.blocked_s = std::min(times.blocked_s, seconds_of(blocked));
   }
   return times;
-}
-
-bool is_faster_blocked(const at::Tensor& weight) {
-  const at::NoGradGuard no_grad;
-  const auto blocks = blocks_of(weight);
-  if (!blocks) return false;
-  const Linear plain{weight, {}};
-  const Linear blocked{*blocks, {}};
-  const auto inputs = at::full({kManyRows, weight.size(1)}, 0.5, weight.options());
-  std::vector<LayoutTimes> times;
-  for (const int64_t num_rows : kNumRows) {
-    times.push_back(measure(plain, blocked, inputs.narrow(0, 0, num_rows)));
-    if (!is_blocked_faster(times)) return false;  // the rest need not be known
-  }
-  return true;
 }
 
 }  // namespace
@@ -85,13 +72,29 @@ bool is_blocked_faster(std::span<const LayoutTimes> times) {
   });
 }
 
+std::vector<LayoutTimes> measure_layouts(const at::Tensor& weight, const BlockedWeight& blocks) {
+  const at::NoGradGuard no_grad;
+  const Linear plain{weight, {}};
+  const Linear blocked{blocks, {}};
+  const auto inputs = at::full({kManyRows, weight.size(1)}, 0.5, weight.options());
+  std::vector<LayoutTimes> times;
+  for (const int64_t num_rows : kNumRows) {
+    times.push_back(measure(plain, blocked, inputs.narrow(0, 0, num_rows)));
+    if (!is_blocked_faster(times)) break;  // the rest need not be known
+  }
+  return times;
+}
+
 bool LayoutChoice::wants_blocked(const at::Tensor& weight) {
   if (layout_ == WeightLayout::kAuto && measured_.empty() && !has_blocks(weight.scalar_type())) {
     layout_ = WeightLayout::kPlain;  // of all that follow too
   }
   if (layout_ != WeightLayout::kAuto) return layout_ == WeightLayout::kBlocked;
   const auto [known, is_new] = measured_.try_emplace({weight.size(0), weight.size(1)}, false);
-  if (is_new) known->second = is_faster_blocked(weight);
+  if (is_new) {
+    const auto blocks = blocks_of(weight);
+    known->second = blocks && is_blocked_faster(measure_layouts(weight, *blocks));
+  }
   return known->second;
 }
 

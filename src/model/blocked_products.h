@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "prepack/weight_layout.h"
 #include "weights/blocked_weight.h"
@@ -30,15 +31,18 @@ struct LayoutTimes {
 /// Whether blocked weights are clearly faster where there are many rows, and nowhere slower.
 bool is_blocked_faster(std::span<const LayoutTimes> times);
 
+/// Multiplies with either, in turns.
+/// @return of 1, 16, 128 and 512 rows; up to the first of them that decides for plain weights
+std::vector<LayoutTimes> measure_layouts(const at::Tensor& weight, const BlockedWeight& blocks);
+
 /// Chooses the layout of weights of one dtype, the same for all of a shape.
 class LayoutChoice {
  public:
   explicit LayoutChoice(WeightLayout layout) : layout_(layout) {}
 
   /// Whether this weight is to become a BlockedWeight. With kAuto the first of each shape is
-  /// measured: it is multiplied in both layouts, with 1 to 512 rows. For all shapes of a model that
-  /// takes as long as a prefill of 4,000 / num_layers tokens; and nothing where oneDNN's layout is
-  /// rows.
+  /// measured. For all shapes of a model that takes about as long as a prefill of
+  /// 4,000 / num_layers tokens, for a small one 50 ms; and nothing where oneDNN's layout is rows.
   /// @param weight  [out_features, in_features] of the dtype that is computed in
   bool wants_blocked(const at::Tensor& weight);
 
