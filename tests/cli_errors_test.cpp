@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "model/blocked_products.h"
 #include "support/catch.h"
 #include "support/program.h"
 #include "support/temp_dir.h"
@@ -175,6 +176,24 @@ TEST_CASE("a job that cannot fit says so before it loads weights", "[cli]") {
       fmt::format("generate --model '{}' -p hello --memory-limit 100MB", folder.path().string()));
   require_failure(outcome, 1, "the job needs about");
   CHECK_THAT(outcome.err, ContainsSubstring("100 MB may be used"));
+}
+
+TEST_CASE("a layout of weights that there is not, or not for this model, is refused",
+          "[cli][blocked]") {
+  const auto models = std::string(PREPACK_SOURCE_DIR) + "/tests/data/models/";
+  const auto outcome = [&](const char* command, const char* layout, const char* model) {
+    return run(fmt::format("{} --dtype float32 --weight-layout {} --model {}{}", command, layout,
+                           models, model));
+  };
+  for (const auto* command : {"info", "prefill --prompt a"}) {
+    require_failure(outcome(command, "packed", "llama-yarn"), 2,
+                    "--weight-layout: weight layout: expected auto, plain or blocked, got packed");
+  }
+  require_failure(outcome("info", "blocked", "llama-biased"), 1,
+                  "weight layout: no product's weight is of the dtype computed in, float32");
+  if (has_blocked_products(at::kFloat)) {
+    CHECK(outcome("info", "blocked", "llama-yarn").exit_code == 0);
+  }
 }
 
 TEST_CASE("a folder that is quantized already is not quantized again", "[cli][packed]") {

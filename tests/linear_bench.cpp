@@ -1,12 +1,13 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, bfloat16, 8 bits (also with x rounded to 16 bits), 4 bits (likewise), and 8
-// bits in groups of 16: GFLOP/s of each, and the GB/s at which each reads its weights, as they are
-// stored. They take turns, and the median of the turns is printed. As in a model, the weights
-// differ from turn to turn, so that they come from memory and not from a cache. With one thread
-// (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the machine disturb
-// less.
+// weights in float32, float32 in oneDNN's layout, bfloat16, 8 bits (also with x rounded to 16
+// bits), 4 bits (likewise), and 8 bits in groups of 16; and, where the CPU has instructions for it,
+// of x in bfloat16 with weights in bfloat16, in rows and in oneDNN's layout: GFLOP/s of each, and
+// the GB/s at which each reads its weights, as they are stored. They take turns, and the median of
+// the turns is printed. As in a model, the weights differ from turn to turn, so that they come from
+// memory and not from a cache. With one thread (OMP_NUM_THREADS=1) the time is the processor's,
+// which other programs on the machine disturb less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -25,6 +26,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/blocked_products.h"
 #include "model/linear.h"
 
 namespace {
@@ -58,16 +60,13 @@ struct Contender {
   std::vector<prepack::Linear> weights;
   double weight_bytes;  // of one of them
   std::vector<double> times = {};
+  at::ScalarType input_type = at::kFloat;
 };
 
 Contender contender(const char* name, int64_t n, int64_t k,
                     const std::function<prepack::Weight(const at::Tensor&)>& store) {
   const auto weight = at::rand({n, k}).sub(0.5);
-  const auto stored = store(weight);
-  const auto* quantized = std::get_if<prepack::QuantizedWeight>(&stored);
-  const auto bytes = quantized != nullptr
-                         ? quantized->nbytes()
-                         : static_cast<int64_t>(std::get<at::Tensor>(stored).nbytes());
+  const auto bytes = prepack::nbytes(store(weight));
   Contender result{name, {}, static_cast<double>(bytes)};
   for (int64_t i = 0; i <= kWeightBytes / bytes; ++i) result.weights.push_back({store(weight), {}});
   return result;
@@ -90,6 +89,7 @@ prepack::Weight pack(const at::Tensor& weight, const prepack::PackedFormat& form
 }
 
 std::vector<Contender> contenders(int64_t n, int64_t k) {
+  const auto to_blocked = [](const at::Tensor& w) { return prepack::BlockedWeight(w); };
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
   const auto to_rounded = [](int bits) {
     return [bits](const at::Tensor& w) {
@@ -102,14 +102,25 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
   const auto to_int8_groups = [](const at::Tensor& w) {
     return pack(w, {.bits = 8, .group_size = 16});
   };
-  return {contender("at::linear", n, k, [](const at::Tensor& w) { return w.clone(); }),
-          contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
-          contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
-          contender("int8", n, k, to_int8),
-          contender("int8 x int16", n, k, to_rounded(8)),
-          contender("int4", n, k, to_int4),
-          contender("int4 x int16", n, k, to_rounded(4)),
-          contender("int8 in groups", n, k, to_int8_groups)};
+  std::vector<Contender> all = {
+      contender("at::linear", n, k, [](const at::Tensor& w) { return w.clone(); }),
+      contender("float32", n, k, [](const at::Tensor& w) { return w.clone(); }),
+      contender("float32 blocked", n, k, to_blocked),
+      contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
+      contender("int8", n, k, to_int8),
+      contender("int8 x int16", n, k, to_rounded(8)),
+      contender("int4", n, k, to_int4),
+      contender("int4 x int16", n, k, to_rounded(4)),
+      contender("int8 in groups", n, k, to_int8_groups)};
+  if (prepack::has_blocked_products(at::kBFloat16)) {
+    all.push_back(contender("bfloat16 x bfloat16", n, k,
+                            [](const at::Tensor& w) { return w.to(at::kBFloat16); }));
+    all.push_back(contender("bfloat16 blocked", n, k, [](const at::Tensor& w) {
+      return prepack::BlockedWeight(w.to(at::kBFloat16));
+    }));
+    for (auto* one : {&all.end()[-2], &all.end()[-1]}) one->input_type = at::kBFloat16;
+  }
+  return all;
 }
 
 void compare(int64_t k, int64_t n) {
@@ -127,11 +138,12 @@ void compare(int64_t k, int64_t n) {
       for (auto& one : all) {
         const auto& linear = one.weights[turn % one.weights.size()];
         const bool is_libtorch = &one == &all[0];
+        const auto input = x.to(one.input_type);
         one.times.push_back(seconds_of([&] {
           if (is_libtorch) {
             at::linear(x, std::get<at::Tensor>(linear.weight));
           } else {
-            linear(x);
+            linear(input);
           }
         }));
       }

@@ -1,5 +1,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <unistd.h>
@@ -174,6 +175,62 @@ TEST_CASE("a weight of products keeps a stored dtype that is narrower, if all it
   CHECK(load(at::kFloat, {{"half", 2}, {"full", 2}}).scalar_type() == at::kFloat);
   CHECK(load(at::kBFloat16, {{"full", 2}}).scalar_type() == at::kBFloat16);
   CHECK(load(at::kBFloat16, {{"other half", 2}}).scalar_type() == at::kBFloat16);
+}
+
+TEST_CASE("a weight of products is blocked once it is whole, if it is of the dtype computed in",
+          "[weights][blocked]") {
+  Weight stacked, after, viewed, plain, half;
+  std::weak_ptr<const MappedFile> file;
+  std::vector<at::Tensor> asked;
+  {
+    const TempDir folder;
+    const auto checkpoint =
+        write_checkpoint(folder, {{"a", to_write(values())},
+                                  {"b", to_write(values().add(1))},
+                                  {"c", to_write(values().add(2))},
+                                  {"d", to_write(values().add(3).to(at::kBFloat16))}});
+    file = checkpoint.find("a")->file;
+    const auto wants_blocked = [&](const at::Tensor& weight) {
+      asked.push_back(weight.clone());
+      return true;
+    };
+    WeightLoader loader(checkpoint, at::kFloat);
+    loader.bind_rows(stacked, {{"b", 2}, {"a", 2}}, 3, wants_blocked);
+    loader.bind_rows(after, {{"c", 2}, {"c", 2}}, 3, wants_blocked);  // where `stacked` was
+    loader.bind_rows(viewed, {{"c", 2}}, 3, wants_blocked);
+    loader.bind_rows(plain, {{"c", 2}}, 3, [](const at::Tensor&) { return false; });
+    loader.bind_rows(half, {{"d", 2}}, 3, wants_blocked);
+    CHECK(loader.has_weights_to_block());
+    CHECK(loader.nbytes() == (12 + 12 + 6 + 6) * 4 + 6 * 2);
+    loader.load();
+    CHECK(at::equal(std::get<at::Tensor>(plain), values().add(2)));
+    CHECK(std::get<at::Tensor>(half).scalar_type() == at::kBFloat16);
+    plain = half = at::Tensor();
+  }
+  CHECK(file.expired());
+  REQUIRE(asked.size() == 3);
+  CHECK(at::equal(asked[0], at::cat({values().add(1), values()})));
+  CHECK(at::equal(asked[1], at::cat({values().add(2), values().add(2)})));
+  CHECK(at::equal(asked[2], values().add(2)));
+  const auto input = at::tensor({1.0, 0.5, -2.0}, at::kFloat).view({1, 3});
+  const auto product = [&](const Weight& weight) {
+    return std::get<BlockedWeight>(weight).multiply(input, {});
+  };
+  CHECK(at::equal(product(stacked), at::linear(input, asked[0])));
+  CHECK(at::equal(product(after), at::linear(input, asked[1])));
+  CHECK(at::equal(product(viewed), at::linear(input, asked[2])));
+}
+
+TEST_CASE("there is nothing to block where nothing is of the dtype computed in, or asked",
+          "[weights][blocked]") {
+  const TempDir folder;
+  const auto checkpoint = write_checkpoint(
+      folder, {{"a", to_write(values().to(at::kHalf))}, {"b", to_write(values())}});
+  Weight half, full;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind_rows(half, {{"a", 2}}, 3, [](const at::Tensor&) { return true; });
+  loader.bind_rows(full, {{"b", 2}}, 3);
+  CHECK_FALSE(loader.has_weights_to_block());
 }
 
 TEST_CASE("each misshapen part of a stacked weight is named", "[weights]") {

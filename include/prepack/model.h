@@ -12,6 +12,7 @@
 #include "prepack/kv_cache.h"
 #include "prepack/model_config.h"
 #include "prepack/quantization.h"
+#include "prepack/weight_layout.h"
 
 namespace prepack {
 
@@ -40,6 +41,8 @@ struct LoadOptions {
   /// Whether products with quantized weights round their input too: to 16 bits, with one float32
   /// scale for each 64 features of a token. They are faster so, and off by some 3e-5 of their size.
   bool quantizes_activations = false;
+
+  WeightLayout weight_layout = WeightLayout::kAuto;  // of products, on a CPU
 };
 
 /// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has
@@ -60,6 +63,9 @@ class Model {
   at::Device device() const { return device_; }
   const std::optional<Quantization>& quantization() const { return quantization_; }
   bool quantizes_activations() const { return quantizes_activations_; }
+
+  /// Whether the weights of any products are in oneDNN's layout.
+  bool has_blocked_weights() const;
 
   /// Bytes of all weights, as they are kept in memory.
   int64_t weight_bytes() const;
@@ -96,7 +102,8 @@ class Model {
 /// others are widened to the dtype.
 /// @param path  of the folder, or of the GGUF file
 /// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU,
-///         or of activations where no weight is quantized
+///         or of activations where no weight is quantized; and where blocked weights are asked
+///         for, but none can be
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
 ///         misshapen tensor; OutOfMemory where the weights do not fit
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});

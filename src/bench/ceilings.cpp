@@ -17,6 +17,7 @@
 
 #include "base/scalar_type.h"
 #include "base/stopwatch.h"
+#include "model/blocked_products.h"
 #include "model/native_products.h"
 #include "model/product_shapes.h"
 #include "prepack/device.h"
@@ -63,10 +64,15 @@ void measure_products(const ModelConfig& config, DType dtype, at::Device device,
     const auto weight = at::rand({shape.out_features, shape.in_features}, options);
     const auto inputs = at::rand({kMostRows, shape.in_features}, options);
     const auto outputs = at::empty({kMostRows, shape.out_features}, options);
+    const auto blocks = device.is_cpu() ? blocks_of(weight) : std::nullopt;
     for (size_t i = 0; i < std::size(kNumRows); ++i) {
       const auto input = inputs.narrow(0, 0, kNumRows[i]);
       auto output = outputs.narrow(0, 0, kNumRows[i]);
-      seconds[i] += fewest_seconds(device, [&] { at::mm_out(output, input, weight.t()); });
+      double fewest = fewest_seconds(device, [&] { at::mm_out(output, input, weight.t()); });
+      if (blocks) {
+        fewest = std::min(fewest, fewest_seconds(device, [&] { blocks->multiply(input, {}); }));
+      }
+      seconds[i] += fewest;
       num_operations[i] += operations(shape, kNumRows[i]);
     }
   }
@@ -126,8 +132,9 @@ Ceilings measure_ceilings(const ModelConfig& config, DType dtype, c10::Device de
 int64_t ceiling_bytes(const ModelConfig& config, DType dtype, c10::Device device) {
   int64_t most_elements = 0;
   for (const auto& [out_features, in_features] : layer_products(config)) {
-    most_elements = std::max(most_elements,
-                             kMostRows * (in_features + out_features) + in_features * out_features);
+    // With weights and outputs in both layouts.
+    most_elements = std::max(most_elements, kMostRows * (in_features + 2 * out_features) +
+                                                2 * in_features * out_features);
   }
   return std::max(kMemoryBytes, most_elements * element_size(product_dtype(dtype, device)));
 }

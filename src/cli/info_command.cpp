@@ -133,7 +133,8 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
           .max_row_len = plan.max_row_len,
       },
       info.quantization,
-      find_known_bytes(model, {info.dtype, device, info.quantization, info.quantizes_activations}));
+      find_known_bytes(model, {info.dtype, device, info.quantization, info.quantizes_activations,
+                               parse_weight_layout_option(options.model)}));
   info.weights = inspect_weights(model);
   info.chat_template =
       describe_or_error([&] { return std::string(load_chat_template(model).name()); });

@@ -41,6 +41,9 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                                    const ModelConfig& config, at::Device device);
 
+/// Reads --weight-layout. @throws UsageError
+WeightLayout parse_weight_layout_option(const ModelOptions& options);
+
 /// What `weight_bytes` says, where weights can be opened and are the model's; that they are not is
 /// an error where they are loaded. And what the process has by now, for a job on the CPU.
 KnownBytes find_known_bytes(const std::filesystem::path& model, const LoadOptions& options);
@@ -53,6 +56,7 @@ struct Job {
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
   bool quantizes_activations = false;
+  WeightLayout weight_layout = WeightLayout::kAuto;
   KnownBytes known_bytes;
   int threads = 1;
   std::unique_ptr<Tokenizer> tokenizer;

@@ -71,6 +71,15 @@ void ModelOptions::add_to(CLI::App& command) {
                 "Round what products with quantized weights read too, to 16 bits with a scale for "
                 "64 features: faster, and off by a hundredth of what 8 bits cost the weights")
       ->group(kModelGroup);
+  command
+      .add_option(
+          "--weight-layout", weight_layout,
+          "On the CPU, how the weights of products lie in memory: plain; blocked, as oneDNN "
+          "has them, for those of the compute type; or auto: blocked where this machine "
+          "computes faster so, measured")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group(kModelGroup);
   command.add_option("--threads", threads, "CPU threads [default: one per core]")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""))

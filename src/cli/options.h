@@ -58,6 +58,7 @@ struct ModelOptions {
   std::string quantize;  // empty: not
   int64_t quantize_group = 32;
   bool quantizes_activations = false;
+  std::string weight_layout = "auto";
   int threads = 0;
   std::string memory_limit = "auto";
 

@@ -34,7 +34,9 @@ at::Tensor Linear::operator()(const at::Tensor& input) const {
 
 void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
   const auto input = ordered(unordered, input_order);
-  if (const auto* native = native_weight(input, weight)) {
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
+    out.copy_(blocked->multiply(input, bias));
+  } else if (const auto* native = native_weight(input, weight)) {
     at::linear_out(out, input, *native, bias);
   } else if (out.scalar_type() == at::kFloat) {
     wide_product(input.to(at::kFloat), weight, bias, out);
@@ -47,7 +49,9 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
 
 void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
   const auto input = ordered(unordered, input_order);
-  if (const auto* native = native_weight(input, weight)) {
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
+    blocked->add_product(input, bias, sum);
+  } else if (const auto* native = native_weight(input, weight)) {
     sum.addmm_(input, native->t());
     if (bias) sum.add_(*bias);
   } else if (sum.scalar_type() == at::kFloat) {

@@ -7,6 +7,7 @@
 
 #include "base/own_errors.h"
 #include "base/scalar_type.h"
+#include "model/blocked_products.h"
 #include "model/decoder.h"
 #include "model/families/family.h"
 #include "prepack/error.h"
@@ -20,12 +21,14 @@ namespace {
 /// Binds the parts of a decoder to the names that Hugging Face gives them.
 class DecoderBinder {
  public:
-  /// @param quantization  of products; absent: none
+  /// @param quantization   of products; absent: none
+  /// @param wants_blocked  of weights of the layers' products
   DecoderBinder(const ModelConfig& config, const std::optional<Quantization>& quantization,
-                WeightLoader& loader)
+                WeightLoader::WantsBlocked wants_blocked, WeightLoader& loader)
       : config_(config),
         names_(family_of(config.architecture).names),
         quantization_(quantization),
+        wants_blocked_(std::move(wants_blocked)),
         loader_(loader) {}
 
   void bind(Model::Decoder& decoder) {
@@ -104,7 +107,8 @@ class DecoderBinder {
       loader_.bind_word_packed_rows(linear.weight, linear.input_order, parts, in_features,
                                     *config_.checkpoint_quantization);
     } else {
-      bind_weight(linear.weight, with_suffix(".weight"), in_features, quantization_);
+      bind_weight(linear.weight, with_suffix(".weight"), in_features, quantization_,
+                  wants_blocked_);
     }
     if (has_bias) {
       loader_.bind_rows(linear.bias.emplace(), with_suffix(".bias"));
@@ -115,17 +119,19 @@ class DecoderBinder {
   }
 
   void bind_weight(Weight& weight, const std::vector<StackedRows>& parts, int64_t in_features,
-                   const std::optional<Quantization>& quantization) {
+                   const std::optional<Quantization>& quantization,
+                   const WeightLoader::WantsBlocked& wants_blocked = {}) {
     if (quantization) {
       loader_.bind_quantized_rows(weight, parts, in_features, *quantization);
     } else {
-      loader_.bind_rows(weight, parts, in_features);
+      loader_.bind_rows(weight, parts, in_features, wants_blocked);
     }
   }
 
   const ModelConfig& config_;
   const StackedNames& names_;
   const std::optional<Quantization>& quantization_;
+  WeightLoader::WantsBlocked wants_blocked_;
   WeightLoader& loader_;
 };
 
@@ -141,11 +147,19 @@ class BoundDecoder {
                const LoadOptions& options)
       : checkpoint_(Checkpoint::open(path)),
         loader_(checkpoint_, to_scalar_type(dtype), options.device),
+        layout_(options.weight_layout),
         decoder_(std::make_shared<Model::Decoder>(
             Rope(config.rope, config.rotary_dim, options.device))) {
     decoder_->layers.resize(static_cast<size_t>(config.num_layers));
-    DecoderBinder(config, options.quantization, loader_).bind(*decoder_);
+    const auto wants_blocked = [this](const at::Tensor& weight) {
+      return layout_.wants_blocked(weight);
+    };
+    DecoderBinder(config, options.quantization, wants_blocked, loader_).bind(*decoder_);
     if (options.quantizes_activations && !loader_.has_quantized_weights()) fail_nothing_to_round();
+    if (options.weight_layout == WeightLayout::kBlocked && !loader_.has_weights_to_block()) {
+      throw InvalidArgument(fmt::format(
+          "weight layout: no product's weight is of the dtype computed in, {}", to_string(dtype)));
+    }
   }
 
   int64_t nbytes() const { return loader_.nbytes(); }
@@ -158,10 +172,31 @@ class BoundDecoder {
  private:
   Checkpoint checkpoint_;
   WeightLoader loader_;
+  LayoutChoice layout_;
   std::shared_ptr<Model::Decoder> decoder_;
 };
 
+DType compute_dtype(const ModelConfig& config, const LoadOptions& options) {
+  return options.dtype.value_or(default_dtype(config, options.device));
+}
+
+/// What is known of forced blocked weights before the checkpoint is.
+void check_layout(const LoadOptions& options, const ModelConfig& config) {
+  if (options.weight_layout != WeightLayout::kBlocked) return;
+  if (!options.device.is_cpu()) {
+    throw InvalidArgument(fmt::format(
+        "weight layout: weights are blocked on the CPU only, not on {}", options.device.str()));
+  }
+  const auto dtype = compute_dtype(config, options);
+  if (!has_blocked_products(to_scalar_type(dtype))) {
+    throw InvalidArgument(
+        fmt::format("weight layout: on this CPU there are no products of blocked weights in {}",
+                    to_string(dtype)));
+  }
+}
+
 void check(const LoadOptions& options, const ModelConfig& config) {
+  check_layout(options, config);
   if (!options.quantization) return;
   options.quantization->validate();
   if (!options.device.is_cpu()) {
@@ -188,10 +223,6 @@ void round_inputs(Model::Decoder& decoder) {
     has_any = true;
   }
   if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
-}
-
-DType compute_dtype(const ModelConfig& config, const LoadOptions& options) {
-  return options.dtype.value_or(default_dtype(config, options.device));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <variant>
@@ -64,6 +65,16 @@ int64_t bytes_of(const DecoderLayer& layer) {
 }
 
 }  // namespace
+
+bool Model::has_blocked_weights() const {
+  const auto is_blocked = [](const Linear& linear) {
+    return std::holds_alternative<BlockedWeight>(linear.weight);
+  };
+  return std::ranges::any_of(decoder_->layers, [&](const DecoderLayer& layer) {
+    return is_blocked(layer.self_attn.qkv_proj) || is_blocked(layer.self_attn.o_proj) ||
+           is_blocked(layer.mlp.gate_up_proj) || is_blocked(layer.mlp.down_proj);
+  });
+}
 
 int64_t Model::weight_bytes() const {
   const bool is_shared = config_.tie_word_embeddings;

@@ -22,4 +22,9 @@ bool has_native_products(c10::ScalarType type) {
   return true;
 }
 
+bool has_avx2() {
+  static const bool kHasAvx2 = has_capability("avx2");
+  return kHasAvx2;
+}
+
 }  // namespace prepack

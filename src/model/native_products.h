@@ -8,4 +8,7 @@ namespace prepack {
 /// about ten times slower than float32.
 bool has_native_products(c10::ScalarType type);
 
+/// Whether this is an x86 CPU of at least these instructions.
+bool has_avx2();
+
 }  // namespace prepack

@@ -10,11 +10,13 @@ int64_t out_features(const Weight& weight) {
   if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) {
     return quantized->out_features();
   }
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) return blocked->out_features();
   return std::get<at::Tensor>(weight).size(0);
 }
 
 int64_t nbytes(const Weight& weight) {
   if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->nbytes();
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) return blocked->nbytes();
   return static_cast<int64_t>(std::get<at::Tensor>(weight).nbytes());
 }
 
@@ -26,6 +28,9 @@ at::Tensor embed(const Weight& weight, const at::Tensor& ids) {
 Weight narrow(const Weight& weight, int64_t first, int64_t count) {
   if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) {
     return quantized->narrow(first, count);
+  }
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
+    return blocked->narrow(first, count);
   }
   return std::get<at::Tensor>(weight).narrow(0, first, count);
 }

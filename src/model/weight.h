@@ -24,7 +24,8 @@ Weight narrow(const Weight& weight, int64_t first, int64_t count);
 /// Whether products round what they multiply the weight with to 16 bits.
 bool rounds_input(const Weight& weight);
 
-/// What the CPU's own products see; valid as long as the weight is, which must be contiguous.
+/// What the CPU's own products see; valid as long as the weight is, which must be contiguous, and
+/// in no layout of oneDNN's.
 WeightRows weight_rows(const Weight& weight);
 
 }  // namespace prepack

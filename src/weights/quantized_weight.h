@@ -7,6 +7,7 @@
 
 #include "kernels/weight_rows.h"
 #include "prepack/quantization.h"
+#include "weights/blocked_weight.h"
 #include "weights/packed_format.h"
 
 namespace prepack {
@@ -74,8 +75,8 @@ struct QuantizedWeight {
   int64_t nbytes() const;
 };
 
-/// The weight of a product: in float32, bfloat16 or float16, [out_features, in_features], or
-/// quantized.
-using Weight = std::variant<at::Tensor, QuantizedWeight>;
+/// The weight of a product: in float32, bfloat16 or float16, [out_features, in_features];
+/// quantized; or in oneDNN's layout.
+using Weight = std::variant<at::Tensor, QuantizedWeight, BlockedWeight>;
 
 }  // namespace prepack

@@ -60,8 +60,8 @@ void WeightLoader::bind(at::Tensor& target, std::string name, std::vector<int64_
 }
 
 void WeightLoader::bind_rows(Weight& target, const std::vector<StackedRows>& parts,
-                             int64_t num_columns) {
-  add_target({nullptr, &target}, parts, {num_columns});
+                             int64_t num_columns, WantsBlocked wants_blocked) {
+  add_target({nullptr, &target, {}, std::move(wants_blocked)}, parts, {num_columns});
 }
 
 void WeightLoader::bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
@@ -145,6 +145,7 @@ void WeightLoader::add_target(Target target, const std::vector<StackedRows>& par
     num_rows += part.num_rows;
   }
   target.shape = with_rows(num_rows);
+  target.num_missing_parts = std::ssize(parts);
   targets_.push_back(std::move(target));
 }
 
@@ -222,8 +223,13 @@ void WeightLoader::load() {
   std::vector<Form> forms;
   for (size_t target = 0; target < targets_.size(); ++target) forms.push_back(form_of(target));
   for (const auto& request : requests_) {
-    if (request.target) load_part(request, forms[*request.target]);
+    if (!request.target) continue;
+    const auto& form = forms[*request.target];
+    load_part(request, form);
+    auto& target = targets_[*request.target];
+    if (--target.num_missing_parts == 0 && may_be_blocked(target, form)) block(*request.target);
   }
+  spares_.clear();
   for (const auto& target : word_packed_targets_) {
     auto product =
         load_word_packed(target.quantization, target.parts, target.num_columns, dtype_, device_);
@@ -258,6 +264,19 @@ bool WeightLoader::has_quantized_weights() const {
     if (std::holds_alternative<PackedFormat>(form_of(target))) return true;
   }
   return !word_packed_targets_.empty();
+}
+
+bool WeightLoader::has_weights_to_block() const {
+  check();
+  for (size_t target = 0; target < targets_.size(); ++target) {
+    if (may_be_blocked(targets_[target], form_of(target))) return true;
+  }
+  return false;
+}
+
+bool WeightLoader::may_be_blocked(const Target& target, const Form& form) const {
+  const auto* dtype = std::get_if<at::ScalarType>(&form);
+  return target.wants_blocked && dtype != nullptr && *dtype == dtype_ && device_.is_cpu();
 }
 
 /// What the parts of a weight of products are stored as, where they all are quantized, or are of
@@ -304,12 +323,16 @@ void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::S
     tensor = view;
     return;
   }
-  if (!tensor.defined()) {
-    tensor = at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
-  }
+  if (!tensor.defined()) tensor = empty_tensor(shape, dtype);
   // To the device first: it converts faster, and the narrower type crosses the bus.
   tensor.narrow(0, request.first_row, request.shape[0]).copy_(view.to(device_));
   request.stored->release();
+}
+
+at::Tensor WeightLoader::empty_tensor(const std::vector<int64_t>& shape, at::ScalarType dtype) {
+  const auto spare = spares_.extract({shape, dtype});
+  return spare ? spare.mapped()
+               : at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
 }
 
 void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weight) {
@@ -327,6 +350,21 @@ void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weigh
             "cannot be kept: not finite, or too large");
   }
   request.stored->release();
+}
+
+void WeightLoader::block(size_t target) {
+  auto& weight = *targets_[target].weight;
+  auto plain = std::get<at::Tensor>(weight);
+  if (!targets_[target].wants_blocked(plain)) return;
+  weight = BlockedWeight(plain);
+  int64_t num_parts = 0;
+  for (const auto& request : requests_) {
+    if (request.target != target) continue;
+    request.stored->release();
+    ++num_parts;
+  }
+  if (num_parts == 1) return;  // a view of the file
+  spares_[{plain.sizes().vec(), plain.scalar_type()}] = plain;
 }
 
 }  // namespace prepack

@@ -3,10 +3,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -38,11 +41,17 @@ class WeightLoader {
   /// `load` will fill `target`, which must not move until then.
   void bind(at::Tensor& target, std::string name, std::vector<int64_t> shape);
 
+  /// Whether a weight, loaded as it is stored, is to become a BlockedWeight.
+  using WantsBlocked = std::function<bool(const at::Tensor&)>;
+
   /// The same for a weight of products: tensors that all have `num_columns`, one below the other.
   /// On a CPU it keeps the dtype that it is stored in, if that takes fewer bytes: products widen it
   /// as they read it. Quantized ones stay quantized there, in a format that has all of them
   /// exactly.
-  void bind_rows(Weight& target, const std::vector<StackedRows>& parts, int64_t num_columns);
+  /// @param wants_blocked  asked on a CPU for a weight of the loader's dtype, as soon as it is
+  ///                       loaded, so that memory holds one weight twice, not all; empty: no
+  void bind_rows(Weight& target, const std::vector<StackedRows>& parts, int64_t num_columns,
+                 WantsBlocked wants_blocked = {});
 
   /// The same for a weight of products that is rounded as it is loaded, tensor by tensor: memory
   /// never holds more than one of them as it is stored. On the CPU only.
@@ -79,6 +88,10 @@ class WeightLoader {
   /// @throws LoadError likewise
   bool has_quantized_weights() const;
 
+  /// Whether any weight can be put into oneDNN's layout.
+  /// @throws LoadError likewise
+  bool has_weights_to_block() const;
+
   /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
   /// mapped file that must not be written to. Others are copied one after the other, and the pages
   /// they came from are released, so that memory never holds the model twice.
@@ -92,7 +105,9 @@ class WeightLoader {
     at::Tensor* tensor;  // null for a weight of products
     Weight* weight = nullptr;
     std::optional<Quantization> quantization = {};  // to round a weight to
+    WantsBlocked wants_blocked = {};                // empty: no
     std::vector<int64_t> shape = {};
+    int64_t num_missing_parts = 0;
   };
 
   /// What a target is loaded as.
@@ -130,6 +145,9 @@ class WeightLoader {
   void load_part(const Request& request, const Form& form);
   void load_tensor(const Request& request, at::Tensor& tensor, at::ScalarType dtype);
   void load_quantized(const Request& request, QuantizedWeight& weight);
+  bool may_be_blocked(const Target& target, const Form& form) const;
+  void block(size_t target);
+  at::Tensor empty_tensor(const std::vector<int64_t>& shape, at::ScalarType dtype);
 
   const Checkpoint* checkpoint_;
   at::ScalarType dtype_;
@@ -138,6 +156,10 @@ class WeightLoader {
   std::vector<WordPackedTarget> word_packed_targets_;
   std::vector<Request> requests_;
   std::set<std::string_view> known_names_;  // as the checkpoint spells them
+
+  /// Memory that weights had before they were blocked, for the next ones of their shapes: freed one
+  /// by one they would leave holes, together a tenth of the model.
+  std::map<std::pair<std::vector<int64_t>, at::ScalarType>, at::Tensor> spares_;
 };
 
 }  // namespace prepack
