@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
@@ -18,6 +19,7 @@
 
 #include "base/scalar_type.h"
 #include "kernels/linear.h"
+#include "kernels/rounded_product.h"
 #include "prepack/quantization.h"
 #include "support/all_close.h"
 #include "support/catch.h"
@@ -74,6 +76,7 @@ const std::vector<Format> kFormats = {DType::kFloat32,
                                       PackedFormat{8, 32, DType::kFloat16, true},
                                       PackedFormat{8, 128, DType::kFloat32, true},
                                       {Quantization{.bits = 8}, true},
+                                      {Quantization{.bits = 4, .group_size = 32}, true},
                                       {Quantization{.bits = 4, .group_size = 64}, true},
                                       {PackedFormat{4, 96, DType::kFloat32, true}, true},
                                       {PackedFormat{8, 16, DType::kFloat32, true}, true},
@@ -226,6 +229,70 @@ TEST_CASE("a product of more than one block equals its definition in float64", "
     for (int64_t num_rows : {4, 9, 47}) {
       CAPTURE(num_rows);
       check_products(random, linear, random_tensor(random, {num_rows, 896}));
+    }
+  }
+}
+
+TEST_CASE("groups may be longer than the blocks of a row", "[linear]") {
+  Random random(15);
+  for (const int bits : {4, 8}) {
+    for (const bool rounds_input : {false, true}) {
+      const Format format(PackedFormat{bits, 4096, DType::kFloat32, true}, rounds_input);
+      INFO(name_of(format));
+      const auto linear = random_linear(random, 39, 8192, format, true);
+      for (int64_t num_rows : {1, 3, 7, 30}) {
+        CAPTURE(num_rows);
+        check_products(random, linear, random_tensor(random, {num_rows, 8192}));
+      }
+    }
+  }
+}
+
+TEST_CASE("rows are rounded to the nearest of 16 bits, tile by tile", "[linear]") {
+  constexpr int64_t kGroup = RoundedRows::kGroup;
+  constexpr int64_t kNumRows = 14;
+  Random random(16);
+  for (const auto target : instruction_sets()) {
+    const OnlyInstructionSet only(target);
+    for (const int64_t in_features : {1, 63, 64, 200}) {
+      const auto x = random_tensor(random, {kNumRows, in_features});
+      x[3].zero_();
+      const int64_t num_groups = RoundedRows::num_groups(in_features);
+      const auto groups = at::constant_pad_nd(x, {0, num_groups * kGroup - in_features})
+                              .view({kNumRows, num_groups, kGroup});
+      const auto largest = groups.abs().amax(2);
+      for (const int64_t tile_rows : {int64_t{1}, kRoundedTileRows}) {
+        for (const int64_t sum_group : {16, 32, 64}) {
+          CAPTURE(in_features, tile_rows, sum_group);
+          RoundedRows rounded{tile_rows, sum_group, nullptr, nullptr, nullptr};
+          const int64_t num_tiles = rounded.num_tiles(kNumRows);
+          const auto values =
+              at::full({num_tiles, num_groups, kGroup / 2, tile_rows, 2}, 99, at::kShort);
+          const auto scales = at::full({num_tiles, num_groups, tile_rows}, 99.0);
+          const auto sums = at::full({num_tiles, num_groups * kGroup / sum_group, tile_rows}, 99.0);
+          rounded.values = values.data_ptr<int16_t>();
+          rounded.scales = scales.data_ptr<float>();
+          rounded.sums = sums.data_ptr<float>();
+          round_rows(x.const_data_ptr<float>(), kNumRows, in_features, 0, num_tiles, rounded);
+          const auto by_row = [&](const at::Tensor& in_tiles, int64_t row_dim) {
+            return in_tiles.movedim(row_dim, 1).flatten(0, 1).flatten(1);
+          };
+          const auto all_values = by_row(values, 3).view({-1, num_groups, kGroup});
+          const auto all_scales = by_row(scales, 2);
+          CHECK(all_values.narrow(0, kNumRows, all_values.size(0) - kNumRows)
+                    .eq(0)
+                    .all()
+                    .item<bool>());
+          const auto row_values = all_values.narrow(0, 0, kNumRows).to(at::kDouble);
+          const auto row_scales = all_scales.narrow(0, 0, kNumRows);
+          CHECK_THAT(row_scales, AllClose(largest.div(32767), 0, 1e-6));
+          const auto wide = row_values.mul(row_scales.unsqueeze(2));
+          const auto half_steps = row_scales.to(at::kDouble).mul(0.5 + 1e-3).unsqueeze(2);
+          CHECK(wide.sub(groups).abs().le(half_steps).all().item<bool>());
+          CHECK_THAT(by_row(sums, 2).narrow(0, 0, kNumRows),
+                     AllClose(wide.view({kNumRows, -1, sum_group}).sum(2), 1e-5));
+        }
+      }
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/layer_buffers.h"
 #include "prepack/device.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
@@ -197,6 +198,24 @@ TEST_CASE("logits that are scored and forgotten take the place of activations", 
   CHECK(total(100, 1) == total(100, 0));
   CHECK(total(0, 1000) == total(0, 0) + 1000 * row);
   CHECK(total(1, 1000) == total(0, 1000));
+}
+
+TEST_CASE("buffers of a forward begin where vectors of any size may", "[memory]") {
+  auto config = testing::tiny_configs().front();
+  config.hidden_size = 25;
+  for (const int64_t num_tokens : {1, 3, 64}) {
+    const LayerBuffers buffers(config, num_tokens, at::TensorOptions(at::kBFloat16));
+    for (const auto* buffer :
+         {&buffers.normed, &buffers.qkv, &buffers.attended, &buffers.gate_up, &buffers.gated}) {
+      CHECK(buffer->size(0) == num_tokens);
+      CHECK((buffer->storage_offset() * buffer->element_size()) % 128 == 0);
+    }
+    const auto end = [](const at::Tensor& t) { return t.storage_offset() + t.numel(); };
+    CHECK(end(buffers.normed) <= buffers.qkv.storage_offset());
+    CHECK(end(buffers.qkv) <= buffers.attended.storage_offset());
+    CHECK(end(buffers.normed) <= buffers.gate_up.storage_offset());
+    CHECK(end(buffers.gate_up) <= buffers.gated.storage_offset());
+  }
 }
 
 TEST_CASE("layers of a forward compute in the same memory", "[memory]") {

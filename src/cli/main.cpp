@@ -22,9 +22,9 @@ int report(const std::string& message) {
   return kFailed;
 }
 
-/// Keeps what is freed for what is allocated next, and large blocks on the heap. By default the
-/// allocator gives them back to the system in every layer, and a seventh of a prefill's time goes
-/// into fresh pages. glibc only.
+/// Keeps what is freed for what is allocated next, and large blocks on the heap: what products and
+/// attention allocate for themselves would be given back to the system in every layer, and come as
+/// fresh pages in the next. glibc only.
 void keep_heap() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_MAX, 0);

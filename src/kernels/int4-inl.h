@@ -19,7 +19,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-// Never more lanes than half of a block's words.
+// No more lanes than the words of half a block, so that one row's four sums and its x stay in
+// registers of every set.
 using Int4Floats = hn::CappedTag<float, kInt4Words / 2>;
 using Int4FloatVec = hn::Vec<Int4Floats>;
 using Int4Integers = hn::Rebind<int32_t, Int4Floats>;

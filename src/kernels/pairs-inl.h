@@ -18,6 +18,14 @@ namespace prepack::HWY_NAMESPACE {
 template <typename D>
 constexpr int64_t kPairNumbers = 2 * hn::MaxLanes(D());
 
+/// kCount numbers of one row, pair by pair, to every stride-th of the places.
+template <int64_t kCount>
+HWY_INLINE void store_pairs(const int16_t* numbers, int64_t stride, int16_t* to) {
+  for (int64_t k = 0; k < kCount; k += 2) {
+    std::memcpy(to + k * stride, numbers + k, 2 * sizeof(int16_t));
+  }
+}
+
 #if HWY_TARGET == HWY_SCALAR
 
 template <typename D>

@@ -72,10 +72,10 @@ template <int kFeatures>
 struct Tile {
   const int8_t* values[kFeatures];
   const float* scales[kFeatures];    // [units]; of weights with a scale for each row unused
-  const float* minimums[kFeatures];  // [units] and zeros up to whole vectors; null for none
+  const float* minimums[kFeatures];  // [units], up to whole vectors; null for none
   const int16_t* x;                  // [num_groups, rows, kGroup]
   const float* x_scales;             // [num_groups, rows]
-  const float* x_sums;               // [rows, units], with rows `sums_stride` apart
+  const float* x_sums;               // [rows, units] and zeros, with rows `sums_stride` apart
   int64_t sums_stride;               // whole vectors
   int64_t num_groups;
   int64_t ahead;  // bytes from a feature to one that comes later
@@ -118,7 +118,7 @@ HWY_INLINE void multiply_tile(const Tile<kFeatures>& tile, float (*to)[kRows]) {
     unrolled<kRows>([&]<int r>() HWY_ATTR { sums[f][r] = hn::Zero(d); });
   });
   if (tile.minimums[0] != nullptr) {
-    for (int64_t u = 0; u < tile.sums_stride; u += kLanes) {
+    for (int64_t u = 0; u < tile.num_groups * kUnits; u += kLanes) {
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
         const auto minimums = hn::LoadU(d, tile.minimums[f] + u);
         unrolled<kRows>([&]<int r>() HWY_ATTR {
@@ -173,15 +173,17 @@ class Product {
         part_rows_((product.num_rows + num_parts_ - 1) / num_parts_),
         num_groups_(RoundedRows::num_groups(product.in_features)),
         num_blocks_((num_groups_ + kBlockGroups - 1) / kBlockGroups),
+        scales_stride_(has_scales_of_rows() ? product.in_features / std::max(kUnit, 1)
+                                            : kSumsStride),
         scratch_(num_parts_ * (x_size() / 2 + num_groups_ * part_rows_ +
                                num_blocks_ * part_rows_ * kSumsStride) +
-                     kStretch * (2 * kSumsStride + kBlock / 4),
+                     2 * kScalesSize + kStretch * kBlock / 4,
                  6),
         x_(reinterpret_cast<int16_t*>(scratch_.take(num_parts_ * x_size() / 2))),
         x_scales_(scratch_.take(num_parts_ * num_groups_ * part_rows_)),
         x_sums_(scratch_.take(num_parts_ * num_blocks_ * part_rows_ * kSumsStride)),
-        scales_(scratch_.take(kStretch * kSumsStride)),
-        minimums_(scratch_.take(kStretch * kSumsStride)),
+        scales_(scratch_.take(kScalesSize)),
+        minimums_(scratch_.take(kScalesSize)),
         padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kStretch * kBlock / 4))) {
     order_x();
   }
@@ -190,9 +192,10 @@ class Product {
     for (int64_t n = first; n < last; n += kStretch) {
       const int64_t count = std::min(kStretch, last - n);
       for (int64_t block = 0; block < num_blocks_; ++block) {
-        if (scales_of_weight_ != nullptr)
+        if constexpr (kUnit != 0) {
           spread(scales_of_weight_->scales, n, count, block, scales_);
-        if (has_minimums_) spread(scales_of_weight_->minimums, n, count, block, minimums_);
+          if (has_minimums_) spread(scales_of_weight_->minimums, n, count, block, minimums_);
+        }
         const auto values = block_values(n, count, block);
         for (int64_t part = 0; part < num_parts_; ++part) {
           unrolled<kMaxRows>([&]<int r>() HWY_ATTR {
@@ -209,6 +212,15 @@ class Product {
   static constexpr int64_t kSumsStride =
       (kBlockGroups * kUnits + kLanes - 1) / kLanes * kLanes;  // of a block's units
 
+  static constexpr int64_t kScalesPadding = kLanes + kUnits;
+  static constexpr int64_t kScalesSize = kStretch * kSumsStride + kScalesPadding;
+
+  /// Whether the scales of whole rows are those of one block's units, one behind the other.
+  bool has_scales_of_rows() const {
+    return scales_of_weight_ != nullptr && scales_of_weight_->group_size == kUnit &&
+           num_blocks_ == 1;
+  }
+
   int64_t x_size() const { return num_groups_ * kGroup * part_rows_; }
   int64_t block_groups(int64_t block) const {
     return std::min(kBlockGroups, num_groups_ - block * kBlockGroups);
@@ -219,7 +231,8 @@ class Product {
 
   /// x, its scales and its sums, part by part. What is not there is zero.
   void order_x() {
-    std::fill_n(x_sums_, num_parts_ * num_blocks_ * part_rows_ * kSumsStride, 0.0F);
+    if (has_minimums_)
+      std::fill_n(x_sums_, num_parts_ * num_blocks_ * part_rows_ * kSumsStride, 0.0F);
     for (int64_t i = 0; i < num_parts_ * part_rows_; ++i) {
       const int64_t part = i / part_rows_;
       const int64_t r = i % part_rows_;
@@ -241,18 +254,21 @@ class Product {
     }
   }
 
-  /// A number for each unit of a block of some features, and zeros behind them.
+  /// A number for each unit of a block of some features, with features `scales_stride_` apart, and
+  /// finite ones up to whole vectors and groups of x.
   void spread(const void* numbers, int64_t first, int64_t count, int64_t block, float* to) {
     const int shift = group_shift(scales_of_weight_->group_size, kUnit);
     const int64_t row_groups = product_.in_features / scales_of_weight_->group_size;
+    if (scales_stride_ == row_groups) {
+      widen_scales(scales_of_weight_->dtype, numbers, first * row_groups, count * row_groups, to);
+      std::fill_n(to + count * row_groups, kScalesPadding, 0.0F);
+      return;
+    }
     const int64_t begin = block * kBlockGroups * kUnits;
     const int64_t size = std::min(kBlockGroups * kUnits, (row_groups << shift) - begin);
     const int64_t first_group = begin >> shift;
     const int64_t num_groups = ((begin + size - 1) >> shift) + 1 - first_group;
-    if (shift == 0 && size == kSumsStride && num_blocks_ == 1) {
-      return widen_scales(scales_of_weight_->dtype, numbers, first * size, count * size, to);
-    }
-    for (int64_t row = first; row < first + count; ++row, to += kSumsStride) {
+    for (int64_t row = first; row < first + count; ++row, to += scales_stride_) {
       widen_scales(scales_of_weight_->dtype, numbers, row * row_groups + first_group, num_groups,
                    to);
       // From the last on, to overwrite none that is still to be read.
@@ -296,8 +312,8 @@ class Product {
         // Past the last feature it is computed again.
         const int64_t feature = i + std::min(f, num_features - 1);
         tile.values[f] = values.first + feature * values.stride;
-        tile.scales[f] = scales_ + feature * kSumsStride;
-        tile.minimums[f] = has_minimums_ ? minimums_ + feature * kSumsStride : nullptr;
+        tile.scales[f] = scales_ + feature * scales_stride_;
+        tile.minimums[f] = has_minimums_ ? minimums_ + feature * scales_stride_ : nullptr;
       }
       float sums[kFeatures][kRows];
       multiply_tile<Values, kUnit, kFeatures, kRows>(tile, sums);
@@ -326,6 +342,7 @@ class Product {
   const int64_t part_rows_;   // of the largest part
   const int64_t num_groups_;  // of a row of x
   const int64_t num_blocks_;
+  const int64_t scales_stride_;
   Scratch scratch_;
   int16_t* x_;             // [num_parts, num_groups, part_rows, kGroup]
   float* x_scales_;        // [num_parts, num_groups, part_rows]

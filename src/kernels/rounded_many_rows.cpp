@@ -5,7 +5,6 @@
 #include <hwy/foreach_target.h>
 //
 #include <algorithm>
-#include <cstring>
 #include <variant>
 
 #include "kernels/groups-inl.h"
@@ -33,13 +32,6 @@ constexpr int64_t kBlockGroups = 8;
 constexpr int64_t kBlockTiles = 8;
 constexpr int64_t kWidenedBytes = int64_t{1} << 20;
 
-/// A group of one row, pair by pair, to every stride-th of the places.
-HWY_INLINE void store_pairs(const int16_t* group, int64_t stride, int16_t* to) {
-  for (int64_t k = 0; k < kGroup; k += 2) {
-    std::memcpy(to + k * stride, group + k, 2 * sizeof(int16_t));
-  }
-}
-
 /// A vector or more of features side by side, for all of k. A unit is RoundedRows::sum_group
 /// numbers.
 struct Panel {
@@ -65,7 +57,7 @@ void widen_row(const WeightRows& weight, int64_t in_features, int64_t row, int16
           values[place * kInt4Words + i] = static_cast<int16_t>(words[i] >> (4 * place) & 0xF);
         }
       }
-      store_pairs(values, width, to);
+      store_pairs<kGroup>(values, width, to);
     }
     return;
   }
@@ -75,7 +67,7 @@ void widen_row(const WeightRows& weight, int64_t in_features, int64_t row, int16
   for (int64_t g = 0; g < num_groups; ++g, to += kGroup * width) {
     const int64_t size = std::clamp<int64_t>(in_features - g * kGroup, 0, kGroup);
     std::fill_n(std::copy_n(from + g * kGroup, size, values), kGroup - size, int16_t{0});
-    store_pairs(values, width, to);
+    store_pairs<kGroup>(values, width, to);
   }
 }
 

@@ -5,9 +5,10 @@
 #include <hwy/foreach_target.h>
 //
 #include <algorithm>
-#include <cstring>
+#include <iterator>
 #include <limits>
 
+#include "kernels/pairs-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -78,21 +79,17 @@ void round_rows(const float* x, int64_t num_rows, int64_t in_features, int64_t f
       for (int64_t g = 0; g < num_groups; ++g) {
         const int64_t size =
             row < num_rows ? std::clamp<int64_t>(in_features - g * kGroup, 0, kGroup) : 0;
-        const float* group = x + row * in_features + g * kGroup;
         float padded[kGroup];
+        const float* group = size > 0 ? x + row * in_features + g * kGroup : padded;
         if (size < kGroup) {
-          std::fill_n(std::copy_n(group, size, padded), kGroup - size, 0.0F);
+          std::fill(std::copy_n(group, size, padded), std::end(padded), 0.0F);
           group = padded;
         }
         const int64_t place = tile * num_groups + g;
         int16_t* places = to.values + place * kGroup * stride + 2 * i;
         int16_t values[kGroup];
         const auto rounded = round_group(group, stride == 1 ? places : values);
-        if (stride != 1) {
-          for (int64_t k = 0; k < kGroup; k += 2) {
-            std::memcpy(places + k * stride, values + k, 2 * sizeof(int16_t));
-          }
-        }
+        if (stride != 1) store_pairs<kGroup>(values, stride, places);
         to.scales[place * stride + i] = rounded.scale;
         store_sums(rounded, to.sum_group, stride, to.sums + place * sums_of_group * stride + i);
       }

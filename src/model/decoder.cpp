@@ -120,7 +120,10 @@ void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelC
       last_self_attention(layer, layer_index, config, input, rope, cache, buffers, hidden);
   hidden = hidden.index_select(0, *input.output_tokens);
   if (hidden.size(0) == 0) return;
-  LayerBuffers of_outputs(config, hidden.size(0), hidden.options());
+  // Whose queries have been read. A shape that is filled up may have more outputs than tokens.
+  auto of_outputs = hidden.size(0) <= buffers.normed.size(0)
+                        ? buffers.first(hidden.size(0))
+                        : LayerBuffers(config, hidden.size(0), hidden.options());
   finish_layer(layer, std::move(attended), of_outputs, hidden);
 }
 

@@ -6,23 +6,44 @@
 
 namespace prepack {
 
+namespace {
+
+/// Elements: parts begin where kernels that load many bytes at once want their operands.
+constexpr int64_t kAlignment = 64;
+
+}  // namespace
+
 LayerBuffers::LayerBuffers(const ModelConfig& config, int64_t num_tokens,
                            const at::TensorOptions& options) {
-  const int64_t normed_size = config.hidden_size;
-  const int64_t attended_size = config.num_heads * config.head_dim;
-  const int64_t qkv_size = attended_size + 2 * config.num_kv_heads * config.head_dim;
-  const int64_t gated_size = config.intermediate_size;
-  const int64_t shared_size = std::max(qkv_size + attended_size, 3 * gated_size);
-  const auto all = scratch({num_tokens * (normed_size + shared_size)}, options);
-  const auto columns = [&](int64_t first, int64_t count) {
-    return all.narrow(0, num_tokens * first, num_tokens * count).view({num_tokens, count});
+  const int64_t attended_columns = config.num_heads * config.head_dim;
+  const int64_t qkv_columns = attended_columns + 2 * config.num_kv_heads * config.head_dim;
+  const int64_t gated_columns = config.intermediate_size;
+  const auto size_of = [&](int64_t num_columns) {
+    return (num_tokens * num_columns + kAlignment - 1) / kAlignment * kAlignment;
   };
-  normed = columns(0, normed_size);
-  qkv = columns(normed_size, qkv_size);
-  attended = columns(normed_size + qkv_size, attended_size)
+  const int64_t normed_size = size_of(config.hidden_size);
+  const int64_t qkv_size = size_of(qkv_columns);
+  const int64_t gate_up_size = size_of(2 * gated_columns);
+  const int64_t shared_size =
+      std::max(qkv_size + size_of(attended_columns), gate_up_size + size_of(gated_columns));
+  const auto all = scratch({normed_size + shared_size}, options);
+  const auto columns = [&](int64_t first, int64_t num_columns) {
+    return all.narrow(0, first, num_tokens * num_columns).view({num_tokens, num_columns});
+  };
+  normed = columns(0, config.hidden_size);
+  qkv = columns(normed_size, qkv_columns);
+  attended = columns(normed_size + qkv_size, attended_columns)
                  .view({num_tokens, config.num_heads, config.head_dim});
-  gate_up = columns(normed_size, 2 * gated_size);
-  gated = columns(normed_size + 2 * gated_size, gated_size);
+  gate_up = columns(normed_size, 2 * gated_columns);
+  gated = columns(normed_size + gate_up_size, gated_columns);
+}
+
+LayerBuffers LayerBuffers::first(int64_t count) const {
+  auto part = *this;
+  for (auto* buffer : {&part.normed, &part.qkv, &part.attended, &part.gate_up, &part.gated}) {
+    *buffer = buffer->narrow(0, 0, count);
+  }
+  return part;
 }
 
 }  // namespace prepack

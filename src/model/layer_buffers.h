@@ -8,12 +8,15 @@
 
 namespace prepack {
 
-/// What the layers of one forward compute in, one after the other: a layer makes no large tensors
-/// of its own, which would cost the first touch of their pages in each, and leave holes in the heap
-/// as forwards of other sizes come.
+/// What the layers of one forward compute in, one after the other, each over what is left of the
+/// one before: tensors of their own would cost the first touch of their pages in each layer, and
+/// leave holes in the heap as forwards of other sizes come.
 struct LayerBuffers {
   /// @param options  dtype and device of the hidden states
   LayerBuffers(const ModelConfig& config, int64_t num_tokens, const at::TensorOptions& options);
+
+  /// Those of the first `count` tokens; shares the memory of these.
+  LayerBuffers first(int64_t count) const;
 
   at::Tensor normed;    // [num_tokens, hidden_size]
   at::Tensor qkv;       // [num_tokens, (num_heads + 2 num_kv_heads) head_dim]

@@ -27,6 +27,9 @@ at::Tensor ordered(const at::Tensor& input, const std::optional<at::Tensor>& ord
 }  // namespace
 
 at::Tensor Linear::operator()(const at::Tensor& input) const {
+  if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
+    return blocked->multiply(ordered(input, input_order), bias);
+  }
   auto out = at::empty({input.size(0), out_features(weight)}, input.options());
   write_to(input, out);
   return out;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
 #include "kernels/linear.h"
 #include "kernels/rounded_product.h"
@@ -32,7 +33,7 @@ constexpr int64_t kFewRowsFeatures = 4;
 constexpr int64_t kRoundedFeatures = 32;
 
 /// Rows up to which quantized weights are better widened in registers than once for all rows.
-constexpr int64_t kMaxFewRoundedRows = 24;
+constexpr int64_t kMaxFewRoundedRows = 48;
 
 using Bias = std::optional<at::Tensor>;
 
@@ -137,7 +138,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   rounded.sum_group = rounded_sum_group(weight);
   const int64_t num_tiles = rounded.num_tiles(num_rows);
   const int64_t num_groups = num_tiles * RoundedRows::num_groups(in_features) * rounded.tile_rows;
-  const auto values = at::empty({num_groups * RoundedRows::kGroup}, at::kShort);
+  const auto values = scratch({num_groups * RoundedRows::kGroup}, at::TensorOptions(at::kShort));
   const auto scales = at::empty({num_groups}, at::kFloat);
   const auto sums = at::empty({num_groups * (RoundedRows::kGroup / rounded.sum_group)}, at::kFloat);
   rounded.values = values.data_ptr<int16_t>();

@@ -89,6 +89,10 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const int64_t layer = 2 * config.hidden_size +
                         std::max(2 * query_size + 2 * key_size, 3 * config.intermediate_size) +
                         (has_ordered_products(config, device) ? config.intermediate_size : 0);
+  // Inputs that products round to 16 bits, with their scales and sums.
+  const int64_t rounded = device.is_cpu() && has_packed_products(config, device, quantization)
+                              ? std::max(config.hidden_size, config.intermediate_size) * 9 / 4
+                              : 0;
   // Where a product is in float32 for another dtype, it has an input and output of its own.
   const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
                        (has_packed_products(config, device, quantization) ||
@@ -99,7 +103,8 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const int64_t dense = row_len == 0 ? 0
                                      : dense_bytes_per_token(config, dtype) +
                                            row_len * bytes_per_mask_element(config);
-  return (layer + on_gpu) * element_size(dtype) + product * element_size(DType::kFloat32) + dense;
+  return (layer + on_gpu) * element_size(dtype) + product * element_size(DType::kFloat32) +
+         rounded + dense;
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
@@ -112,6 +117,8 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
   const int64_t product_bytes =
       device.is_cpu() && shape.max_forward_tokens > kFewTokens ? kProductBytes : 0;
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
+  const int64_t scored_row =
+      vocabulary_row + (dtype == DType::kFloat32 ? 0 : config.vocab_size * element_size(dtype));
   const int64_t token_bytes =
       activation_bytes_per_token(config, dtype, device, /*row_len=*/0, quantization) +
       (shape.max_row_len > 0 ? dense_bytes_per_token(config, dtype) : 0);
@@ -125,7 +132,7 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
       // Of all prompts, and of the forward that is adding to them. Others take the place of the
       // activations, which are freed before.
       .logits = 2 * shape.num_prompts * vocabulary_row +
-                std::max<int64_t>(shape.num_scored * vocabulary_row - activations, 0),
+                std::max<int64_t>(shape.num_scored * scored_row - activations, 0),
       .libraries = known.program ? *known.program + kFirstForwardBytes + product_bytes
                                  : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
   };

@@ -40,8 +40,8 @@ class BlockedWeight {
                    at::Tensor& sum) const;
 
   /// Some of the output features; shares the memory of this one. Blocks cannot be cut anywhere, so
-  /// that its products compute all features, and leave out the others: in a model this is once, in
-  /// the last layer.
+  /// that its products compute all features, and leave out the others: in a model this is for
+  /// the two parts of the last layer's first product.
   BlockedWeight narrow(int64_t first, int64_t count) const;
 
  private:

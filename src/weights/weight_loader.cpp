@@ -357,13 +357,13 @@ void WeightLoader::block(size_t target) {
   auto plain = std::get<at::Tensor>(weight);
   if (!targets_[target].wants_blocked(plain)) return;
   weight = BlockedWeight(plain);
-  int64_t num_parts = 0;
+  bool is_view = false;  // of the file
   for (const auto& request : requests_) {
     if (request.target != target) continue;
+    is_view = is_view || view_tensor(*request.stored).const_data_ptr() == plain.const_data_ptr();
     request.stored->release();
-    ++num_parts;
   }
-  if (num_parts == 1) return;  // a view of the file
+  if (is_view) return;
   spares_[{plain.sizes().vec(), plain.scalar_type()}] = plain;
 }
 
