@@ -233,16 +233,19 @@ TEST_CASE("a product of more than one block equals its definition in float64", "
   }
 }
 
-TEST_CASE("groups may be longer than the blocks of a row", "[linear]") {
+TEST_CASE("rows may be of many blocks, and groups longer than these", "[linear]") {
   Random random(15);
   for (const int bits : {4, 8}) {
-    for (const bool rounds_input : {false, true}) {
-      const Format format(PackedFormat{bits, 4096, DType::kFloat32, true}, rounds_input);
-      INFO(name_of(format));
-      const auto linear = random_linear(random, 39, 8192, format, true);
-      for (int64_t num_rows : {1, 3, 7, 30}) {
-        CAPTURE(num_rows);
-        check_products(random, linear, random_tensor(random, {num_rows, 8192}));
+    for (const int64_t group_size : {32, 64, 128, 4096}) {
+      for (const bool rounds_input : {false, true}) {
+        const Format format(PackedFormat{bits, group_size, DType::kFloat32, true}, rounds_input);
+        for (const int64_t in_features : {4096, 8192}) {
+          const auto linear = random_linear(random, 39, in_features, format, true);
+          for (const int64_t num_rows : {1, 3, 7, 60}) {
+            CAPTURE(name_of(format), in_features, num_rows);
+            check_products(random, linear, random_tensor(random, {num_rows, in_features}));
+          }
+        }
       }
     }
   }

@@ -231,8 +231,9 @@ class Product {
 
   /// x, its scales and its sums, part by part. What is not there is zero.
   void order_x() {
-    if (has_minimums_)
+    if (has_minimums_) {
       std::fill_n(x_sums_, num_parts_ * num_blocks_ * part_rows_ * kSumsStride, 0.0F);
+    }
     for (int64_t i = 0; i < num_parts_ * part_rows_; ++i) {
       const int64_t part = i / part_rows_;
       const int64_t r = i % part_rows_;
@@ -259,7 +260,7 @@ class Product {
   void spread(const void* numbers, int64_t first, int64_t count, int64_t block, float* to) {
     const int shift = group_shift(scales_of_weight_->group_size, kUnit);
     const int64_t row_groups = product_.in_features / scales_of_weight_->group_size;
-    if (scales_stride_ == row_groups) {
+    if (has_scales_of_rows()) {
       widen_scales(scales_of_weight_->dtype, numbers, first * row_groups, count * row_groups, to);
       std::fill_n(to + count * row_groups, kScalesPadding, 0.0F);
       return;
