@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -40,6 +41,14 @@ struct DecoderLayer {
   RmsNorm post_attention_layernorm;
   Mlp mlp;
 };
+
+/// The products of a layer, in the order in which it computes them.
+/// @param layer  DecoderLayer, const or not
+template <typename Layer>
+auto products_of(Layer& layer) {
+  return std::array{&layer.self_attn.qkv_proj, &layer.self_attn.o_proj, &layer.mlp.gate_up_proj,
+                    &layer.mlp.down_proj};
+}
 
 struct Model::Decoder {
   explicit Decoder(Rope rope) : rope(std::move(rope)) {}

@@ -211,9 +211,9 @@ void check(const LoadOptions& options, const ModelConfig& config) {
 
 void round_inputs(Model::Decoder& decoder) {
   std::vector<Linear*> products = {&decoder.lm_head};
-  for (auto& [norm, attention, mlp_norm, mlp] : decoder.layers) {
-    products.insert(products.end(),
-                    {&attention.qkv_proj, &attention.o_proj, &mlp.gate_up_proj, &mlp.down_proj});
+  for (auto& layer : decoder.layers) {
+    const auto of_layer = products_of(layer);
+    products.insert(products.end(), of_layer.begin(), of_layer.end());
   }
   bool has_any = false;
   for (auto* product : products) {

@@ -54,11 +54,9 @@ int64_t bytes_of(const Linear& linear) {
 }
 
 int64_t bytes_of(const DecoderLayer& layer) {
-  const auto& attention = layer.self_attn;
-  int64_t bytes = bytes_of(layer.input_layernorm) + bytes_of(layer.post_attention_layernorm) +
-                  bytes_of(attention.qkv_proj) + bytes_of(attention.o_proj) +
-                  bytes_of(layer.mlp.gate_up_proj) + bytes_of(layer.mlp.down_proj);
-  for (const auto& norm : {attention.q_norm, attention.k_norm}) {
+  int64_t bytes = bytes_of(layer.input_layernorm) + bytes_of(layer.post_attention_layernorm);
+  for (const auto* product : products_of(layer)) bytes += bytes_of(*product);
+  for (const auto& norm : {layer.self_attn.q_norm, layer.self_attn.k_norm}) {
     if (norm) bytes += bytes_of(*norm);
   }
   return bytes;
@@ -67,12 +65,11 @@ int64_t bytes_of(const DecoderLayer& layer) {
 }  // namespace
 
 bool Model::has_blocked_weights() const {
-  const auto is_blocked = [](const Linear& linear) {
-    return std::holds_alternative<BlockedWeight>(linear.weight);
+  const auto is_blocked = [](const Linear* product) {
+    return std::holds_alternative<BlockedWeight>(product->weight);
   };
   return std::ranges::any_of(decoder_->layers, [&](const DecoderLayer& layer) {
-    return is_blocked(layer.self_attn.qkv_proj) || is_blocked(layer.self_attn.o_proj) ||
-           is_blocked(layer.mlp.gate_up_proj) || is_blocked(layer.mlp.down_proj);
+    return std::ranges::any_of(products_of(layer), is_blocked);
   });
 }
 
