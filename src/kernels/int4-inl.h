@@ -19,8 +19,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-// No more lanes than the words of half a block, so that one row's four sums and its x stay in
-// registers of every set.
+// At most half of a block's words: wider vectors were not measured.
 using Int4Floats = hn::CappedTag<float, kInt4Words / 2>;
 using Int4FloatVec = hn::Vec<Int4Floats>;
 using Int4Integers = hn::Rebind<int32_t, Int4Floats>;

@@ -34,13 +34,9 @@ struct PairsOf {
   int32_t second;
 };
 
-template <typename D>
-HWY_INLINE PairsOf<D> load_pairs(D /*d*/, const int16_t* from) {
-  return {from[0], from[1]};
-}
-
-template <typename D>
-HWY_INLINE PairsOf<D> load_pairs(D /*d*/, const int8_t* from) {
+/// @param from  int16_t or int8_t
+template <typename D, typename T>
+HWY_INLINE PairsOf<D> load_pairs(D /*d*/, const T* from) {
   return {from[0], from[1]};
 }
 
