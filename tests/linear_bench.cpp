@@ -91,10 +91,10 @@ prepack::Weight pack(const at::Tensor& weight, const prepack::PackedFormat& form
 std::vector<Contender> contenders(int64_t n, int64_t k) {
   const auto to_blocked = [](const at::Tensor& w) { return prepack::BlockedWeight(w); };
   const auto to_int8 = [](const at::Tensor& w) { return quantize(w, {.bits = 8}); };
-  const auto to_rounded = [](int bits) {
-    return [bits](const at::Tensor& w) {
+  const auto to_rounded = [](int bits, prepack::Activations activations) {
+    return [=](const at::Tensor& w) {
       auto quantized = quantize(w, {.bits = bits});
-      std::get<prepack::QuantizedWeight>(quantized).rounds_input = true;
+      std::get<prepack::QuantizedWeight>(quantized).activations = activations;
       return quantized;
     };
   };
@@ -108,9 +108,10 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
       contender("float32 blocked", n, k, to_blocked),
       contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
       contender("int8", n, k, to_int8),
-      contender("int8 x int16", n, k, to_rounded(8)),
+      contender("int8 x int16", n, k, to_rounded(8, prepack::Activations::kInt16)),
       contender("int4", n, k, to_int4),
-      contender("int4 x int16", n, k, to_rounded(4)),
+      contender("int4 x int16", n, k, to_rounded(4, prepack::Activations::kInt16)),
+      contender("int4 x int8", n, k, to_rounded(4, prepack::Activations::kInt8)),
       contender("int8 in groups", n, k, to_int8_groups)};
   if (prepack::has_blocked_products(at::kBFloat16)) {
     all.push_back(contender("bfloat16 x bfloat16", n, k,

@@ -41,17 +41,26 @@ using testing::tolerance;
 
 constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 
-/// How a weight is stored, and whether products round what they multiply it with.
+constexpr auto kAsComputed = Activations::kAsComputed;
+constexpr auto kInt16 = Activations::kInt16;
+constexpr auto kInt8 = Activations::kInt8;
+
+/// How a weight is stored, and what products multiply it with.
 struct Format {
   std::variant<DType, Quantization, PackedFormat> stored;
-  bool rounds_input = false;
+  Activations activations = kAsComputed;
 
   template <typename Stored>
-  Format(Stored stored, bool rounds_input = false) : stored(stored), rounds_input(rounds_input) {}
+  Format(Stored stored, Activations activations = kAsComputed)
+      : stored(stored), activations(activations) {}
+
+  bool rounds_input() const { return activations != kAsComputed; }
 };
 
 std::string name_of(const Format& format) {
-  if (format.rounds_input) return name_of(Format(format.stored)) + ", rounded input";
+  if (format.rounds_input()) {
+    return fmt::format("{} x {}", name_of(Format(format.stored)), to_string(format.activations));
+  }
   if (const auto* dtype = std::get_if<DType>(&format.stored)) return std::string(to_string(*dtype));
   if (const auto* packed = std::get_if<PackedFormat>(&format.stored)) {
     return fmt::format("{} bits in groups of {}, {} scales{}", packed->bits, packed->group_size,
@@ -75,13 +84,17 @@ const std::vector<Format> kFormats = {DType::kFloat32,
                                       PackedFormat{8, 32, DType::kFloat16, false},
                                       PackedFormat{8, 32, DType::kFloat16, true},
                                       PackedFormat{8, 128, DType::kFloat32, true},
-                                      {Quantization{.bits = 8}, true},
-                                      {Quantization{.bits = 4, .group_size = 32}, true},
-                                      {Quantization{.bits = 4, .group_size = 64}, true},
-                                      {PackedFormat{4, 96, DType::kFloat32, true}, true},
-                                      {PackedFormat{8, 16, DType::kFloat32, true}, true},
-                                      {PackedFormat{8, 32, DType::kFloat16, false}, true},
-                                      {PackedFormat{8, 128, DType::kFloat32, true}, true}};
+                                      {Quantization{.bits = 8}, kInt16},
+                                      {Quantization{.bits = 8}, kInt8},
+                                      {Quantization{.bits = 4, .group_size = 32}, kInt16},
+                                      {Quantization{.bits = 4, .group_size = 32}, kInt8},
+                                      {Quantization{.bits = 4, .group_size = 64}, kInt16},
+                                      {Quantization{.bits = 4, .group_size = 128}, kInt8},
+                                      {PackedFormat{4, 96, DType::kFloat32, true}, kInt16},
+                                      {PackedFormat{4, 96, DType::kFloat32, true}, kInt8},
+                                      {PackedFormat{8, 16, DType::kFloat32, true}, kInt16},
+                                      {PackedFormat{8, 32, DType::kFloat16, false}, kInt16},
+                                      {PackedFormat{8, 128, DType::kFloat32, true}, kInt16}};
 
 /// At least this many, and whole groups where there are any.
 int64_t whole_groups(const Format& format, int64_t in_features) {
@@ -130,7 +143,9 @@ Linear random_linear(Random& random, int64_t out_features, int64_t in_features,
     REQUIRE(weight.quantize_rows(0, numbers));
     linear.weight = weight;
   }
-  if (format.rounds_input) std::get<QuantizedWeight>(linear.weight).rounds_input = true;
+  if (format.rounds_input()) {
+    std::get<QuantizedWeight>(linear.weight).activations = format.activations;
+  }
   if (has_bias) linear.bias = random_tensor(random, {out_features}, type);
   return linear;
 }
@@ -142,19 +157,30 @@ at::Tensor wide_weight(const Linear& linear) {
                               : std::get<at::Tensor>(linear.weight).to(at::kFloat);
 }
 
-/// In groups of 64 along a row, to the nearest of 65535 multiples of the group's largest / 32767.
+/// In groups along a row, to the nearest multiple of the group's largest / the largest integer.
+template <typename T>
 at::Tensor rounded_by_definition(const at::Tensor& input) {
   const int64_t in_features = input.size(1);
-  const auto groups = at::constant_pad_nd(input.to(at::kFloat), {0, -in_features & 63})
-                          .view({input.size(0), -1, 64});
-  const auto scales = groups.abs().amax(-1, /*keepdim=*/true).div(32767);
+  const int64_t group_size = sizeof(T) == 2 ? 64 : 32;
+  const auto groups =
+      at::constant_pad_nd(input.to(at::kFloat), {0, -in_features & (group_size - 1)})
+          .view({input.size(0), -1, group_size});
+  const auto scales = groups.abs().amax(-1, /*keepdim=*/true).div(std::numeric_limits<T>::max());
   const auto values = groups.mul(scales.reciprocal()).round().nan_to_num(0);  // 0 / 0
   return values.mul(scales).flatten(1).narrow(1, 0, in_features);
 }
 
 /// The input that products multiply with.
 at::Tensor as_read(const Linear& linear, const at::Tensor& input) {
-  return rounds_input(linear.weight) ? rounded_by_definition(input) : input;
+  switch (activations_of(linear.weight)) {
+    case kInt16:
+      return rounded_by_definition<int16_t>(input);
+    case kInt8:
+      return rounded_by_definition<int8_t>(input);
+    case kAsComputed:
+      break;
+  }
+  return input;
 }
 
 at::Tensor product_in_float64(const Linear& linear, const at::Tensor& input) {
@@ -173,7 +199,7 @@ double tolerance_of(const Linear& linear, DType dtype) {
   const bool has_minimums = quantized != nullptr && quantized->minimums.defined();
   const double length = std::max(1.0, std::sqrt(static_cast<double>(in_features) / 1024));
   return tolerance(dtype).op * length * (has_minimums ? 4 : 1) *
-         (rounds_input(linear.weight) ? 2 : 1);
+         (activations_of(linear.weight) != kAsComputed ? 2 : 1);
 }
 
 /// Both ways to multiply are near the definition.
@@ -237,8 +263,8 @@ TEST_CASE("rows may be of many blocks, and groups longer than these", "[linear]"
   Random random(15);
   for (const int bits : {4, 8}) {
     for (const int64_t group_size : {32, 64, 128, 4096}) {
-      for (const bool rounds_input : {false, true}) {
-        const Format format(PackedFormat{bits, group_size, DType::kFloat32, true}, rounds_input);
+      for (const auto activations : {kAsComputed, kInt16, kInt8}) {
+        const Format format(PackedFormat{bits, group_size, DType::kFloat32, true}, activations);
         for (const int64_t in_features : {4096, 8192}) {
           const auto linear = random_linear(random, 39, in_features, format, true);
           for (const int64_t num_rows : {1, 3, 7, 60}) {
@@ -251,49 +277,56 @@ TEST_CASE("rows may be of many blocks, and groups longer than these", "[linear]"
   }
 }
 
-TEST_CASE("rows are rounded to the nearest of 16 bits, tile by tile", "[linear]") {
-  constexpr int64_t kGroup = RoundedRows::kGroup;
+TEMPLATE_TEST_CASE("rows are rounded to the nearest integers, tile by tile", "[linear]", int16_t,
+                   int8_t) {
+  using Rows = RoundedRows<TestType>;
+  constexpr int64_t kGroup = Rows::kGroup;
+  constexpr int64_t kTogether = Rows::kTogether;
   constexpr int64_t kNumRows = 14;
+  constexpr auto kType = c10::CppTypeToScalarType<TestType>::value;
   Random random(16);
   for (const auto target : instruction_sets()) {
     const OnlyInstructionSet only(target);
     for (const int64_t in_features : {1, 63, 64, 200}) {
       const auto x = random_tensor(random, {kNumRows, in_features});
       x[3].zero_();
-      const int64_t num_groups = RoundedRows::num_groups(in_features);
-      const auto groups = at::constant_pad_nd(x, {0, num_groups * kGroup - in_features})
-                              .view({kNumRows, num_groups, kGroup});
+      const int64_t num_blocks = Rows::num_blocks(in_features);
+      const int64_t size = num_blocks * Rows::kBlock;
+      const auto groups =
+          at::constant_pad_nd(x, {0, size - in_features}).view({kNumRows, -1, kGroup});
       const auto largest = groups.abs().amax(2);
       for (const int64_t tile_rows : {int64_t{1}, kRoundedTileRows}) {
-        for (const int64_t sum_group : {16, 32, 64}) {
+        for (int64_t sum_group = 16; sum_group <= kGroup; sum_group *= 2) {
           CAPTURE(in_features, tile_rows, sum_group);
-          RoundedRows rounded{tile_rows, sum_group, nullptr, nullptr, nullptr};
+          Rows rounded{tile_rows, sum_group, nullptr, nullptr, nullptr};
           const int64_t num_tiles = rounded.num_tiles(kNumRows);
           const auto values =
-              at::full({num_tiles, num_groups, kGroup / 2, tile_rows, 2}, 99, at::kShort);
-          const auto scales = at::full({num_tiles, num_groups, tile_rows}, 99.0);
-          const auto sums = at::full({num_tiles, num_groups * kGroup / sum_group, tile_rows}, 99.0);
-          rounded.values = values.data_ptr<int16_t>();
-          rounded.scales = scales.data_ptr<float>();
-          rounded.sums = sums.data_ptr<float>();
-          round_rows(x.const_data_ptr<float>(), kNumRows, in_features, 0, num_tiles, rounded);
-          const auto by_row = [&](const at::Tensor& in_tiles, int64_t row_dim) {
-            return in_tiles.movedim(row_dim, 1).flatten(0, 1).flatten(1);
+              at::full({num_tiles, size / kTogether, tile_rows, kTogether}, 99, kType);
+          const auto scales = at::full({num_tiles, size / kGroup, tile_rows}, 99.0);
+          const auto sums = at::full({num_tiles, size / sum_group, tile_rows}, 99.0);
+          rounded.values = values.template data_ptr<TestType>();
+          rounded.scales = scales.template data_ptr<float>();
+          rounded.sums = sums.template data_ptr<float>();
+          round_rows(x.template const_data_ptr<float>(), kNumRows, in_features, 0, num_tiles,
+                     rounded);
+          const auto by_row = [&](const at::Tensor& in_tiles) {
+            return in_tiles.movedim(2, 1).flatten(0, 1).flatten(1);
           };
-          const auto all_values = by_row(values, 3).view({-1, num_groups, kGroup});
-          const auto all_scales = by_row(scales, 2);
+          const auto all_values = by_row(values).view({-1, size / kGroup, kGroup});
+          const auto all_scales = by_row(scales);
           CHECK(all_values.narrow(0, kNumRows, all_values.size(0) - kNumRows)
                     .eq(0)
                     .all()
-                    .item<bool>());
+                    .template item<bool>());
           const auto row_values = all_values.narrow(0, 0, kNumRows).to(at::kDouble);
           const auto row_scales = all_scales.narrow(0, 0, kNumRows);
-          CHECK_THAT(row_scales, AllClose(largest.div(32767), 0, 1e-6));
+          CHECK_THAT(row_scales,
+                     AllClose(largest.div(std::numeric_limits<TestType>::max()), 0, 1e-6));
           const auto wide = row_values.mul(row_scales.unsqueeze(2));
           // 32767 and a few roundings of float32 are 0.01 of a step.
           const auto half_steps = row_scales.to(at::kDouble).mul(0.5 + 0.01).unsqueeze(2);
-          CHECK(wide.sub(groups).abs().le(half_steps).all().item<bool>());
-          CHECK_THAT(by_row(sums, 2).narrow(0, 0, kNumRows),
+          CHECK(wide.sub(groups).abs().le(half_steps).all().template item<bool>());
+          CHECK_THAT(by_row(sums).narrow(0, 0, kNumRows),
                      AllClose(wide.view({kNumRows, -1, sum_group}).sum(2), 1e-5));
         }
       }
@@ -420,7 +453,7 @@ TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[
     const auto input = random_tensor(random, {24, in_features});
     const auto all = linear(input);
     // Of float32, fewer rows than a group are summed in another order.
-    const int64_t least = format.rounds_input ? 1 : 4;
+    const int64_t least = format.rounds_input() ? 1 : 4;
     for (int64_t num_rows : {least, least + 1, int64_t{7}, int64_t{12}, int64_t{23}}) {
       CHECK_THAT(linear(input.narrow(0, 0, num_rows)), BitEqual(all.narrow(0, 0, num_rows)));
     }
@@ -447,7 +480,7 @@ TEST_CASE("products are right on every set of instructions", "[linear]") {
 TEST_CASE("numbers that are not finite make their row of rounded products NaN", "[linear]") {
   Random random(14);
   for (const auto& format : kFormats) {
-    if (!format.rounds_input) continue;
+    if (!format.rounds_input()) continue;
     INFO(name_of(format));
     const int64_t in_features = whole_groups(format, 70);
     const auto linear = random_linear(random, 9, in_features, format);

@@ -99,7 +99,7 @@ TEST_CASE("a prompt that reads its neighbour fails in every dtype", "[verificati
       const PromptDifference second = compare_row(wrong, alone, 1);
       CHECK(find_failures({&first, 1}, limits_of(dtype)).empty());
       CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype)).empty());
-      CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype, true)).empty());
+      CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype, Activations::kInt16)).empty());
     }
   }
 }

@@ -36,13 +36,9 @@ struct ForwardInput {
 struct LoadOptions {
   std::optional<DType> dtype = {};  // to compute in; default: `default_dtype`
   at::Device device = at::kCPU;
-  std::optional<Quantization> quantization = {};  // of products; absent: as they are stored
-
-  /// Whether products with quantized weights round their input too: to 16 bits, with one float32
-  /// scale for each 64 features of a token. They are faster so, and off by some 3e-5 of their size.
-  bool quantizes_activations = false;
-
-  WeightLayout weight_layout = WeightLayout::kAuto;  // of products, on a CPU
+  std::optional<Quantization> quantization = {};       // of products; absent: as they are stored
+  Activations activations = Activations::kAsComputed;  // rounded: with quantized weights only
+  WeightLayout weight_layout = WeightLayout::kAuto;    // of products, on a CPU
 };
 
 /// The dtype to compute in where none is asked for: the stored one, but float32 on a CPU that has
@@ -56,13 +52,14 @@ class Model {
   struct Decoder;
 
   Model(ModelConfig config, DType dtype, at::Device device, std::shared_ptr<const Decoder> decoder,
-        std::optional<Quantization> quantization = {}, bool quantizes_activations = false);
+        std::optional<Quantization> quantization = {},
+        Activations activations = Activations::kAsComputed);
 
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
   const std::optional<Quantization>& quantization() const { return quantization_; }
-  bool quantizes_activations() const { return quantizes_activations_; }
+  Activations activations() const { return activations_; }
 
   /// Whether the weights of any products are in oneDNN's layout.
   bool has_blocked_weights() const;
@@ -94,7 +91,7 @@ class Model {
   at::Device device_;
   std::shared_ptr<const Decoder> decoder_;
   std::optional<Quantization> quantization_;
-  bool quantizes_activations_;
+  Activations activations_;
 };
 
 /// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file.

@@ -10,7 +10,7 @@ namespace prepack {
 /// How the weights of a decoder's products are rounded as they are loaded. The projection to the
 /// vocabulary always gets 8 bits, unless it shares the embeddings' weight: those, norms and biases
 /// stay as they are stored, and so do caches. Products are of the rounded weights and float32, or
-/// what LoadOptions::quantizes_activations makes of it.
+/// what Activations make of it.
 ///
 /// - 8 bits: one float32 scale for each output feature (row of a weight).
 /// - 4 bits: one float16 scale and minimum for each `group_size` weights of a row. Rows that are
@@ -32,10 +32,24 @@ struct Quantization {
 /// "int8", or "int4 in groups of 32".
 std::string to_string(const Quantization& quantization);
 
+/// What products with quantized weights multiply them with. Rounded to integers products are
+/// faster, and off by some 3e-5 of their size with 16 bits, by some 5e-3 with 8.
+enum class Activations {
+  kAsComputed,  // float32
+  kInt16,       // 16 bits, with a float32 scale for each 64 features of a token
+  kInt8,        // of 4-bit weights 8 bits, with a scale for each 32 features; else kInt16
+};
+
+/// "as computed", "int16" or "int8".
+std::string_view to_string(Activations activations);
+
+/// @param name  "int16" or "int8"
+/// @throws InvalidArgument for any other
+Activations parse_activations(std::string_view name);
+
 /// How reports go on behind a dtype: ", weights int8, activations int16"; empty if nothing is
 /// rounded.
-std::string rounding_note(const std::optional<Quantization>& quantization,
-                          bool quantizes_activations);
+std::string rounding_note(const std::optional<Quantization>& quantization, Activations activations);
 
 /// @param name        "int8" or "int4"
 /// @param group_size  of int4

@@ -52,7 +52,7 @@ Environment describe_environment(const Model& model, std::string model_name, int
       .model = std::move(model_name),
       .num_parameters = model.config().num_parameters(),
       .dtype = std::string(to_string(model.dtype())) +
-               rounding_note(model.quantization(), model.quantizes_activations()) +
+               rounding_note(model.quantization(), model.activations()) +
                (model.has_blocked_weights() ? ", blocked weights" : ""),
       .device = model.device().str(),
       .threads = threads,

@@ -126,7 +126,7 @@ DifferenceSummary summarize(std::span<const PromptDifference> prompts) {
   return summary;
 }
 
-const Limits& limits_of(DType dtype, bool rounds_activations) {
+const Limits& limits_of(DType dtype, Activations activations) {
   // In half precision the products' blocking, which depends on the shape of the batch, already
   // changes the last bits. What is normal was measured with SmolLM2-135M; the limits lie ten times
   // and more above it, far below what a prompt that reads its neighbours is off by. A lead may be
@@ -174,7 +174,7 @@ const Limits& limits_of(DType dtype, bool rounds_activations) {
       .divergence = 1e-5,
       .near_tie = 0.015,
       .top_agreement = 0.95};
-  if (rounds_activations && dtype == DType::kFloat32) return kRoundedLimits;
+  if (activations != Activations::kAsComputed && dtype == DType::kFloat32) return kRoundedLimits;
   return kLimits.at(dtype);
 }
 

@@ -36,8 +36,8 @@ struct Limits {
   double top_agreement = 0;    // part of the prompts with the same likeliest token, or a near-tie
 };
 
-/// @param rounds_activations  Model::quantizes_activations
-const Limits& limits_of(DType dtype, bool rounds_activations = false);
+/// @param activations  Model::activations
+const Limits& limits_of(DType dtype, Activations activations = Activations::kAsComputed);
 
 /// One measure that exceeds its limit.
 struct Failure {

@@ -49,7 +49,7 @@ struct ModelInfo {
   ModelConfig config;
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
-  bool quantizes_activations = false;
+  Activations activations = Activations::kAsComputed;
   MemoryEstimate memory;
   WeightsInfo weights;
   std::string tokenizer;
@@ -102,7 +102,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
   info.quantization = parse_quantize_options(options.model, info.config, device);
-  info.quantizes_activations = options.model.quantizes_activations;
+  info.activations = parse_activations_option(options.model);
   auto prefill = parse_prefill_options(options.batch);
   if (prefill.token_budget == 0) {
     prefill.token_budget = default_token_budget(info.config, info.dtype, device, prefill.method,
@@ -133,7 +133,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
           .max_row_len = plan.max_row_len,
       },
       info.quantization,
-      find_known_bytes(model, {info.dtype, device, info.quantization, info.quantizes_activations,
+      find_known_bytes(model, {info.dtype, device, info.quantization, info.activations,
                                parse_weight_layout_option(options.model)}));
   info.weights = inspect_weights(model);
   info.chat_template =
@@ -225,14 +225,16 @@ void print_json(const ModelInfo& info) {
         {"total", info.memory.total()}}},
   };
   if (info.quantization) json["quantization"] = to_string(*info.quantization);
-  if (info.quantizes_activations) json["activations"] = "int16";
+  if (info.activations != Activations::kAsComputed) {
+    json["activations"] = to_string(info.activations);
+  }
   write_standard_output(json.dump() + "\n");
 }
 
 void print_table(const ModelInfo& info, const Options& options) {
   const auto& config = info.config;
   const auto& memory = info.memory;
-  const auto rounded = rounding_note(info.quantization, info.quantizes_activations);
+  const auto rounded = rounding_note(info.quantization, info.activations);
   write_standard_output(fmt::format(
       "architecture      {}, family {}\n"
       "parameters        {:.1f} million, stored in {}\n"

@@ -188,13 +188,19 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
   return quantization;
 }
 
+Activations parse_activations_option(const ModelOptions& options) {
+  if (options.quantize_activations.empty()) return Activations::kAsComputed;
+  return parse_option("--quantize-activations",
+                      [&] { return parse_activations(options.quantize_activations); });
+}
+
 WeightLayout parse_weight_layout_option(const ModelOptions& options) {
   return parse_option("--weight-layout",
                       [&] { return parse_weight_layout(options.weight_layout); });
 }
 
 LoadOptions load_options(const Job& job) {
-  return {job.dtype, job.device, job.quantization, job.quantizes_activations, job.weight_layout};
+  return {job.dtype, job.device, job.quantization, job.activations, job.weight_layout};
 }
 
 KnownBytes find_known_bytes(const std::filesystem::path& model, const LoadOptions& options) {
@@ -224,7 +230,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
   job.quantization = parse_quantize_options(model, job.config, job.device);
-  job.quantizes_activations = model.quantizes_activations;
+  job.activations = parse_activations_option(model);
   job.weight_layout = parse_weight_layout_option(model);
   job.memory_limit =
       model.memory_limit == "auto"

@@ -42,6 +42,7 @@ std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                                    const ModelConfig& config, at::Device device);
 
 /// Reads --weight-layout. @throws UsageError
+Activations parse_activations_option(const ModelOptions& options);
 WeightLayout parse_weight_layout_option(const ModelOptions& options);
 
 /// What `weight_bytes` says, where weights can be opened and are the model's; that they are not is
@@ -55,7 +56,7 @@ struct Job {
   at::Device device = at::kCPU;
   DType dtype = DType::kFloat32;
   std::optional<Quantization> quantization;
-  bool quantizes_activations = false;
+  Activations activations = Activations::kAsComputed;
   WeightLayout weight_layout = WeightLayout::kAuto;
   KnownBytes known_bytes;
   int threads = 1;

@@ -67,9 +67,11 @@ void ModelOptions::add_to(CLI::App& command) {
       ->needs(quantizes)
       ->group(kModelGroup);
   command
-      .add_flag("--quantize-activations", quantizes_activations,
-                "Round what products with quantized weights read too, to 16 bits with a scale for "
-                "64 features: faster, and off by a hundredth of what 8 bits cost the weights")
+      .add_option("--quantize-activations", quantize_activations,
+                  "Round what products with quantized weights read too, which makes them faster: "
+                  "int16, with a scale for 64 features, off by a hundredth of what 8 bits cost the "
+                  "weights; or int8, with a scale for 32, where weights have 4 bits")
+      ->type_name("TYPE")
       ->group(kModelGroup);
   command
       .add_option(

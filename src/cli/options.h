@@ -57,7 +57,7 @@ struct ModelOptions {
   std::string device = "auto";
   std::string quantize;  // empty: not
   int64_t quantize_group = 32;
-  bool quantizes_activations = false;
+  std::string quantize_activations;  // empty: not
   std::string weight_layout = "auto";
   int threads = 0;
   std::string memory_limit = "auto";

@@ -87,7 +87,9 @@ void print_json(const Job& job, const Measurements& measured) {
       {"threads", job.threads},
   };
   if (job.quantization) json["quantization"] = to_string(*job.quantization);
-  if (job.quantizes_activations) json["activations"] = "int16";
+  if (job.activations != Activations::kAsComputed) {
+    json["activations"] = to_string(job.activations);
+  }
   if (job.device.is_cuda()) json["peak_device_bytes"] = peak_device_memory(job.device);
   write_standard_output(json.dump() + "\n");
 }
@@ -99,7 +101,7 @@ void print_table(const Job& job, const Measurements& measured) {
   const double prefill_s = bench::median(measured.prefill_s);
   const auto shared =
       counts.shared_tokens > 0 ? fmt::format(", {} shared", counts.shared_tokens) : std::string();
-  const auto rounding = rounding_note(job.quantization, job.quantizes_activations);
+  const auto rounding = rounding_note(job.quantization, job.activations);
   write_standard_output(fmt::format(
       "method            {} on {}, {}{}, {} threads\n"
       "prompts           {} in batches of at most {}\n"

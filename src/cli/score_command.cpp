@@ -229,7 +229,7 @@ void print_perplexity(const Options& options, const Job& job, std::span<const Sc
                     {"peak_rss_bytes", peak_resident_memory()},
                     {"predicted_peak_bytes", job.memory.total()},
                     {"weights", job.quantization ? to_string(*job.quantization) : "as stored"},
-                    {"activations", job.quantizes_activations ? "int16" : "as computed"},
+                    {"activations", to_string(job.activations)},
                     {"dtype", to_string(job.dtype)},
                     {"device", job.device.str()},
                     {"threads", job.threads}};
@@ -242,7 +242,7 @@ void print_perplexity(const Options& options, const Job& job, std::span<const Sc
       "computed          on {}, {}{}, {} threads\n"
       "peak memory       {} ({} predicted)\n",
       perplexity(scores), num_tokens, scores.size(), score_s, job.device.str(),
-      to_string(job.dtype), rounding_note(job.quantization, job.quantizes_activations), job.threads,
+      to_string(job.dtype), rounding_note(job.quantization, job.activations), job.threads,
       format_bytes(peak_resident_memory()), format_bytes(job.memory.total())));
 }
 

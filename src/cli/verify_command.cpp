@@ -72,7 +72,7 @@ std::vector<VariantDifferences> verify_all(Job& job) {
 }
 
 const bench::Limits& limits_of(const Job& job) {
-  return bench::limits_of(job.dtype, job.quantizes_activations);
+  return bench::limits_of(job.dtype, job.activations);
 }
 
 /// One sentence per measure and variant that failed.

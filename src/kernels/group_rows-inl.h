@@ -71,29 +71,29 @@ HWY_INLINE void add_products(D d, const hn::Vec<D> (&wide)[kFeatures], const flo
   });
 }
 
-/// Places kFirst and kFirst + 1 of the words of a block.
-/// @param k  where the half block begins in the part
-template <int kFirst, int kFeatures, int kRows>
-HWY_INLINE void add_half_block(const GroupFeatures<uint16_t, kFeatures>& weight, int64_t k,
-                               const float* x, Int4FloatVec (&sums)[kFeatures][kRows]) {
+/// A smallest group of 4-bit values.
+/// @param k  where it begins in the part
+template <int kFeatures, int kRows>
+HWY_INLINE void add_words(const GroupFeatures<uint16_t, kFeatures>& weight, int64_t k,
+                          const float* x, Int4FloatVec (&sums)[kFeatures][kRows]) {
   const Int4Floats d;
   const int64_t group = weight.group_of(k, kMinInt4Group);
-  const int64_t place = k / kInt4Block * kInt4Words;
-  unrolled<2>([&]<int p>() HWY_ATTR {
-    constexpr int kPlace = kFirst + p;
-    Int4FloatVec scales[kFeatures], minimums[kFeatures];
+  Int4FloatVec minimums[kFeatures];
+  unrolled<kFeatures>([&]<int f>()
+                          HWY_ATTR { minimums[f] = hn::Set(d, weight.minimums[f][group]); });
+  unrolled<4>([&]<int kPlace>() HWY_ATTR {
+    Int4FloatVec scales[kFeatures];
     unrolled<kFeatures>([&]<int f>() HWY_ATTR {
       scales[f] = hn::Set(d, weight.scales[f][group] * (1 / kInt4PlaceValue<kPlace>));
-      minimums[f] = hn::Set(d, weight.minimums[f][group]);
     });
     unrolled<static_cast<int>(kInt4Words / kInt4Lanes)>([&]<int kPart>() HWY_ATTR {
       constexpr int64_t c = kPart * kInt4Lanes;
       Int4FloatVec wide[kFeatures];
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
-        const auto value = int4_values<kPlace>(load_int4_words(weight.values[f] + place + c));
+        const auto value = int4_values<kPlace>(load_int4_words(weight.values[f] + k / 4 + c));
         wide[f] = hn::MulAdd(value, scales[f], minimums[f]);
       });
-      add_products(d, wide, x + (k + p * kInt4Words + c) * kRows, sums);
+      add_products(d, wide, x + (k + kPlace * kInt4Words + c) * kRows, sums);
     });
   });
 }
@@ -106,13 +106,10 @@ HWY_INLINE void multiply_group_rows(const GroupFeatures<uint16_t, kFeatures>& we
   const Int4Floats d;
   Int4FloatVec s[kFeatures][kRows];
   set_zero(d, s);
-  for (int64_t k = 0; k < weight.size; k += kInt4Block) {
-    unrolled<kFeatures>([&]<int f>() HWY_ATTR {
-      hwy::Prefetch(weight.values[f] + k / kInt4Block * kInt4Words + weight.next_values);
-    });
-    add_half_block<0>(weight, k, x, s);
-    if (k + kMinInt4Group == weight.size) break;
-    add_half_block<2>(weight, k + kMinInt4Group, x, s);
+  for (int64_t k = 0; k < weight.size; k += kMinInt4Group) {
+    unrolled<kFeatures>(
+        [&]<int f>() HWY_ATTR { hwy::Prefetch(weight.values[f] + k / 4 + weight.next_values); });
+    add_words(weight, k, x, s);
   }
   unrolled<kFeatures>([&]<int f>() HWY_ATTR { store_row_sums<kRows>(d, s[f], sums[f]); });
 }

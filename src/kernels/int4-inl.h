@@ -19,13 +19,13 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-// At most half of a block's words: wider vectors were not measured.
-using Int4Floats = hn::CappedTag<float, kInt4Words / 2>;
+// Never more lanes than the smallest group has words.
+using Int4Floats = hn::CappedTag<float, kInt4Words>;
 using Int4FloatVec = hn::Vec<Int4Floats>;
 using Int4Integers = hn::Rebind<int32_t, Int4Floats>;
 constexpr int64_t kInt4Lanes = hn::MaxLanes(Int4Floats());
 
-/// Words of a block, each in a lane.
+/// Words, each in a lane.
 HWY_INLINE hn::Vec<Int4Integers> load_int4_words(const uint16_t* words) {
   return hn::PromoteTo(Int4Integers(), hn::LoadU(hn::Rebind<uint16_t, Int4Floats>(), words));
 }
@@ -40,22 +40,20 @@ HWY_INLINE Int4FloatVec int4_values(hn::Vec<Int4Integers> words) {
   return hn::ConvertTo(Int4Floats(), hn::And(words, hn::Set(Int4Integers(), 0xF << (4 * kPlace))));
 }
 
-/// Places kFirst and kFirst + 1 of a block's words, which are half of its numbers.
-template <int kFirst>
-HWY_INLINE void widen_half_block(const uint16_t* words, float scale, float minimum, float* to) {
+/// The numbers of a smallest group's words.
+HWY_INLINE void widen_words(const uint16_t* words, float scale, float minimum, float* to) {
   const Int4Floats d;
   const auto shift = hn::Set(d, minimum);
-  for (int64_t i = 0; i < kInt4Words; i += kInt4Lanes) {
+  unrolled<kInt4Words / kInt4Lanes>([&]<int kPart>() HWY_ATTR {
+    constexpr int64_t i = kPart * kInt4Lanes;
     const auto packed = load_int4_words(words + i);
-    const auto store = [&]<int kPlace>() HWY_ATTR {
+    unrolled<4>([&]<int kPlace>() HWY_ATTR {
       // Exact, as the place's value is a power of two.
       const auto factor = hn::Set(d, scale * (1 / kInt4PlaceValue<kPlace>));
       hn::StoreU(hn::MulAdd(int4_values<kPlace>(packed), factor, shift), d,
-                 to + (kPlace - kFirst) * kInt4Words + i);
-    };
-    store.template operator()<kFirst>();
-    store.template operator()<kFirst + 1>();
-  }
+                 to + kPlace * kInt4Words + i);
+    });
+  });
 }
 
 /// The numbers [k, k + size) of a row, where k begins a block, and the end ends a group.
@@ -71,22 +69,18 @@ HWY_INLINE void widen_groups(const Int4Rows& rows, int64_t in_features, int64_t 
   const auto* values = rows.values + row * row_bytes;
   for (const int64_t end = k + size; k < end;) {
     const int64_t stretch_end = std::min(k + kStretch, end);
-    const int64_t first_half = k / kMinInt4Group;
-    const int64_t last_half = (stretch_end - 1) / kMinInt4Group;
-    const int64_t first_group = first_half >> shift;
-    const int64_t num_groups = (last_half >> shift) + 1 - first_group;
+    const int64_t first_unit = k / kMinInt4Group;
+    const int64_t last_unit = (stretch_end - 1) / kMinInt4Group;
+    const int64_t first_group = first_unit >> shift;
+    const int64_t num_groups = (last_unit >> shift) + 1 - first_group;
     widen_scales(groups.dtype, groups.scales, row_groups + first_group, num_groups, scales);
     widen_scales(groups.dtype, groups.minimums, row_groups + first_group, num_groups, minimums);
-    for (int64_t half = first_half; half <= last_half; half += 2, to += kInt4Block) {
-      const auto* block = values + half / 2 * (kInt4Block / 2);
-      const auto* words = reinterpret_cast<const uint16_t*>(block);
+    for (int64_t unit = first_unit; unit <= last_unit; ++unit, to += kMinInt4Group) {
+      const auto* words = reinterpret_cast<const uint16_t*>(values) + unit * kInt4Words;
       // Of the row that is in this one's place in the next tile of four.
-      hwy::Prefetch(block + 4 * row_bytes);
-      const int64_t a = (half >> shift) - first_group;
-      widen_half_block<0>(words, scales[a], minimums[a], to);
-      if (half == last_half) break;
-      const int64_t b = ((half + 1) >> shift) - first_group;
-      widen_half_block<2>(words, scales[b], minimums[b], to + kMinInt4Group);
+      hwy::Prefetch(reinterpret_cast<const uint8_t*>(words) + 4 * row_bytes);
+      const int64_t group = (unit >> shift) - first_group;
+      widen_words(words, scales[group], minimums[group], to);
     }
     k = stretch_end;
   }
@@ -100,23 +94,22 @@ HWY_INLINE void divide_by_places(const float* x, int64_t in_features, float* to)
   constexpr float kFactors[4] = {1 / kInt4PlaceValue<0>, 1 / kInt4PlaceValue<1>,
                                  1 / kInt4PlaceValue<2>, 1 / kInt4PlaceValue<3>};
   for (int64_t i = 0; i < in_features; i += kInt4Lanes) {
-    const auto factor = hn::Set(d, kFactors[i % kInt4Block / kInt4Words]);
+    const auto factor = hn::Set(d, kFactors[i % kMinInt4Group / kInt4Words]);
     hn::StoreU(hn::Mul(hn::LoadU(d, x + i), factor), d, to + i);
   }
   std::fill(to + in_features, to + 2 * int4_row_bytes(in_features), 0.0F);
 }
 
-/// The sum over places kFirst and kFirst + 1 of a block's words, of their values times x.
-/// @param x  of the half block
-template <int kFirst>
-HWY_INLINE Int4FloatVec multiply_half_block(const uint16_t* words, const float* x) {
+/// The products of a smallest group's values with x, in lanes.
+HWY_INLINE Int4FloatVec multiply_words(const uint16_t* words, const float* x) {
   const Int4Floats d;
   auto sum = hn::Zero(d);
   unrolled<kInt4Words / kInt4Lanes>([&]<int kPart>() HWY_ATTR {
     constexpr int64_t i = kPart * kInt4Lanes;
     const auto packed = load_int4_words(words + i);
-    sum = hn::MulAdd(int4_values<kFirst>(packed), hn::LoadU(d, x + i), sum);
-    sum = hn::MulAdd(int4_values<kFirst + 1>(packed), hn::LoadU(d, x + kInt4Words + i), sum);
+    unrolled<4>([&]<int kPlace>() HWY_ATTR {
+      sum = hn::MulAdd(int4_values<kPlace>(packed), hn::LoadU(d, x + kPlace * kInt4Words + i), sum);
+    });
   });
   return sum;
 }
@@ -136,10 +129,10 @@ HWY_INLINE void multiply_groups_tile(const GroupsTile<uint16_t>& tile, const Gro
   const float* HWY_RESTRICT scales3 = tile.scales[3];
   auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
   if (input.sums != nullptr) add_minimums(d, tile, input.sums, s0, s1, s2, s3);
-  int64_t half = 0;
-  for (int64_t block = 0; block < tile.in_features; block += kInt4Block, half += 2) {
-    const int64_t a = half >> tile.group_shift;
-    const int64_t b = (half + 1) >> tile.group_shift;
+  int64_t unit = 0;
+  for (int64_t block = 0; block < tile.in_features; block += kInt4Block, unit += 2) {
+    const int64_t a = unit >> tile.group_shift;
+    const int64_t b = (unit + 1) >> tile.group_shift;
     const int64_t place = block / 4;
     const float* x = input.x + block;
     hwy::Prefetch(w0 + place + tile.next_values);
@@ -147,9 +140,9 @@ HWY_INLINE void multiply_groups_tile(const GroupsTile<uint16_t>& tile, const Gro
     hwy::Prefetch(w2 + place + tile.next_values);
     hwy::Prefetch(w3 + place + tile.next_values);
     const auto add = [&](const uint16_t* words, const float* scales, Int4FloatVec& sum) HWY_ATTR {
-      sum = hn::MulAdd(multiply_half_block<0>(words, x), hn::Set(d, scales[a]), sum);
-      sum =
-          hn::MulAdd(multiply_half_block<2>(words, x + kInt4Block / 2), hn::Set(d, scales[b]), sum);
+      sum = hn::MulAdd(multiply_words(words, x), hn::Set(d, scales[a]), sum);
+      sum = hn::MulAdd(multiply_words(words + kInt4Words, x + kMinInt4Group), hn::Set(d, scales[b]),
+                       sum);
     };
     add(w0 + place, scales0, s0);
     add(w1 + place, scales1, s1);

@@ -134,19 +134,19 @@ float store_float16(float number, hwy::float16_t* to) {
   return hn::GetLane(load_first(to, 1));
 }
 
-/// @param values  [whole blocks] 0 to 15
-void pack_blocks(const int32_t* values, int64_t num_blocks, uint8_t* to) {
+/// @param values  [num_values] 0 to 15, whole groups of the smallest size
+void pack_groups(const int32_t* values, int64_t num_values, uint8_t* to) {
   const hn::Rebind<int32_t, Lanes> d;
   const hn::Rebind<uint16_t, Lanes> words;
-  for (int64_t block = 0; block < num_blocks; ++block) {
+  for (int64_t group = 0; group < num_values; group += kMinInt4Group) {
     for (int64_t word = 0; word < kInt4Words; word += kLanes) {
-      const auto* from = values + block * kInt4Block + word;
+      const auto* from = values + group + word;
       auto packed = hn::LoadU(d, from);
       packed = hn::Or(packed, hn::ShiftLeft<4>(hn::LoadU(d, from + kInt4Words)));
       packed = hn::Or(packed, hn::ShiftLeft<8>(hn::LoadU(d, from + 2 * kInt4Words)));
       packed = hn::Or(packed, hn::ShiftLeft<12>(hn::LoadU(d, from + 3 * kInt4Words)));
       hn::StoreU(hn::DemoteTo(words, packed), words,
-                 reinterpret_cast<uint16_t*>(to) + block * kInt4Words + word);
+                 reinterpret_cast<uint16_t*>(to) + group / 4 + word);
     }
   }
 }
@@ -159,7 +159,7 @@ void pack_int4(const uint8_t* values, int64_t in_features, uint8_t* to) {
   for (int64_t k = 0; k < in_features; k += kStretch) {
     const int64_t size = std::min(kStretch, in_features - k);
     std::fill_n(std::copy_n(values + k, size, stretch), kStretch - size, 0);
-    pack_blocks(stretch, (size + kInt4Block - 1) / kInt4Block, to + k / 2);
+    pack_groups(stretch, 2 * int4_row_bytes(size), to + k / 2);
   }
 }
 
@@ -189,7 +189,7 @@ bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size
         hn::StoreU(hn::NearestInt(rounded), integers, stretch + i + j);
       }
     }
-    pack_blocks(stretch, (size + kInt4Block - 1) / kInt4Block, values + k / 2);
+    pack_groups(stretch, 2 * int4_row_bytes(size), values + k / 2);
   }
   return true;
 }

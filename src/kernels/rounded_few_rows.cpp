@@ -7,11 +7,12 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
+#include <cstring>
 #include <variant>
 
 #include "kernels/groups-inl.h"
+#include "kernels/integer_sums-inl.h"
 #include "kernels/lane_sums-inl.h"
-#include "kernels/pairs-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
@@ -24,101 +25,184 @@ namespace {
 using Lanes = hn::CappedTag<float, 8>;
 using Vec = hn::Vec<Lanes>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());
-constexpr int kNumbers = kPairNumbers<Lanes>;  // of a vector
 
-constexpr int64_t kGroup = RoundedRows::kGroup;
-constexpr int kVectors = kGroup / kNumbers;  // of a group
-static_assert(kGroup == kInt4Block);
+constexpr int64_t kBlock = 64;  // numbers
+static_assert(kBlock == RoundedRows<int16_t>::kBlock && kBlock == RoundedRows<int8_t>::kBlock);
+static_assert(kBlock == kInt4Block);
+constexpr int kBlockWords = kInt4Block / 4;
 
 // Rows whose x stays in a usual cache of 32 KB for as much of k as is done for a stretch of
 // features before the rest; and the features of a stretch, whose scales stay there too.
 constexpr int kMaxRows = 4;
-constexpr int64_t kBlock = 2048;
+constexpr int64_t kSlice = 2048;
 constexpr int64_t kStretch = 32;
 constexpr int64_t kFeaturesAhead = 4;  // are fetched from memory
+constexpr int64_t kCacheLine = 64;
 
 /// So many features at a time that their sums stay in registers.
 template <int kRows>
 constexpr int kTileFeatures = kRows <= 2 ? 4 : 2;
 
 /// Weights of 8 bits.
-struct Int8Values {
-  static constexpr int64_t kBytesOfGroup = kGroup;
+/// @tparam kUnitSize  numbers that share a scale; 0: a feature's all do, and it is applied later
+template <int kUnitSize>
+struct Int8Weights {
+  using X = int16_t;
+  static constexpr int64_t kUnit = kUnitSize;
+  static constexpr int64_t kUnits = kUnit == 0 ? 0 : kBlock / kUnit;  // of a block
+  static constexpr int64_t kBytes = kBlock;
+  static constexpr int64_t kXScales = 1;  // for a block of a row
 
-  static HWY_INLINE void widen(const int8_t* values, PairsOf<Lanes> (&wide)[kVectors]) {
-    unrolled<kVectors>([&]<int v>()
-                           HWY_ATTR { wide[v] = load_pairs(Lanes(), values + v * kNumbers); });
+  static constexpr int kOfVector = kNumbers<Lanes, X>;
+  static constexpr int kVectors = kBlock / kOfVector;
+
+  /// A block of a feature, as it is multiplied with rows.
+  struct Block {
+    IntegersOf<Lanes, X> values[kVectors];
+    const float* scales;
+  };
+
+  /// @param scales  [kUnits]
+  static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
+      block.values[v] = load_integers<X>(Lanes(), values + v * kOfVector);
+    });
+    block.scales = scales;
+  }
+
+  /// sum + the products with a block of a row, in lanes.
+  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
+                                     Vec sum) {
+    constexpr int kUnitVectors = kUnit == 0 ? kVectors : kUnit / kOfVector;
+    const Lanes d;
+    Vec product;
+    unrolled<kVectors / kUnitVectors>([&]<int u>() HWY_ATTR {
+      IntegerSums<Lanes, X> sums;
+      sums.clear();
+      unrolled<kUnitVectors>([&]<int i>() HWY_ATTR {
+        constexpr int v = u * kUnitVectors + i;
+        sums.add_products(block.values[v], load_integers<X>(d, x + v * kOfVector));
+      });
+      if constexpr (kUnit == 0) {
+        product = sums.total();
+      } else if constexpr (u == 0) {
+        product = hn::Mul(sums.total(), hn::Set(d, block.scales[0]));
+      } else {
+        product = hn::MulAdd(sums.total(), hn::Set(d, block.scales[u]), product);
+      }
+    });
+    return hn::MulAdd(product, hn::Set(d, x_scales[0]), sum);
+  }
+
+  /// A block of a row, in the order that its products are computed in.
+  static void order_x(const X* values, const float* scales, X* to, float* to_scales) {
+    std::copy_n(values, kBlock, to);
+    *to_scales = *scales;
   }
 };
 
-/// Weights of 4 bits, a block of which is a group of x.
-struct Int4Values {
-  static constexpr int64_t kBytesOfGroup = kGroup / 2;
+/// Two numbers, each in the lanes of half a vector.
+template <typename D>
+HWY_INLINE hn::Vec<D> spread_two(D d, const float* numbers) {
+  const hn::Repartition<uint8_t, D> bytes;
+  const hn::Rebind<uint32_t, D> words;
+  double pair;
+  std::memcpy(&pair, numbers, sizeof(pair));
+  const auto pairs = hn::BitCast(bytes, hn::Set(hn::Repartition<double, D>(), pair));
+  const auto first = hn::Set(words, 0x03020100);
+  const auto second = hn::Set(words, 0x07060504);
+  const auto lookup = hn::IfThenElse(hn::FirstN(words, hn::MaxLanes(d) / 2), first, second);
+  return hn::BitCast(d, hn::TableLookupBytes(pairs, hn::BitCast(bytes, lookup)));
+}
 
-  static HWY_INLINE void widen(const int8_t* values, PairsOf<Lanes> (&wide)[kVectors]) {
+/// Weights of 4 bits. Lanes hold sums of products of numbers of the same 32.
+template <typename T>
+struct Int4Weights {
+  using X = T;
+  static constexpr int64_t kUnit = kMinInt4Group;
+  static constexpr int64_t kUnits = kBlock / kUnit;
+  static constexpr int64_t kBytes = kBlock / 2;
+  static constexpr int64_t kXScales = sizeof(X) == 2 ? 1 : kBlockWords / 2;
+
+  static constexpr int kWords = 2 * static_cast<int>(kLanes);  // of a vector
+  static constexpr int kVectors = kBlockWords / kWords;
+  static constexpr int kOfVector = kNumbers<Lanes, X>;
+
+  struct Block {
+    IntegersOf<Lanes, X> values[kVectors][kUnpacked<X>];
+    Vec scales[kVectors];
+  };
+
+  static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
+    const Lanes d;
     const auto* words = reinterpret_cast<const uint16_t*>(values);
-    constexpr int kVectorsOfWords = kInt4Words / kNumbers;
-    unrolled<kVectorsOfWords>([&]<int h>() HWY_ATTR {
-      const auto packed = load_words(Lanes(), words + h * kNumbers);
-      unrolled<4>([&]<int kPlace>() HWY_ATTR {
-        wide[kPlace * kVectorsOfWords + h] = values_of_words<kPlace>(Lanes(), packed);
-      });
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
+      const auto packed = load_words(d, words + v * kWords);
+      unrolled<kUnpacked<X>>([&]<int i>()
+                                 HWY_ATTR { block.values[v][i] = unpack_words<X, i>(d, packed); });
+      if constexpr (kWords > kInt4Words) {
+        block.scales[v] = spread_two(d, scales);
+      } else {
+        block.scales[v] = hn::Set(d, scales[v * kWords / kInt4Words]);
+      }
     });
   }
+
+  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
+                                     Vec sum) {
+    const Lanes d;
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
+      IntegerSums<Lanes, X> sums;
+      sums.clear();
+      unrolled<kUnpacked<X>>([&]<int i>() HWY_ATTR {
+        constexpr int kPlace = (v * kUnpacked<X> + i) * kOfVector;
+        sums.add_products(block.values[v][i], load_integers<X>(d, x + kPlace));
+      });
+      const auto x_scale =
+          kXScales == 1 ? hn::Set(d, x_scales[0]) : hn::LoadU(d, x_scales + v * kLanes);
+      sum = hn::MulAdd(hn::Mul(sums.total(), x_scale), block.scales[v], sum);
+    });
+    return sum;
+  }
+
+  static void order_x(const X* values, const float* scales, X* to, float* to_scales) {
+    for (int v = 0; v < kVectors; ++v) {
+      for (int i = 0; i < kUnpacked<X>; ++i) {
+        for (int j = 0; j < kOfVector; ++j) {
+          const int word = v * kWords + j * kWords / kOfVector;
+          *to++ = values[word / kInt4Words * kUnit + place_of_unpacked<X>(i, j) * kInt4Words +
+                         word % kInt4Words];
+        }
+      }
+    }
+    for (int64_t i = 0; i < kXScales; ++i) to_scales[i] = scales[i * kUnits / kXScales];
+  }
 };
 
-/// A block of k of a few features and rows. A unit is RoundedRows::sum_group numbers.
-template <int kFeatures>
+/// A slice of k of a few features and rows.
+template <typename Weights, int kFeatures>
 struct Tile {
   const int8_t* values[kFeatures];
   const float* scales[kFeatures];    // [units]; of weights with a scale for each row unused
   const float* minimums[kFeatures];  // [units], up to whole vectors; null for none
-  const int16_t* x;                  // [num_groups, rows, kGroup]
-  const float* x_scales;             // [num_groups, rows]
+  const typename Weights::X* x;      // [num_blocks, rows, kBlock], in the weights' order
+  const float* x_scales;             // [num_blocks, rows, Weights::kXScales]
   const float* x_sums;               // [rows, units] and zeros, with rows `sums_stride` apart
   int64_t sums_stride;               // whole vectors
-  int64_t num_groups;
+  int64_t num_blocks;
   int64_t ahead;  // bytes from a feature to one that comes later
 };
 
-/// The products of a group's values with one row, in lanes.
-/// @param scales  one for each unit; null: they are applied later
-template <int kUnit>
-HWY_INLINE Vec multiply_group(const PairsOf<Lanes> (&values)[kVectors], const int16_t* x,
-                              const float* scales) {
-  constexpr int kUnitVectors = kUnit == 0 ? kVectors : kUnit / kNumbers;
+/// to[f][r] = the product of feature f with row r over the slice.
+template <int kRows, typename Weights, int kFeatures>
+HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)[kRows]) {
   const Lanes d;
-  Vec product;
-  unrolled<kVectors / kUnitVectors>([&]<int u>() HWY_ATTR {
-    PairSums<Lanes> sums;
-    sums.clear();
-    unrolled<kUnitVectors>([&]<int i>() HWY_ATTR {
-      constexpr int v = u * kUnitVectors + i;
-      sums.add_products(values[v], load_pairs(d, x + v * kNumbers));
-    });
-    if constexpr (kUnit == 0) {
-      product = sums.total();
-    } else if constexpr (u == 0) {
-      product = hn::Mul(sums.total(), hn::Set(d, scales[0]));
-    } else {
-      product = hn::MulAdd(sums.total(), hn::Set(d, scales[u]), product);
-    }
-  });
-  return product;
-}
-
-/// to[f][r] = the product of feature f with row r over the block.
-/// @tparam kUnit  numbers that share a scale; 0: a feature's all do, and it is applied later
-template <typename Values, int kUnit, int kFeatures, int kRows>
-HWY_INLINE void multiply_tile(const Tile<kFeatures>& tile, float (*to)[kRows]) {
-  const Lanes d;
-  constexpr int kUnits = kUnit == 0 ? 0 : kGroup / kUnit;
   Vec sums[kFeatures][kRows];
   unrolled<kFeatures>([&]<int f>() HWY_ATTR {
     unrolled<kRows>([&]<int r>() HWY_ATTR { sums[f][r] = hn::Zero(d); });
   });
   if (tile.minimums[0] != nullptr) {
-    for (int64_t u = 0; u < tile.num_groups * kUnits; u += kLanes) {
+    for (int64_t u = 0; u < tile.num_blocks * Weights::kUnits; u += kLanes) {
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
         const auto minimums = hn::LoadU(d, tile.minimums[f] + u);
         unrolled<kRows>([&]<int r>() HWY_ATTR {
@@ -128,20 +212,21 @@ HWY_INLINE void multiply_tile(const Tile<kFeatures>& tile, float (*to)[kRows]) {
       });
     }
   }
-  const int16_t* HWY_RESTRICT x = tile.x;
+  const auto* HWY_RESTRICT x = tile.x;
   const float* HWY_RESTRICT x_scales = tile.x_scales;
-  for (int64_t g = 0; g < tile.num_groups; ++g, x += kRows * kGroup, x_scales += kRows) {
+  for (int64_t b = 0; b < tile.num_blocks; ++b) {
     unrolled<kFeatures>([&]<int f>() HWY_ATTR {
-      const int8_t* values = tile.values[f] + g * Values::kBytesOfGroup;
+      const int8_t* values = tile.values[f] + b * Weights::kBytes;
       hwy::Prefetch(values + tile.ahead);
-      PairsOf<Lanes> wide[kVectors];
-      Values::widen(values, wide);
-      const float* scales = tile.scales[f] + g * kUnits;
+      typename Weights::Block block;
+      Weights::load(values, tile.scales[f] + b * Weights::kUnits, block);
       unrolled<kRows>([&]<int r>() HWY_ATTR {
-        sums[f][r] = hn::MulAdd(multiply_group<kUnit>(wide, x + r * kGroup, scales),
-                                hn::Set(d, x_scales[r]), sums[f][r]);
+        sums[f][r] = Weights::add_products(block, x + r * kBlock, x_scales + r * Weights::kXScales,
+                                           sums[f][r]);
       });
     });
+    x += kRows * kBlock;
+    x_scales += kRows * Weights::kXScales;
   }
   unrolled<kFeatures>([&]<int f>() HWY_ATTR { store_row_sums<kRows>(d, sums[f], to[f]); });
 }
@@ -161,45 +246,47 @@ StoredValues values_of(const WeightRows& weight, int64_t in_features) {
 }
 
 /// One product, whose x is put into the order of the tiles first.
-template <typename Values, int kUnit>
+template <typename Weights>
 class Product {
  public:
-  explicit Product(const RoundedProduct& product)
+  using X = typename Weights::X;
+
+  explicit Product(const RoundedProduct<X>& product)
       : product_(product),
         values_(values_of(product.weight, product.in_features)),
         scales_of_weight_(group_scales(product.weight)),
         has_minimums_(scales_of_weight_ != nullptr && scales_of_weight_->minimums != nullptr),
         num_parts_((product.num_rows + kMaxRows - 1) / kMaxRows),
         part_rows_((product.num_rows + num_parts_ - 1) / num_parts_),
-        num_groups_(RoundedRows::num_groups(product.in_features)),
-        num_blocks_((num_groups_ + kBlockGroups - 1) / kBlockGroups),
-        scales_stride_(has_scales_of_rows() ? product.in_features / std::max(kUnit, 1)
+        num_blocks_(RoundedRows<X>::num_blocks(product.in_features)),
+        num_slices_((num_blocks_ + kSliceBlocks - 1) / kSliceBlocks),
+        scales_stride_(has_scales_of_rows() ? product.in_features / std::max<int64_t>(kUnit, 1)
                                             : kSumsStride),
-        scratch_(num_parts_ * (x_size() / 2 + num_groups_ * part_rows_ +
-                               num_blocks_ * part_rows_ * kSumsStride) +
-                     2 * kScalesSize + kStretch * kBlock / 4,
+        scratch_(num_parts_ * (x_size() / kFloatX + x_scales_size() +
+                               num_slices_ * part_rows_ * kSumsStride) +
+                     2 * kScalesSize + kStretch * kSlice / 4,
                  6),
-        x_(reinterpret_cast<int16_t*>(scratch_.take(num_parts_ * x_size() / 2))),
-        x_scales_(scratch_.take(num_parts_ * num_groups_ * part_rows_)),
-        x_sums_(scratch_.take(num_parts_ * num_blocks_ * part_rows_ * kSumsStride)),
+        x_(reinterpret_cast<X*>(scratch_.take(num_parts_ * x_size() / kFloatX))),
+        x_scales_(scratch_.take(num_parts_ * x_scales_size())),
+        x_sums_(scratch_.take(num_parts_ * num_slices_ * part_rows_ * kSumsStride)),
         scales_(scratch_.take(kScalesSize)),
         minimums_(scratch_.take(kScalesSize)),
-        padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kStretch * kBlock / 4))) {
+        padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kStretch * kSlice / 4))) {
     order_x();
   }
 
   void multiply(int64_t first, int64_t last) {
     for (int64_t n = first; n < last; n += kStretch) {
       const int64_t count = std::min(kStretch, last - n);
-      for (int64_t block = 0; block < num_blocks_; ++block) {
+      for (int64_t slice = 0; slice < num_slices_; ++slice) {
         if constexpr (kUnit != 0) {
-          spread(scales_of_weight_->scales, n, count, block, scales_);
-          if (has_minimums_) spread(scales_of_weight_->minimums, n, count, block, minimums_);
+          spread(scales_of_weight_->scales, n, count, slice, scales_);
+          if (has_minimums_) spread(scales_of_weight_->minimums, n, count, slice, minimums_);
         }
-        const auto values = block_values(n, count, block);
+        const auto values = slice_values(n, count, slice);
         for (int64_t part = 0; part < num_parts_; ++part) {
           unrolled<kMaxRows>([&]<int r>() HWY_ATTR {
-            if (part_rows_ == r + 1) multiply_part<r + 1>(values, n, count, block, part);
+            if (part_rows_ == r + 1) multiply_part<r + 1>(values, n, count, slice, part);
           });
         }
       }
@@ -207,66 +294,72 @@ class Product {
   }
 
  private:
-  static constexpr int64_t kBlockGroups = kBlock / kGroup;
-  static constexpr int64_t kUnits = kUnit == 0 ? 1 : kGroup / kUnit;  // of a group
+  static constexpr int64_t kFloatX = RoundedRows<X>::kTogether;  // in a float's place
+  static constexpr int64_t kUnit = Weights::kUnit;
+  static constexpr int64_t kUnits = std::max<int64_t>(Weights::kUnits, 1);  // of a block
+  static constexpr int64_t kSliceBlocks = kSlice / kBlock;
   static constexpr int64_t kSumsStride =
-      (kBlockGroups * kUnits + kLanes - 1) / kLanes * kLanes;  // of a block's units
+      (kSliceBlocks * kUnits + kLanes - 1) / kLanes * kLanes;  // of a slice's units
 
   static constexpr int64_t kScalesPadding = kLanes + kUnits;
   static constexpr int64_t kScalesSize = kStretch * kSumsStride + kScalesPadding;
 
-  /// Whether the scales of whole rows are those of one block's units, one behind the other.
+  /// Whether the scales of whole rows are those of one slice's units, one behind the other.
   bool has_scales_of_rows() const {
     return scales_of_weight_ != nullptr && scales_of_weight_->group_size == kUnit &&
-           num_blocks_ == 1;
+           num_slices_ == 1;
   }
 
-  int64_t x_size() const { return num_groups_ * kGroup * part_rows_; }
-  int64_t block_groups(int64_t block) const {
-    return std::min(kBlockGroups, num_groups_ - block * kBlockGroups);
+  // Of a part.
+  int64_t x_size() const { return num_blocks_ * part_rows_ * kBlock; }
+  int64_t x_scales_size() const { return num_blocks_ * part_rows_ * Weights::kXScales; }
+  int64_t slice_blocks(int64_t slice) const {
+    return std::min(kSliceBlocks, num_blocks_ - slice * kSliceBlocks);
   }
-  float* x_sums(int64_t part, int64_t block) const {
-    return x_sums_ + (part * num_blocks_ + block) * part_rows_ * kSumsStride;
+  float* x_sums(int64_t part, int64_t slice) const {
+    return x_sums_ + (part * num_slices_ + slice) * part_rows_ * kSumsStride;
   }
 
   /// x, its scales and its sums, part by part. What is not there is zero.
   void order_x() {
     if (has_minimums_) {
-      std::fill_n(x_sums_, num_parts_ * num_blocks_ * part_rows_ * kSumsStride, 0.0F);
+      std::fill_n(x_sums_, num_parts_ * num_slices_ * part_rows_ * kSumsStride, 0.0F);
     }
     for (int64_t i = 0; i < num_parts_ * part_rows_; ++i) {
       const int64_t part = i / part_rows_;
       const int64_t r = i % part_rows_;
-      for (int64_t g = 0; g < num_groups_; ++g) {
-        int16_t* to = x_ + part * x_size() + (g * part_rows_ + r) * kGroup;
-        float& scale = x_scales_[(part * num_groups_ + g) * part_rows_ + r];
+      for (int64_t b = 0; b < num_blocks_; ++b) {
+        const int64_t place = (part * num_blocks_ + b) * part_rows_ + r;
+        X* to = x_ + place * kBlock;
+        float* scales = x_scales_ + place * Weights::kXScales;
         if (i >= product_.num_rows) {
-          std::fill_n(to, kGroup, int16_t{0});
-          scale = 0;
+          std::fill_n(to, kBlock, X{0});
+          std::fill_n(scales, Weights::kXScales, 0.0F);
           continue;
         }
-        const int64_t from = i * num_groups_ + g;
-        std::copy_n(product_.x.values + from * kGroup, kGroup, to);
-        scale = product_.x.scales[from];
+        const int64_t from = i * num_blocks_ + b;
+        Weights::order_x(product_.x.values + from * kBlock,
+                         product_.x.scales + from * (kBlock / RoundedRows<X>::kGroup), to, scales);
         if (!has_minimums_) continue;
         std::copy_n(product_.x.sums + from * kUnits, kUnits,
-                    x_sums(part, g / kBlockGroups) + r * kSumsStride + g % kBlockGroups * kUnits);
+                    x_sums(part, b / kSliceBlocks) + r * kSumsStride + b % kSliceBlocks * kUnits);
       }
     }
   }
 
-  /// A number for each unit of a block of some features, with features `scales_stride_` apart, and
-  /// finite ones up to whole vectors and groups of x.
-  void spread(const void* numbers, int64_t first, int64_t count, int64_t block, float* to) {
+  /// A number for each unit of a slice of some features, with features `scales_stride_` apart, and
+  /// finite ones up to whole vectors and blocks of x.
+  void spread(const void* numbers, int64_t first, int64_t count, int64_t slice, float* to) {
     const int shift = group_shift(scales_of_weight_->group_size, kUnit);
     const int64_t row_groups = product_.in_features / scales_of_weight_->group_size;
     if (has_scales_of_rows()) {
       widen_scales(scales_of_weight_->dtype, numbers, first * row_groups, count * row_groups, to);
       std::fill_n(to + count * row_groups, kScalesPadding, 0.0F);
+      fetch(numbers, (first + kStretch) * row_groups, count * row_groups);
       return;
     }
-    const int64_t begin = block * kBlockGroups * kUnits;
-    const int64_t size = std::min(kBlockGroups * kUnits, (row_groups << shift) - begin);
+    const int64_t begin = slice * kSliceBlocks * kUnits;
+    const int64_t size = std::min(kSliceBlocks * kUnits, (row_groups << shift) - begin);
     const int64_t first_group = begin >> shift;
     const int64_t num_groups = ((begin + size - 1) >> shift) + 1 - first_group;
     for (int64_t row = first; row < first + count; ++row, to += scales_stride_) {
@@ -277,35 +370,44 @@ class Product {
         to[u] = to[((begin + u) >> shift) - first_group];
       }
       std::fill(to + size, to + kSumsStride, 0.0F);
+      fetch(numbers, (row + kStretch) * row_groups + first_group, num_groups);
     }
   }
 
-  /// Values of a block, which may be read by whole groups.
-  StoredValues block_values(int64_t first, int64_t count, int64_t block) {
-    const StoredValues stored = {
-        values_.first + first * values_.stride + block * kBlockGroups * Values::kBytesOfGroup,
-        values_.stride};
-    const int64_t size = values_.stride - block * kBlockGroups * Values::kBytesOfGroup;
-    if (size >= block_groups(block) * Values::kBytesOfGroup) return stored;
+  /// Scales or minimums that come next.
+  void fetch(const void* numbers, int64_t first, int64_t count) const {
+    const auto fetch_numbers = [&](const auto* from) HWY_ATTR {
+      constexpr int64_t kOfLine = kCacheLine / sizeof(*from);
+      for (int64_t i = 0; i < count; i += kOfLine) hwy::Prefetch(from + first + i);
+    };
+    with_type(scales_of_weight_->dtype, fetch_numbers, numbers);
+  }
+
+  /// Values of a slice, which may be read by whole blocks.
+  StoredValues slice_values(int64_t first, int64_t count, int64_t slice) {
+    const int64_t begin = slice * kSliceBlocks * Weights::kBytes;
+    const StoredValues stored = {values_.first + first * values_.stride + begin, values_.stride};
+    const int64_t size = values_.stride - begin;
+    if (size >= slice_blocks(slice) * Weights::kBytes) return stored;
     for (int64_t i = 0; i < count; ++i) {
       const auto end =
-          std::copy_n(stored.first + i * stored.stride, size, padded_values_ + i * kBlock);
-      std::fill(end, padded_values_ + (i + 1) * kBlock, int8_t{0});
+          std::copy_n(stored.first + i * stored.stride, size, padded_values_ + i * kSlice);
+      std::fill(end, padded_values_ + (i + 1) * kSlice, int8_t{0});
     }
-    return {padded_values_, kBlock};
+    return {padded_values_, kSlice};
   }
 
   template <int kRows>
-  void multiply_part(const StoredValues& values, int64_t first, int64_t count, int64_t block,
+  void multiply_part(const StoredValues& values, int64_t first, int64_t count, int64_t slice,
                      int64_t part) {
     constexpr int kFeatures = kTileFeatures<kRows>;
-    const int64_t group = block * kBlockGroups;
-    Tile<kFeatures> tile;
-    tile.x = x_ + part * x_size() + group * kRows * kGroup;
-    tile.x_scales = x_scales_ + (part * num_groups_ + group) * kRows;
-    tile.x_sums = x_sums(part, block);
+    const int64_t place = (part * num_blocks_ + slice * kSliceBlocks) * kRows;
+    Tile<Weights, kFeatures> tile;
+    tile.x = x_ + place * kBlock;
+    tile.x_scales = x_scales_ + place * Weights::kXScales;
+    tile.x_sums = x_sums(part, slice);
     tile.sums_stride = kSumsStride;
-    tile.num_groups = block_groups(block);
+    tile.num_blocks = slice_blocks(slice);
     tile.ahead = kFeaturesAhead * values.stride;
     for (int64_t i = 0; i < count; i += kFeatures) {
       const int64_t num_features = std::min<int64_t>(count - i, kFeatures);
@@ -317,55 +419,59 @@ class Product {
         tile.minimums[f] = has_minimums_ ? minimums_ + feature * scales_stride_ : nullptr;
       }
       float sums[kFeatures][kRows];
-      multiply_tile<Values, kUnit, kFeatures, kRows>(tile, sums);
+      multiply_tile<kRows>(tile, sums);
       const int64_t num_rows = std::min<int64_t>(kRows, product_.num_rows - part * kRows);
       for (int64_t f = 0; f < num_features; ++f) {
-        store(sums[f], num_rows, part * kRows, first + i + f, block);
+        store(sums[f], num_rows, part * kRows, first + i + f, slice);
       }
     }
   }
 
-  void store(const float* sums, int64_t num_rows, int64_t row, int64_t feature, int64_t block) {
+  void store(const float* sums, int64_t num_rows, int64_t row, int64_t feature, int64_t slice) {
     const float scale = kUnit == 0 ? std::get<Int8Rows>(product_.weight).scales[feature] : 1.0F;
-    const float bias = product_.bias != nullptr && block == 0 ? product_.bias[feature] : 0.0F;
-    const bool adds = product_.adds_to_out || block > 0;
+    const float bias = product_.bias != nullptr && slice == 0 ? product_.bias[feature] : 0.0F;
+    const bool adds = product_.adds_to_out || slice > 0;
     float* out = product_.out + row * product_.out_stride + feature;
     for (int64_t r = 0; r < num_rows; ++r, out += product_.out_stride) {
       *out = sums[r] * scale + (adds ? bias + *out : bias);
     }
   }
 
-  const RoundedProduct& product_;
+  const RoundedProduct<X>& product_;
   const StoredValues values_;
   const GroupScales* scales_of_weight_;  // null: one for each row
   const bool has_minimums_;
   const int64_t num_parts_;   // of the rows, as even as they can be
   const int64_t part_rows_;   // of the largest part
-  const int64_t num_groups_;  // of a row of x
-  const int64_t num_blocks_;
+  const int64_t num_blocks_;  // of a row of x
+  const int64_t num_slices_;
   const int64_t scales_stride_;
   Scratch scratch_;
-  int16_t* x_;             // [num_parts, num_groups, part_rows, kGroup]
-  float* x_scales_;        // [num_parts, num_groups, part_rows]
-  float* x_sums_;          // [num_parts, num_blocks, part_rows, kSumsStride]
+  X* x_;                   // [num_parts, num_blocks, part_rows, kBlock]
+  float* x_scales_;        // [num_parts, num_blocks, part_rows, Weights::kXScales]
+  float* x_sums_;          // [num_parts, num_slices, part_rows, kSumsStride]
   float* scales_;          // [kStretch, kSumsStride]
   float* minimums_;        // likewise
-  int8_t* padded_values_;  // [kStretch, kBlock]
+  int8_t* padded_values_;  // [kStretch, kSlice]
 };
 
-void multiply_few_rounded_rows(const RoundedProduct& product, int64_t first, int64_t last) {
-  const bool is_int4 = std::holds_alternative<Int4Rows>(product.weight);
-  if (group_scales(product.weight) == nullptr) {
-    Product<Int8Values, 0>(product).multiply(first, last);
-  } else if (product.x.sum_group == 64) {
-    is_int4 ? Product<Int4Values, 64>(product).multiply(first, last)
-            : Product<Int8Values, 64>(product).multiply(first, last);
-  } else if (product.x.sum_group == 32) {
-    is_int4 ? Product<Int4Values, 32>(product).multiply(first, last)
-            : Product<Int8Values, 32>(product).multiply(first, last);
+void multiply_few_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
+  const int64_t unit = product.x.sum_group;
+  if (std::holds_alternative<Int4Rows>(product.weight)) {
+    Product<Int4Weights<int16_t>>(product).multiply(first, last);
+  } else if (group_scales(product.weight) == nullptr) {
+    Product<Int8Weights<0>>(product).multiply(first, last);
+  } else if (unit == 64) {
+    Product<Int8Weights<64>>(product).multiply(first, last);
+  } else if (unit == 32) {
+    Product<Int8Weights<32>>(product).multiply(first, last);
   } else {
-    Product<Int8Values, 16>(product).multiply(first, last);
+    Product<Int8Weights<16>>(product).multiply(first, last);
   }
+}
+
+void multiply_few_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  Product<Int4Weights<int8_t>>(product).multiply(first, last);
 }
 
 }  // namespace
@@ -375,10 +481,22 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace prepack {
 
-HWY_EXPORT(multiply_few_rounded_rows);
+HWY_EXPORT(multiply_few_int16);
+HWY_EXPORT(multiply_few_int8);
 
-void multiply_few_rounded_rows(const RoundedProduct& product, int64_t first, int64_t last) {
-  HWY_DYNAMIC_DISPATCH(multiply_few_rounded_rows)(product, first, last);
+void multiply_few_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first,
+                               int64_t last) {
+  HWY_DYNAMIC_DISPATCH(multiply_few_int16)(product, first, last);
+}
+
+void multiply_few_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  HWY_DYNAMIC_DISPATCH(multiply_few_int8)(product, first, last);
+}
+
+int64_t few_rows_sum_group(const WeightRows& weight) {
+  return std::holds_alternative<Int4Rows>(weight)
+             ? kMinInt4Group
+             : many_rows_sum_group(weight, RoundedRows<int16_t>::kGroup);
 }
 
 }  // namespace prepack

@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "kernels/groups-inl.h"
-#include "kernels/pairs-inl.h"
+#include "kernels/integer_sums-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/vector-inl.h"
 
@@ -17,7 +17,7 @@ namespace prepack::HWY_NAMESPACE {
 namespace {
 
 constexpr int64_t kTileRows = kRoundedTileRows;
-constexpr int64_t kGroup = RoundedRows::kGroup;
+constexpr int64_t kBlock = RoundedRows<int16_t>::kBlock;
 
 // A tile's sums stay in registers, of two vectors of features for each row. Of the 16 registers of
 // AVX2 six rows would leave room for the operands one by one, but GCC 12 keeps more of them.
@@ -25,17 +25,18 @@ constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : 4;
 constexpr int kVectors = 2;
 constexpr int64_t kMaxFeatures = kVectors * hn::MaxLanes(Floats());
 
-// A tile of rows is multiplied with a panel of features that stays in the first cache (16 KB of
-// 256-bit vectors), for rows that stay in the second (100 KB), of weights that are widened once for
-// all rows (1 MB).
-constexpr int64_t kBlockGroups = 8;
-constexpr int64_t kBlockTiles = 8;
+// A tile of rows is multiplied with a panel of features that stays in the first cache (16 KB or
+// less of 256-bit vectors), for rows that stay in the second (100 KB), of weights that are widened
+// once for all rows (1 MB).
+constexpr int64_t kSliceBlocks = 8;
+constexpr int64_t kSliceTiles = 8;
 constexpr int64_t kWidenedBytes = int64_t{1} << 20;
 
 /// A vector or more of features side by side, for all of k. A unit is RoundedRows::sum_group
 /// numbers.
+template <typename T>
 struct Panel {
-  int16_t* values;  // [num_groups, kGroup / 2, width, 2]
+  T* values;        // [num_blocks, kBlock / kTogether, width, kTogether]
   float* scales;    // [num_units, width]
   float* minimums;  // likewise; null for none
 };
@@ -43,31 +44,35 @@ struct Panel {
 HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
 
 /// The values of one row of a weight to one place of a panel, and zeros behind its end.
-void widen_row(const WeightRows& weight, int64_t in_features, int64_t row, int16_t* to) {
+template <typename T>
+void widen_row(const WeightRows& weight, int64_t in_features, int64_t row, T* to) {
   const int64_t width = panel_width();
-  const int64_t num_groups = RoundedRows::num_groups(in_features);
-  int16_t values[kGroup];
+  const int64_t num_blocks = RoundedRows<T>::num_blocks(in_features);
+  T values[kBlock];
   if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
     const auto* words =
         reinterpret_cast<const uint16_t*>(int4->values + row * int4_row_bytes(in_features));
-    static_assert(kGroup == kInt4Block);
-    for (int64_t g = 0; g < num_groups; ++g, words += kInt4Words, to += kGroup * width) {
-      for (int64_t place = 0; place < 4; ++place) {
-        for (int64_t i = 0; i < kInt4Words; ++i) {
-          values[place * kInt4Words + i] = static_cast<int16_t>(words[i] >> (4 * place) & 0xF);
+    static_assert(kBlock == kInt4Block);
+    for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
+      for (int64_t i = 0; i < kBlock; i += kMinInt4Group, words += kInt4Words) {
+        for (int64_t place = 0; place < 4; ++place) {
+          for (int64_t word = 0; word < kInt4Words; ++word) {
+            values[i + place * kInt4Words + word] =
+                static_cast<T>(words[word] >> (4 * place) & 0xF);
+          }
         }
       }
-      store_pairs<kGroup>(values, width, to);
+      store_by_lanes<kBlock>(values, width, to);
     }
     return;
   }
   const auto* int8 = std::get_if<Int8Rows>(&weight);
   const auto* from = int8 != nullptr ? int8->values : std::get<Int8GroupRows>(weight).values;
   from += row * in_features;
-  for (int64_t g = 0; g < num_groups; ++g, to += kGroup * width) {
-    const int64_t size = std::clamp<int64_t>(in_features - g * kGroup, 0, kGroup);
-    std::fill_n(std::copy_n(from + g * kGroup, size, values), kGroup - size, int16_t{0});
-    store_pairs<kGroup>(values, width, to);
+  for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
+    const int64_t size = std::clamp<int64_t>(in_features - b * kBlock, 0, kBlock);
+    std::fill_n(std::copy_n(from + b * kBlock, size, values), kBlock - size, T{0});
+    store_by_lanes<kBlock>(values, width, to);
   }
 }
 
@@ -88,14 +93,15 @@ void spread_scales(const GroupScales& groups, const void* numbers, int64_t in_fe
 }
 
 /// @param count  features that are there, the last of which fills up the panel
+template <typename T>
 void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int64_t first,
-                int64_t count, const Panel& panel) {
+                int64_t count, const Panel<T>& panel) {
   const int64_t width = panel_width();
-  const int64_t num_units = RoundedRows::num_groups(in_features) * (kGroup / unit);
+  const int64_t num_units = RoundedRows<T>::num_blocks(in_features) * (kBlock / unit);
   const auto* groups = group_scales(weight);
   for (int64_t i = 0; i < width; ++i) {
     const int64_t row = first + std::min(i, count - 1);
-    widen_row(weight, in_features, row, panel.values + 2 * i);
+    widen_row(weight, in_features, row, panel.values + kTogether<T> * i);
     const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
       spread_scales(*groups, numbers, in_features, row, unit, num_units, to + i);
     };
@@ -109,45 +115,47 @@ void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int
   }
 }
 
-/// kRows rows of x, from the same group on as the panel.
+/// kRows rows of x, from the same block on as the panel.
+template <typename T>
 struct TileOfRows {
-  const int16_t* values;  // [num_groups, kGroup / 2, kTileRows, 2]
-  const float* scales;    // [num_groups, kTileRows]
-  const float* sums;      // [num_units, kTileRows]
+  const T* values;      // [num_blocks, kBlock / kTogether, kTileRows, kTogether]
+  const float* scales;  // [num_blocks * kBlock / kGroup, kTileRows]
+  const float* sums;    // [num_units, kTileRows]
 };
 
 /// sums[row][feature] = sum over the groups of x * weight, both with their scales.
-template <int64_t kUnit, bool kHasMinimums>
-void multiply_tile(TileOfRows x, Panel panel, int64_t num_groups, float* HWY_RESTRICT sums) {
+template <int64_t kUnit, bool kHasMinimums, typename T>
+void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks, float* HWY_RESTRICT sums) {
   const Floats d;
   const int64_t lanes = num_lanes();
   for (int i = 0; i < kRows * kVectors; ++i) hn::Store(hn::Zero(d), d, sums + i * lanes);
-  const int16_t* HWY_RESTRICT values = x.values;
-  const int16_t* HWY_RESTRICT weight = panel.values;
-  constexpr int64_t kUnits = kGroup / kUnit;  // of a group
-  for (int64_t u = 0; u < num_groups * kUnits; ++u) {
-    PairSums<Floats> unit_sums[kRows][kVectors];
+  const T* HWY_RESTRICT values = x.values;
+  const T* HWY_RESTRICT weight = panel.values;
+  constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x
+  for (int64_t u = 0; u < num_blocks * (kBlock / kUnit); ++u) {
+    IntegerSums<Floats, T> unit_sums[kRows][kVectors];
     HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) unit_sums[row][v].clear();
     }
-    HWY_UNROLL(4) for (int64_t pair = 0; pair < kUnit / 2; ++pair, values += 2 * kTileRows) {
-      PairsOf<Floats> factors[kVectors];
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v, weight += 2 * lanes) {
-        factors[v] = load_pairs(d, weight);
+    HWY_UNROLL(4) for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
+      IntegersOf<Floats, T> factors[kVectors];
+      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v, weight += kTogether<T> * lanes) {
+        factors[v] = load_integers<T>(d, weight);
       }
       HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
-        const auto factor = repeat_pair(d, values + 2 * row);
+        const auto factor = repeat_lane(d, values + kTogether<T> * row);
         HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-          unit_sums[row][v].add_products(factor, factors[v]);
+          unit_sums[row][v].add_products(factors[v], factor);
         }
       }
+      values += kTogether<T> * kTileRows;
     }
     FloatVec scales[kVectors];
     HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
       scales[v] = hn::Load(d, panel.scales + (u * kVectors + v) * lanes);
     }
     HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
-      const auto scale = hn::Set(d, x.scales[u / kUnits * kTileRows + row]);
+      const auto scale = hn::Set(d, x.scales[u / kScaleUnits * kTileRows + row]);
       const auto sum = hn::Set(d, kHasMinimums ? x.sums[u * kTileRows + row] : 0.0F);
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
         float* total = sums + (row * kVectors + v) * lanes;
@@ -164,17 +172,18 @@ void multiply_tile(TileOfRows x, Panel panel, int64_t num_groups, float* HWY_RES
 }
 
 /// Adds a tile's sums to the outputs, or overwrites those.
-void store_tile(const RoundedProduct& product, const float* sums, int64_t row, int64_t num_rows,
-                int64_t feature, int64_t num_features, bool is_first_block) {
+template <typename T>
+void store_tile(const RoundedProduct<T>& product, const float* sums, int64_t row, int64_t num_rows,
+                int64_t feature, int64_t num_features, bool is_first_slice) {
   const auto plus = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
   for (int64_t i = 0; i < num_rows; ++i, sums += panel_width()) {
     float* out = product.out + (row + i) * product.out_stride + feature;
-    if (product.adds_to_out || !is_first_block) {
+    if (product.adds_to_out || !is_first_slice) {
       transform(num_features, plus, out, out, sums);
     } else {
       std::copy_n(sums, num_features, out);
     }
-    if (product.bias != nullptr && is_first_block) {
+    if (product.bias != nullptr && is_first_slice) {
       transform(num_features, plus, out, out, product.bias + feature);
     }
   }
@@ -182,75 +191,86 @@ void store_tile(const RoundedProduct& product, const float* sums, int64_t row, i
 
 /// Features [first, first + count), whose weights are widened.
 /// @param panels  one behind the other
-template <int64_t kUnit, bool kHasMinimums>
-void multiply_panels(const RoundedProduct& product, const Panel& panels, int64_t first,
+template <int64_t kUnit, bool kHasMinimums, typename T>
+void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, int64_t first,
                      int64_t count) {
-  constexpr int64_t kUnits = kGroup / kUnit;  // of a group
+  constexpr int64_t kUnits = kBlock / kUnit;  // of a block
+  constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
   const int64_t width = panel_width();
-  const int64_t num_groups = RoundedRows::num_groups(product.in_features);
+  const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_tiles = product.x.num_tiles(product.num_rows);
   HWY_ALIGN float sums[kRows * kMaxFeatures];
-  const auto multiply_rows = [&](int64_t tile, int64_t g, int64_t size, int64_t n,
+  const auto multiply_rows = [&](int64_t tile, int64_t block, int64_t size, int64_t n,
                                  int64_t i) HWY_ATTR {
     const int64_t row = tile * kTileRows + i;
     if (row >= product.num_rows) return;
-    const int64_t place = tile * num_groups + g;
-    const TileOfRows x = {product.x.values + place * kGroup * kTileRows + 2 * i,
-                          product.x.scales + place * kTileRows + i,
-                          product.x.sums + place * kUnits * kTileRows + i};
-    const int64_t feature = n * num_groups + g * width;
-    const Panel panel = {panels.values + feature * kGroup, panels.scales + feature * kUnits,
-                         kHasMinimums ? panels.minimums + feature * kUnits : nullptr};
+    const int64_t place = (tile * num_blocks + block) * kTileRows;
+    const TileOfRows<T> x = {product.x.values + place * kBlock + kTogether<T> * i,
+                             product.x.scales + place * kXScales + i,
+                             product.x.sums + place * kUnits + i};
+    const int64_t feature = n * num_blocks + block * width;
+    const Panel<T> panel = {panels.values + feature * kBlock, panels.scales + feature * kUnits,
+                            kHasMinimums ? panels.minimums + feature * kUnits : nullptr};
     multiply_tile<kUnit, kHasMinimums>(x, panel, size, sums);
     store_tile(product, sums, row, std::min<int64_t>(kRows, product.num_rows - row), first + n,
-               std::min(width, count - n), g == 0);
+               std::min(width, count - n), block == 0);
   };
-  for (int64_t tiles = 0; tiles < num_tiles; tiles += kBlockTiles) {
-    const int64_t last_tile = std::min(tiles + kBlockTiles, num_tiles);
-    for (int64_t g = 0; g < num_groups; g += kBlockGroups) {
-      const int64_t size = std::min(kBlockGroups, num_groups - g);
+  for (int64_t tiles = 0; tiles < num_tiles; tiles += kSliceTiles) {
+    const int64_t last_tile = std::min(tiles + kSliceTiles, num_tiles);
+    for (int64_t block = 0; block < num_blocks; block += kSliceBlocks) {
+      const int64_t size = std::min(kSliceBlocks, num_blocks - block);
       for (int64_t n = 0; n < count; n += width) {
         for (int64_t tile = tiles; tile < last_tile; ++tile) {
-          for (int64_t i = 0; i < kTileRows; i += kRows) multiply_rows(tile, g, size, n, i);
+          for (int64_t i = 0; i < kTileRows; i += kRows) multiply_rows(tile, block, size, n, i);
         }
       }
     }
   }
 }
 
-void multiply_rounded_rows(const RoundedProduct& product, int64_t first, int64_t last) {
-  const auto* groups = group_scales(product.weight);
-  const bool has_minimums = groups != nullptr && groups->minimums != nullptr;
-  const int64_t unit = product.x.sum_group;
-  const auto of_unit = [&]<int64_t kUnit>() {
-    return has_minimums ? multiply_panels<kUnit, true> : multiply_panels<kUnit, false>;
-  };
-  const auto multiply = unit == 16   ? of_unit.template operator()<16>()
-                        : unit == 32 ? of_unit.template operator()<32>()
-                                     : of_unit.template operator()<64>();
+/// Widens weights for a stretch of features at a time.
+template <int64_t kUnit, bool kHasMinimums, typename T>
+void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const int64_t width = panel_width();
-  const int64_t num_groups = RoundedRows::num_groups(product.in_features);
-  const int64_t num_units = num_groups * (kGroup / unit);
-  const int64_t feature_bytes = num_groups * kGroup * static_cast<int64_t>(sizeof(int16_t));
+  const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
+  const int64_t num_units = num_blocks * (kBlock / kUnit);
+  const int64_t feature_bytes = num_blocks * kBlock * static_cast<int64_t>(sizeof(T));
   const int64_t stretch = std::max(kWidenedBytes / feature_bytes / width, int64_t{1}) * width;
   const int64_t num_features = std::min(stretch, (last - first + width - 1) / width * width);
-  const int64_t num_values = num_features * num_groups * kGroup / 2;  // two take a float's place
+  const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
   const int64_t num_scales = num_features * num_units;
   Scratch scratch(num_values + 2 * num_scales, 3);
-  const Panel panels = {reinterpret_cast<int16_t*>(scratch.take(num_values)),
-                        scratch.take(num_scales),
-                        has_minimums ? scratch.take(num_scales) : nullptr};
+  const Panel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)), scratch.take(num_scales),
+                           kHasMinimums ? scratch.take(num_scales) : nullptr};
   for (int64_t n = first; n < last; n += stretch) {
     const int64_t count = std::min(stretch, last - n);
     for (int64_t i = 0; i < count; i += width) {
-      const int64_t place = i * num_groups;
       const int64_t units_place = i * num_units;
-      fill_panel(product.weight, product.in_features, unit, n + i, count - i,
-                 {panels.values + place * kGroup, panels.scales + units_place,
-                  has_minimums ? panels.minimums + units_place : nullptr});
+      fill_panel<T>(product.weight, product.in_features, kUnit, n + i, count - i,
+                    {panels.values + i * num_blocks * kBlock, panels.scales + units_place,
+                     kHasMinimums ? panels.minimums + units_place : nullptr});
     }
-    multiply(product, panels, n, count);
+    multiply_panels<kUnit, kHasMinimums>(product, panels, n, count);
   }
+}
+
+template <int64_t kUnit, typename T>
+void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t last) {
+  const auto* groups = group_scales(product.weight);
+  const bool has_minimums = groups != nullptr && groups->minimums != nullptr;
+  has_minimums ? multiply_features<kUnit, true>(product, first, last)
+               : multiply_features<kUnit, false>(product, first, last);
+}
+
+void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
+  const int64_t unit = product.x.sum_group;
+  unit == 16   ? multiply_units<16>(product, first, last)
+  : unit == 32 ? multiply_units<32>(product, first, last)
+               : multiply_units<64>(product, first, last);
+}
+
+void multiply_many_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  multiply_units<32>(product, first, last);
 }
 
 }  // namespace
@@ -260,16 +280,20 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace prepack {
 
-HWY_EXPORT(multiply_rounded_rows);
+HWY_EXPORT(multiply_many_int16);
+HWY_EXPORT(multiply_many_int8);
 
-int64_t rounded_sum_group(const WeightRows& weight) {
-  const auto* groups = group_scales(weight);
-  return groups == nullptr ? RoundedRows::kGroup
-                           : std::min(groups->group_size, RoundedRows::kGroup);
+void multiply_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
+  HWY_DYNAMIC_DISPATCH(multiply_many_int16)(product, first, last);
 }
 
-void multiply_rounded_rows(const RoundedProduct& product, int64_t first, int64_t last) {
-  HWY_DYNAMIC_DISPATCH(multiply_rounded_rows)(product, first, last);
+void multiply_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  HWY_DYNAMIC_DISPATCH(multiply_many_int8)(product, first, last);
+}
+
+int64_t many_rows_sum_group(const WeightRows& weight, int64_t largest) {
+  const auto* groups = group_scales(weight);
+  return groups == nullptr ? largest : std::min(groups->group_size, largest);
 }
 
 }  // namespace prepack

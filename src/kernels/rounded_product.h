@@ -9,8 +9,10 @@ namespace prepack {
 
 /// x * weight^T + bias of rounded x and a weight of 8 or 4 bits: sums of integers within a group,
 /// of float32 beyond.
+/// @tparam T  int16_t; or int8_t for a weight of 4 bits
+template <typename T>
 struct RoundedProduct {
-  RoundedRows x;      // with sums of groups as `rounded_sum_group` says
+  RoundedRows<T> x;   // with sums of groups as the function says that computes the product
   WeightRows weight;  // not PlainRows
   const float* bias;  // [out_features]; null for none
   float* out;         // [num_rows, out_features], with rows `out_stride` apart
@@ -20,19 +22,24 @@ struct RoundedProduct {
   bool adds_to_out;  // or overwrites it
 };
 
-/// The RoundedRows::sum_group that a weight's minimums are multiplied with.
-int64_t rounded_sum_group(const WeightRows& weight);
-
 /// Computes the output features [first, last), for few rows: weights are read once, and widened in
 /// registers. A result is the same however the features are shared among calls, and however many
 /// rows there are.
-/// @param product  with x in tiles of one row
-void multiply_few_rounded_rows(const RoundedProduct& product, int64_t first, int64_t last);
+/// @param product  with x in tiles of one row, and a sum_group of few_rows_sum_group
+void multiply_few_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first, int64_t last);
+void multiply_few_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last);
+
+int64_t few_rows_sum_group(const WeightRows& weight);
 
 constexpr int64_t kRoundedTileRows = 12;
 
 /// The same for many rows: weights are widened into the caches, for all rows at once.
-/// @param product  with x in tiles of kRoundedTileRows
-void multiply_rounded_rows(const RoundedProduct& product, int64_t first, int64_t last);
+/// @param product  with x in tiles of kRoundedTileRows, and a sum_group that divides the weight's
+///                 groups
+void multiply_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first, int64_t last);
+void multiply_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last);
+
+/// The largest that does, and that is not larger than RoundedRows::kGroup.
+int64_t many_rows_sum_group(const WeightRows& weight, int64_t largest);
 
 }  // namespace prepack

@@ -34,10 +34,10 @@ struct Int8GroupRows {
   GroupScales groups;    // of 16 times a power of two
 };
 
-/// Values from 0 to 15. A row is cut into blocks of 64 values, the last one filled up with
-/// anything; a block is 16 little-endian words of 16 bits, and bits 4 k to 4 k + 3 of word i are
-/// its value 16 k + i. So lanes that each hold a word need a shift and an AND to have 16 values
-/// that follow each other.
+/// Values from 0 to 15. 32 of a row are 8 little-endian words of 16 bits, and bits 4 k to 4 k + 3
+/// of word i are value 8 k + i. So lanes that each hold a word need a shift and an AND to have
+/// values that follow each other, and bytes that are neighbours hold values of the same 32, which
+/// share a scale. A row is filled up with anything to whole blocks of 64.
 struct Int4Rows {
   const uint8_t* values;  // [out_features, int4_row_bytes(in_features)]
   GroupScales groups;     // of 32 times a power of two
@@ -46,8 +46,8 @@ struct Int4Rows {
 constexpr int64_t kMinInt8Group = 16;
 constexpr int64_t kMinInt4Group = 32;
 
-constexpr int64_t kInt4Block = 64;  // values
-constexpr int64_t kInt4Words = kInt4Block / 4;
+constexpr int64_t kInt4Words = kMinInt4Group / 4;  // of the smallest group
+constexpr int64_t kInt4Block = 64;                 // values
 
 constexpr int64_t int4_row_bytes(int64_t in_features) {
   return (in_features + kInt4Block - 1) / kInt4Block * (kInt4Block / 2);

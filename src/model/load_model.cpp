@@ -140,6 +140,8 @@ class DecoderBinder {
       "quantization: activations are quantized for quantized weights, and the model has none");
 }
 
+bool rounds(Activations activations) { return activations != Activations::kAsComputed; }
+
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
 class BoundDecoder {
  public:
@@ -155,7 +157,7 @@ class BoundDecoder {
       return layout_.wants_blocked(weight);
     };
     DecoderBinder(config, options.quantization, wants_blocked, loader_).bind(*decoder_);
-    if (options.quantizes_activations && !loader_.has_quantized_weights()) fail_nothing_to_round();
+    if (rounds(options.activations) && !loader_.has_quantized_weights()) fail_nothing_to_round();
     if (options.weight_layout == WeightLayout::kBlocked && !loader_.has_weights_to_block()) {
       throw InvalidArgument(fmt::format(
           "weight layout: no product's weight is of the dtype computed in, {}", to_string(dtype)));
@@ -209,7 +211,7 @@ void check(const LoadOptions& options, const ModelConfig& config) {
   }
 }
 
-void round_inputs(Model::Decoder& decoder) {
+void round_inputs(Model::Decoder& decoder, Activations activations) {
   std::vector<Linear*> products = {&decoder.lm_head};
   for (auto& layer : decoder.layers) {
     const auto of_layer = products_of(layer);
@@ -219,7 +221,7 @@ void round_inputs(Model::Decoder& decoder) {
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
     if (quantized == nullptr) continue;
-    quantized->rounds_input = true;
+    quantized->activations = activations;
     has_any = true;
   }
   if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
@@ -233,10 +235,9 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
   const auto dtype = compute_dtype(config, options);
   auto decoder = with_own_errors([&] { return BoundDecoder(config, path, dtype, options).load(); });
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
-  if (options.quantizes_activations) round_inputs(*decoder);
-  return {std::move(config),    dtype,
-          options.device,       std::move(decoder),
-          options.quantization, options.quantizes_activations};
+  if (rounds(options.activations)) round_inputs(*decoder, options.activations);
+  return {std::move(config),  dtype, options.device, std::move(decoder), options.quantization,
+          options.activations};
 }
 
 int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options) {

@@ -22,13 +22,13 @@ DType default_dtype(const ModelConfig& config, at::Device device) {
 
 Model::Model(ModelConfig config, DType dtype, at::Device device,
              std::shared_ptr<const Decoder> decoder, std::optional<Quantization> quantization,
-             bool quantizes_activations)
+             Activations activations)
     : config_(std::move(config)),
       dtype_(dtype),
       device_(device),
       decoder_(std::move(decoder)),
       quantization_(quantization),
-      quantizes_activations_(quantizes_activations) {}
+      activations_(activations) {}
 
 namespace {
 

@@ -35,9 +35,13 @@ Weight narrow(const Weight& weight, int64_t first, int64_t count) {
   return std::get<at::Tensor>(weight).narrow(0, first, count);
 }
 
-bool rounds_input(const Weight& weight) {
+Activations activations_of(const Weight& weight) {
   const auto* quantized = std::get_if<QuantizedWeight>(&weight);
-  return quantized != nullptr && quantized->rounds_input;
+  if (quantized == nullptr) return Activations::kAsComputed;
+  const bool has_int8_products = quantized->format.bits == 4;
+  return quantized->activations == Activations::kInt8 && !has_int8_products
+             ? Activations::kInt16
+             : quantized->activations;
 }
 
 WeightRows weight_rows(const Weight& weight) {

@@ -21,8 +21,8 @@ at::Tensor embed(const Weight& weight, const at::Tensor& ids);
 /// Some of the output features; shares the memory of the whole.
 Weight narrow(const Weight& weight, int64_t first, int64_t count);
 
-/// Whether products round what they multiply the weight with to 16 bits.
-bool rounds_input(const Weight& weight);
+/// What products multiply the weight with; kInt8 for weights of 4 bits alone.
+Activations activations_of(const Weight& weight);
 
 /// What the CPU's own products see; valid as long as the weight is, which must be contiguous, and
 /// in no layout of oneDNN's.

@@ -126,32 +126,38 @@ void product_of_wide_rows(const at::Tensor& x, const WeightRows& weight, const B
   }
 }
 
-/// Of a quantized weight, with x in 16 bits.
+/// Of a quantized weight, with x rounded to T.
+template <typename T>
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                              at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
   const bool are_few = num_rows <= kMaxFewRoundedRows;
-  RoundedRows rounded{};
+  using Rows = RoundedRows<T>;
+  Rows rounded{};
   rounded.tile_rows = are_few ? 1 : kRoundedTileRows;
-  rounded.sum_group = rounded_sum_group(weight);
+  rounded.sum_group =
+      are_few ? few_rows_sum_group(weight) : many_rows_sum_group(weight, Rows::kGroup);
   const int64_t num_tiles = rounded.num_tiles(num_rows);
-  const int64_t num_groups = num_tiles * RoundedRows::num_groups(in_features) * rounded.tile_rows;
-  const auto values = scratch({num_groups * RoundedRows::kGroup}, at::TensorOptions(at::kShort));
-  const auto scales = at::empty({num_groups}, at::kFloat);
-  const auto sums = at::empty({num_groups * (RoundedRows::kGroup / rounded.sum_group)}, at::kFloat);
-  rounded.values = values.data_ptr<int16_t>();
+  const int64_t size = num_tiles * Rows::num_blocks(in_features) * Rows::kBlock * rounded.tile_rows;
+  const at::Tensor values = scratch({size}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));
+  const at::Tensor scales = at::empty({size / Rows::kGroup}, at::kFloat);
+  const at::Tensor sums = at::empty({size / rounded.sum_group}, at::kFloat);
+  rounded.values = values.data_ptr<T>();
   rounded.scales = scales.data_ptr<float>();
   rounded.sums = sums.data_ptr<float>();
   parallel_rows(num_tiles, rounded.tile_rows * in_features, [&](int64_t first, int64_t last) {
     round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last, rounded);
   });
-  RoundedProduct product{};
+  RoundedProduct<T> product{};
   product.x = rounded;
   product.weight = weight;
   multiply_in_panels(product, are_few ? kFewRowsFeatures : kRoundedFeatures, rows, bias, out, adds,
-                     are_few ? multiply_few_rounded_rows : multiply_rounded_rows);
+                     [&](const RoundedProduct<T>& part, int64_t first, int64_t last) {
+                       are_few ? multiply_few_rounded_rows(part, first, last)
+                               : multiply_rounded_rows(part, first, last);
+                     });
 }
 
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
@@ -167,8 +173,13 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
   if (tensor != nullptr && !tensor->is_contiguous()) {
     return multiply(x, tensor->contiguous(), bias, out, adds);
   }
-  if (rounds_input(weight)) {
-    return product_of_rounded_rows(x, weight_rows(weight), bias, out, adds);
+  switch (activations_of(weight)) {
+    case Activations::kInt16:
+      return product_of_rounded_rows<int16_t>(x, weight_rows(weight), bias, out, adds);
+    case Activations::kInt8:
+      return product_of_rounded_rows<int8_t>(x, weight_rows(weight), bias, out, adds);
+    case Activations::kAsComputed:
+      break;
   }
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
   if (is_wide && x.size(0) > max_few_rows(is_wide)) {

@@ -30,11 +30,32 @@ std::string to_string(const Quantization& quantization) {
                                 : fmt::format("int4 in groups of {}", quantization.group_size);
 }
 
+std::string_view to_string(Activations activations) {
+  switch (activations) {
+    case Activations::kAsComputed:
+      return "as computed";
+    case Activations::kInt16:
+      return "int16";
+    case Activations::kInt8:
+      return "int8";
+  }
+  return {};
+}
+
+Activations parse_activations(std::string_view name) {
+  for (const auto activations : {Activations::kInt16, Activations::kInt8}) {
+    if (name == to_string(activations)) return activations;
+  }
+  throw InvalidArgument(fmt::format("activations: expected int16 or int8, got {}", name));
+}
+
 std::string rounding_note(const std::optional<Quantization>& quantization,
-                          bool quantizes_activations) {
+                          Activations activations) {
   std::string note;
   if (quantization) note += ", weights " + to_string(*quantization);
-  if (quantizes_activations) note += ", activations int16";
+  if (activations != Activations::kAsComputed) {
+    note += fmt::format(", activations {}", to_string(activations));
+  }
   return note;
 }
 

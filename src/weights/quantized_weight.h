@@ -20,7 +20,7 @@ struct QuantizedWeight {
                         // 4 bits: [out_features, int4_row_bytes(in_features)] uint8, see Int4Rows
   at::Tensor scales;    // [out_features, num_groups] of the format's dtype
   at::Tensor minimums;  // likewise; undefined where there are none
-  bool rounds_input = false;  // whether products round what they multiply it with
+  Activations activations = Activations::kAsComputed;  // that products multiply it with
 
   /// Memory for a weight, not filled.
   /// @param format  whose groups divide in_features; they become those that the kernels take

@@ -1,0 +1,213 @@
+// Products of 16-bit or 8-bit integers, summed in 32 bits: two or four neighbours in each lane of a
+// float's size. Included once for each instruction set.
+#if defined(PREPACK_KERNELS_INTEGER_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PREPACK_KERNELS_INTEGER_SUMS_INL_H_
+#undef PREPACK_KERNELS_INTEGER_SUMS_INL_H_
+#else
+#define PREPACK_KERNELS_INTEGER_SUMS_INL_H_
+#endif
+
+#include <cstring>
+
+#include "kernels/vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+
+/// Numbers of one lane.
+template <typename T>
+constexpr int kTogether = static_cast<int>(sizeof(int32_t) / sizeof(T));
+
+/// Numbers of one vector.
+template <typename D, typename T>
+constexpr int kNumbers = kTogether<T>* static_cast<int>(hn::MaxLanes(D()));
+
+/// kCount numbers of one row, lane by lane, to every stride-th of the places.
+template <int64_t kCount, typename T>
+HWY_INLINE void store_by_lanes(const T* numbers, int64_t stride, T* to) {
+  for (int64_t k = 0; k < kCount; k += kTogether<T>) {
+    std::memcpy(to + k * stride, numbers + k, sizeof(int32_t));
+  }
+}
+
+/// Vectors of T that words of four 4-bit values unpack to.
+template <typename T>
+constexpr int kUnpacked = 2 * static_cast<int>(sizeof(T));
+
+/// Where in its word a value is that unpacking puts to one place of a vector.
+/// @param index  of the vector
+template <typename T>
+constexpr int place_of_unpacked(int index, int place) {
+  constexpr int kOfWord = 4 / kUnpacked<T>;
+  return index + place % kOfWord * kUnpacked<T>;
+}
+
+#if HWY_TARGET == HWY_SCALAR
+
+template <typename D, typename T>
+struct IntegersOf {
+  int32_t numbers[kTogether<T>];
+};
+
+/// @param from  T, or narrower
+template <typename T, typename D, typename From>
+HWY_INLINE IntegersOf<D, T> load_integers(D /*d*/, const From* from) {
+  IntegersOf<D, T> integers;
+  for (int i = 0; i < kTogether<T>; ++i) integers.numbers[i] = from[i];
+  return integers;
+}
+
+/// The numbers of one lane in every lane.
+template <typename T, typename D>
+HWY_INLINE IntegersOf<D, T> repeat_lane(D d, const T* from) {
+  return load_integers<T>(d, from);
+}
+
+template <typename D>
+struct WordsOf {
+  uint16_t words[2];
+};
+
+template <typename D>
+HWY_INLINE WordsOf<D> load_words(D /*d*/, const uint16_t* from) {
+  return {{from[0], from[1]}};
+}
+
+/// The values of kIndex of kUnpacked vectors, see place_of_unpacked.
+template <typename T, int kIndex, typename D>
+HWY_INLINE IntegersOf<D, T> unpack_words(D /*d*/, WordsOf<D> words) {
+  IntegersOf<D, T> values;
+  for (int i = 0; i < kTogether<T>; ++i) {
+    values.numbers[i] =
+        words.words[i * 2 / kTogether<T>] >> 4 * place_of_unpacked<T>(kIndex, i) & 0xF;
+  }
+  return values;
+}
+
+/// Sums of products of the numbers of each lane, as long as 32 bits hold them.
+template <typename D, typename T>
+struct IntegerSums {
+  int32_t sum;
+
+  HWY_INLINE void clear() { sum = 0; }
+  HWY_INLINE void add_products(IntegersOf<D, T> a, IntegersOf<D, T> b) {
+    for (int i = 0; i < kTogether<T>; ++i) sum += a.numbers[i] * b.numbers[i];
+  }
+  HWY_INLINE hn::Vec<D> total() const { return hn::Set(D(), static_cast<float>(sum)); }
+};
+
+#else
+
+template <typename D, typename T>
+using IntegersOf = hn::Vec<hn::Repartition<T, D> >;
+
+/// @param from  T, or narrower
+template <typename T, typename D, typename From>
+HWY_INLINE IntegersOf<D, T> load_integers(D /*d*/, const From* from) {
+  const hn::Repartition<T, D> d;
+  if constexpr (sizeof(From) == sizeof(T)) {
+    return hn::LoadU(d, from);
+  } else {
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<From, decltype(d)>(), from));
+  }
+}
+
+/// The numbers of one lane in every lane.
+template <typename T, typename D>
+HWY_INLINE IntegersOf<D, T> repeat_lane(D /*d*/, const T* from) {
+  int32_t lane;
+  std::memcpy(&lane, from, sizeof(lane));
+  return hn::BitCast(hn::Repartition<T, D>(), hn::Set(hn::Rebind<int32_t, D>(), lane));
+}
+
+template <typename D>
+using WordsOf = hn::Vec<hn::Repartition<uint16_t, D> >;
+
+template <typename D>
+HWY_INLINE WordsOf<D> load_words(D /*d*/, const uint16_t* from) {
+  return hn::LoadU(hn::Repartition<uint16_t, D>(), from);
+}
+
+/// The values of kIndex of kUnpacked vectors, see place_of_unpacked.
+template <typename T, int kIndex, typename D>
+HWY_INLINE IntegersOf<D, T> unpack_words(D /*d*/, WordsOf<D> words) {
+  constexpr bool kIsLast = sizeof(T) == sizeof(uint16_t) && kIndex == kUnpacked<T> - 1;
+  const hn::Repartition<uint16_t, D> d;
+  if constexpr (kIndex > 0) words = hn::ShiftRight<4 * kIndex>(words);
+  if constexpr (!kIsLast) words = hn::And(words, hn::Set(d, sizeof(T) == 1 ? 0x0F0F : 0x000F));
+  return hn::BitCast(hn::Repartition<T, D>(), words);
+}
+
+/// Sums of products of the numbers of each lane, as long as 32 bits hold them.
+template <typename D, typename T>
+struct IntegerSums;
+
+template <typename D>
+struct IntegerSums<D, int16_t> {
+  using Ints = hn::Rebind<int32_t, D>;
+
+  hn::Vec<Ints> even;
+  hn::Vec<Ints> odd;  // stays zero where instructions add neighbours
+
+  HWY_INLINE void clear() { even = odd = hn::Zero(Ints()); }
+  HWY_INLINE void add_products(IntegersOf<D, int16_t> a, IntegersOf<D, int16_t> b) {
+    even = hn::ReorderWidenMulAccumulate(Ints(), a, b, even, odd);
+  }
+  HWY_INLINE hn::Vec<D> total() const {
+    return hn::ConvertTo(D(), hn::RearrangeToOddPlusEven(even, odd));
+  }
+};
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4
+// Highway 1.0.3 has no such operation.
+HWY_INLINE hn::Vec128<int16_t> multiply_bytes(hn::Vec128<int8_t> a, hn::Vec128<int8_t> b) {
+  return hn::Vec128<int16_t>{_mm_maddubs_epi16(a.raw, b.raw)};
+}
+#if HWY_TARGET <= HWY_AVX2
+HWY_INLINE hn::Vec256<int16_t> multiply_bytes(hn::Vec256<int8_t> a, hn::Vec256<int8_t> b) {
+  return hn::Vec256<int16_t>{_mm256_maddubs_epi16(a.raw, b.raw)};
+}
+#endif
+#if HWY_TARGET <= HWY_AVX3
+HWY_INLINE hn::Vec512<int16_t> multiply_bytes(hn::Vec512<int8_t> a, hn::Vec512<int8_t> b) {
+  return hn::Vec512<int16_t>{_mm512_maddubs_epi16(a.raw, b.raw)};
+}
+#endif
+#else
+/// Products of values from 0 to 15 with 8-bit integers, two neighbours added in 16 bits.
+template <typename V>
+HWY_INLINE auto multiply_bytes(V a, V b) {
+  const hn::RepartitionToWide<hn::DFromV<V> > d;
+  const auto wide_a = hn::BitCast(d, a);
+  const auto wide_b = hn::BitCast(d, b);
+  const auto even =
+      hn::Mul(hn::And(wide_a, hn::Set(d, 0xFF)), hn::ShiftRight<8>(hn::ShiftLeft<8>(wide_b)));
+  return hn::Add(even, hn::Mul(hn::ShiftRight<8>(wide_a), hn::ShiftRight<8>(wide_b)));
+}
+#endif
+
+/// Of values from 0 to 15 with 8-bit integers, at most 8 times.
+template <typename D>
+struct IntegerSums<D, int8_t> {
+  using Shorts = hn::Repartition<int16_t, D>;
+
+  hn::Vec<Shorts> sums;  // of two neighbours
+
+  HWY_INLINE void clear() { sums = hn::Zero(Shorts()); }
+  HWY_INLINE void add_products(IntegersOf<D, int8_t> values, IntegersOf<D, int8_t> x) {
+    sums = hn::Add(sums, multiply_bytes(values, x));
+  }
+  HWY_INLINE hn::Vec<D> total() const {
+    IntegerSums<D, int16_t> total;
+    total.clear();
+    total.add_products(sums, hn::Set(Shorts(), 1));
+    return total.total();
+  }
+};
+
+#endif
+
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
