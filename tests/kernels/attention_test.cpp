@@ -7,6 +7,7 @@
 
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
+#include "support/spoiled_scratch.h"
 
 namespace prepack {
 namespace {
@@ -165,6 +166,7 @@ void check(Random& random, DType dtype, const Shape& shape, int64_t max_runs) {
           shape.window);
   Sample sample(random, dtype, shape, max_runs);
   const auto expected = plain_attention(sample);
+  testing::spoil_scratch();
   attend_block(sample.block());
   REQUIRE_THAT(sample.out, Near(expected));
 }

@@ -6,6 +6,7 @@
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
 #include "support/plain_product.h"
+#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack {
@@ -53,6 +54,7 @@ void check(Random& random, const WeightFormat& format, int64_t num_rows, int64_t
   CAPTURE(name_of(format), num_rows, in_features, out_features);
   const Sample sample(random, format, num_rows, in_features, out_features);
   auto out = sample.output.out;
+  testing::spoil_scratch();
   multiply_few_rows(sample.product(out), 0, out_features);
   REQUIRE_THAT(out, Near(plain_product(sample.x.values(), sample.weight, sample.output)));
   // Shared among calls, it is the same.

@@ -7,6 +7,7 @@
 #include "support/numbers.h"
 #include "support/plain_product.h"
 #include "support/rounded_input.h"
+#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack {
@@ -54,6 +55,7 @@ Numbers multiply(const Kernel& kernel, const RoundedInput& x, const StoredWeight
                                   .in_features = weight.in_features(),
                                   .out_stride = output.stride,
                                   .adds_to_out = output.adds};
+  testing::spoil_scratch();
   for (size_t i = 0; i + 1 < borders.size(); ++i) {
     kernel.multiply(product, borders[i], borders[i + 1]);
   }
