@@ -76,7 +76,8 @@ configure_prepack() {
 
 build_prepack() {
   cmake --build "$work/prepack" --parallel "$jobs" --target prepack_cli prepack_cuda prepack_tests \
-    prepack_gpu_tests prepack_base_tests prepack_cuda_kernel_tests prepack_bench_worker
+    prepack_gpu_tests prepack_base_tests prepack_kernel_tests prepack_cuda_kernel_tests \
+    prepack_bench_worker
 }
 
 # What is tested on the CPU does not see the GPU, which is the default where there is one. The example

@@ -18,8 +18,8 @@ if [ scripts/make_reference.py -nt "$reference/reference.safetensors" ] ||
     "$python" scripts/make_reference.py --model "$model" --output "$reference"
 fi
 
-# What reads files and what packs, once more under the sanitizers, and the fuzzers, which need clang.
-# The tests of the main build run them.
+# What reads files, what packs and the kernels, once more under the sanitizers; and the fuzzers, which
+# need clang. The tests of the main build run them.
 sanitize=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPREPACK_SANITIZE=ON -DPREPACK_BUILD_TESTS=ON)
 if command -v clang++ >/dev/null; then
   sanitize+=(-DCMAKE_CXX_COMPILER=clang++ -DPREPACK_BUILD_FUZZERS=ON)

@@ -1,8 +1,6 @@
 #include "model/linear.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -11,14 +9,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/scalar_type.h"
-#include "kernels/linear.h"
 #include "kernels/rounded_product.h"
 #include "prepack/quantization.h"
 #include "support/all_close.h"
@@ -460,23 +455,6 @@ TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[
   }
 }
 
-TEST_CASE("products are right on every set of instructions", "[linear]") {
-  Random random(9);
-  for (const auto target : instruction_sets()) {
-    const OnlyInstructionSet only(target);
-    INFO(hwy::TargetName(target));
-    for (const auto& format : kFormats) {
-      for (int i = 0; i < 50; ++i) {
-        const int64_t num_rows = i % 8 == 0 ? random.integer(25, 60) : random.integer(1, 12);
-        const int64_t in_features = whole_groups(format, random.integer(1, 200));
-        CAPTURE(name_of(format), num_rows, in_features);
-        const auto linear = random_linear(random, random.integer(1, 30), in_features, format);
-        check_products(random, linear, random_tensor(random, {num_rows, in_features}));
-      }
-    }
-  }
-}
-
 TEST_CASE("numbers that are not finite make their row of rounded products NaN", "[linear]") {
   Random random(14);
   for (const auto& format : kFormats) {
@@ -493,70 +471,6 @@ TEST_CASE("numbers that are not finite make their row of rounded products NaN", 
         CHECK(output[1].isnan().all().item<bool>());
         CHECK_THAT(output[0], AllClose(expected[0], 1e-6));
       }
-    }
-  }
-}
-
-TEST_CASE("weights may lie at any address", "[linear]") {
-  Random random(10);
-  for (const auto dtype : kDTypes) {
-    const auto linear = random_linear(random, 9, 61, dtype);
-    const auto input = random_tensor(random, {4, 61});
-    const auto& weight = std::get<at::Tensor>(linear.weight);
-    const auto size = static_cast<size_t>(weight.nbytes());
-    for (size_t offset : {1, 2, 3, 30}) {
-      std::vector<char> bytes(size + offset);
-      std::memcpy(bytes.data() + offset, weight.const_data_ptr(), size);
-      auto out = at::empty({4, 9});
-      multiply_few_rows({.x = input.const_data_ptr<float>(),
-                         .weight = PlainRows{dtype, bytes.data() + offset},
-                         .bias = nullptr,
-                         .out = out.data_ptr<float>(),
-                         .num_rows = 4,
-                         .in_features = 61,
-                         .out_stride = 9,
-                         .adds_to_out = false},
-                        0, 9);
-      CHECK_THAT(out, BitEqual(linear(input)));
-    }
-  }
-}
-
-TEST_CASE("every number of half precision widens as LibTorch widens it", "[linear]") {
-  const auto all = at::arange(0x10000, at::kInt).to(at::kShort);
-  for (const auto target : instruction_sets()) {
-    const OnlyInstructionSet only(target);
-    for (const auto dtype : {DType::kBFloat16, DType::kFloat16}) {
-      INFO(to_string(dtype) << " on " << hwy::TargetName(target));
-      const auto halves = all.view(to_scalar_type(dtype));
-      auto floats = at::empty({0x10000});
-      widen(dtype, halves.const_data_ptr(), floats.data_ptr<float>(), halves.numel());
-      const auto expected = halves.to(at::kFloat);
-      CHECK_THAT(floats.nan_to_num(0.0), BitEqual(expected.nan_to_num(0.0)));
-      CHECK(floats.isnan().equal(expected.isnan()));
-    }
-  }
-}
-
-TEST_CASE("numbers narrow to the nearest, ties to even", "[linear]") {
-  Random random(11);
-  // Sizes from below the smallest to above the largest of float16; and halfway between two numbers.
-  const auto sizes = at::arange(-30, 20, at::kFloat).exp2();
-  const auto values = random_tensor(random, {200, 1}).mul(sizes).flatten();
-  const auto numbers =
-      at::arange(0, 0x7C00, at::kInt).to(at::kShort).view(at::kHalf).to(at::kFloat);
-  const auto halfway = numbers.narrow(0, 0, 0x7BFF).add(numbers.narrow(0, 1, 0x7BFF)).div(2);
-  const auto short_ties = values.view(at::kInt).bitwise_and(-0x10000).add(0x8000).view(at::kFloat);
-  const float inf = std::numeric_limits<float>::infinity();
-  const auto special = at::empty({4}).fill_(inf);
-  const auto all = at::cat({values, halfway, halfway.neg(), short_ties, special, special.neg()});
-  for (const auto target : instruction_sets()) {
-    const OnlyInstructionSet only(target);
-    for (const auto dtype : {DType::kBFloat16, DType::kFloat16}) {
-      INFO(to_string(dtype) << " on " << hwy::TargetName(target));
-      auto halves = at::empty(all.sizes(), to_scalar_type(dtype));
-      narrow(all.const_data_ptr<float>(), dtype, halves.data_ptr(), all.numel());
-      CHECK_THAT(halves, BitEqual(all.to(to_scalar_type(dtype))));
     }
   }
 }

@@ -13,7 +13,6 @@
 #include "prepack/attention.h"
 #include "support/all_close.h"
 #include "support/catch.h"
-#include "support/instruction_sets.h"
 #include "support/naive_attention.h"
 #include "support/random.h"
 #include "support/tensors.h"
@@ -240,38 +239,6 @@ TEST_CASE("varlen attention equals LibTorch's", "[attention]") {
       REQUIRE_THAT(attend(batch), AllClose(expected, 2 * tolerance(dtype).op));
     }
   }
-}
-
-/// Compares random batches with their definition, on every instruction set and in every dtype.
-/// @param change  of each batch, before it is attended to
-template <typename Change>
-void check_every_instruction_set(Random random, int num_batches, const Change& change) {
-  for (const auto target : testing::instruction_sets()) {
-    const testing::OnlyInstructionSet only(target);
-    INFO(hwy::TargetName(target));
-    for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
-      for (int i = 0; i < num_batches; ++i) {
-        const auto shape = random_shape(random);
-        const auto lengths = random_lengths(random);
-        const auto window = random_window(random);
-        INFO(to_string(dtype) << ", " << describe(shape, lengths, window));
-        const auto batch =
-            change(random, make_batch(random, shape, lengths, to_scalar_type(dtype), window));
-        REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
-      }
-    }
-  }
-}
-
-TEST_CASE("varlen attention equals its definition with every instruction set", "[attention]") {
-  check_every_instruction_set(Random(5), 100, [](Random&, const auto& batch) { return batch; });
-}
-
-TEST_CASE("keys in several runs are attended to as defined, with every instruction set",
-          "[attention]") {
-  check_every_instruction_set(Random(13), 200, [](Random& random, const auto& batch) {
-    return with_beginnings(random, batch);
-  });
 }
 
 TEST_CASE("keys in several runs give what they do in one, bit for bit", "[attention]") {

@@ -8,12 +8,11 @@
 
 namespace prepack::testing {
 
-/// The instruction sets that kernels are compiled for and that this machine has, as Highway's
-/// targets.
+/// The instruction sets that kernels are compiled for and that this machine has, the best first, as
+/// Highway's targets.
 inline std::vector<int64_t> instruction_sets() {
-  constexpr int64_t kNotCompiled = HWY_SSSE3 | HWY_AVX3_DL;  // as CMakeLists.txt says
   std::vector<int64_t> targets;
-  int64_t rest = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & ~kNotCompiled;
+  int64_t rest = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & HWY_TARGETS;
   for (; rest != 0; rest &= rest - 1) targets.push_back(rest & -rest);
   return targets;
 }
