@@ -55,6 +55,8 @@ AttentionWork cut_work(const VarlenAttention& spec, int64_t num_kv_heads, int64_
   constexpr int64_t kFloats = 16384;
   const int64_t most_queries = std::max<int64_t>(kFloats / (head_dim * group), 1);
   AttentionWork work;
+  work.parts.reserve(spec.num_keys.size());
+  work.tasks.reserve(spec.num_keys.size());
   for (size_t i = 0; i < spec.num_keys.size(); ++i) {
     const int64_t start = spec.cu_seqlens[i];
     const int64_t num_queries = spec.num_keys[i] == 0 ? 0 : spec.cu_seqlens[i + 1] - start;

@@ -72,6 +72,28 @@ void check_strides(const at::Tensor& queries, const at::Tensor& keys, const at::
               "attention: the numbers of one key must lie together");
 }
 
+/// Where the heads of a tensor [num_tokens, num_heads, head_dim] lie: what every task asks for, so
+/// that the tensor is asked once.
+class HeadAddresses {
+ public:
+  explicit HeadAddresses(const at::Tensor& tensor)
+      : data_(static_cast<char*>(tensor.data_ptr())),
+        token_stride_(tensor.stride(0)),
+        head_stride_(tensor.stride(1)),
+        element_size_(tensor.element_size()) {}
+
+  void* at(int64_t token, int64_t head) const {
+    return data_ + (token * token_stride_ + head * head_stride_) * element_size_;
+  }
+  int64_t token_stride() const { return token_stride_; }
+
+ private:
+  char* data_;
+  int64_t token_stride_;
+  int64_t head_stride_;
+  int64_t element_size_;
+};
+
 /// The partial results of parts whose keys are cut into stretches.
 class PartialResults {
  public:
@@ -144,10 +166,10 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   const int64_t group = queries.size(1) / num_kv_heads;
   const int64_t head_dim = queries.size(2);
   const auto dtype = from_scalar_type(queries.scalar_type());
-  const auto address = [&](const at::Tensor& tensor, int64_t token, int64_t head) {
-    const int64_t offset = token * tensor.stride(0) + head * tensor.stride(1);
-    return static_cast<char*>(tensor.data_ptr()) + offset * tensor.element_size();
-  };
+  const HeadAddresses from_queries(queries);
+  const HeadAddresses from_keys(keys);
+  const HeadAddresses from_values(values);
+  const HeadAddresses to(attended);
   const auto work = cut_work(spec, num_kv_heads, group, head_dim);
   PartialResults partials(work, num_kv_heads);
   const auto attend_task = [&](const AttentionTask& task, int64_t kv_head) {
@@ -155,14 +177,14 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
     const auto runs = key_runs(spec, part.sequence);
     const AttentionBlock block = {
         .dtype = dtype,
-        .queries = address(queries, part.first_query, kv_head * group),
-        .keys = address(keys, 0, kv_head),
-        .values = address(values, 0, kv_head),
-        .out = address(attended, part.first_query, kv_head * group),
-        .query_stride = queries.stride(0),
-        .key_stride = keys.stride(0),
-        .value_stride = values.stride(0),
-        .out_stride = attended.stride(0),
+        .queries = from_queries.at(part.first_query, kv_head * group),
+        .keys = from_keys.at(0, kv_head),
+        .values = from_values.at(0, kv_head),
+        .out = to.at(part.first_query, kv_head * group),
+        .query_stride = from_queries.token_stride(),
+        .key_stride = from_keys.token_stride(),
+        .value_stride = from_values.token_stride(),
+        .out_stride = to.token_stride(),
         .runs = {runs.data(), runs.size()},
         .num_queries = part.num_queries,
         .num_keys = part.num_keys,
