@@ -1,8 +1,9 @@
-// prepack_attention_bench [REPETITIONS]
+// prepack_attention_bench [REPETITIONS] [PART OF A NAME]
 //
 // Times the attention of varlen batches against LibTorch's, one after the other in turns: of
 // prompts against a call per prompt, of decode steps against one call with a mask. Prints medians
-// in milliseconds, the speed of the former, and how many times longer the latter takes.
+// in milliseconds, the speed of the former, and how many times longer the latter takes. Of those
+// batches whose names contain the second argument.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -36,7 +37,7 @@ struct HeadShape {
   int64_t head_dim;
 };
 
-constexpr HeadShape kShapes[] = {{9, 3, 64}, {12, 12, 64}, {16, 16, 128}};
+constexpr HeadShape kShapes[] = {{9, 3, 64}, {14, 2, 64}, {12, 12, 64}, {16, 16, 128}};
 
 double milliseconds(const std::function<void()>& f) {
   using Clock = std::chrono::steady_clock;
@@ -104,28 +105,34 @@ void time_prompts(const std::string& name, const std::vector<int64_t>& lengths, 
   }
 }
 
-/// One query for each of some sequences of 100 to 1000 keys, in the rows of a cache.
-void time_decode(int64_t num_rows, int repetitions) {
-  constexpr int64_t kNumSlots = 1000;
+std::string decode_name(int64_t num_rows, int64_t num_slots) {
+  return fmt::format("decode, {} of up to {}", num_rows, num_slots);
+}
+
+/// One query for each of some sequences, in the rows of a cache: one of `num_slots` keys, or
+/// several of a tenth of that to all of it.
+void time_decode(int64_t num_rows, int64_t num_slots, int repetitions) {
   for (const auto& shape : kShapes) {
     for (auto dtype : {DType::kFloat32, DType::kBFloat16}) {
       Random random(2);
       prepack::VarlenAttention varlen{{0}, {}, {}};
       double num_keys = 0;
       for (int64_t row = 0; row < num_rows; ++row) {
-        varlen.first_keys.push_back(row * kNumSlots);
-        varlen.num_keys.push_back(num_rows == 1 ? kNumSlots : random.integer(100, kNumSlots));
+        varlen.first_keys.push_back(row * num_slots);
+        varlen.num_keys.push_back(num_rows == 1 ? num_slots
+                                                : random.integer(num_slots / 10, num_slots));
         varlen.cu_seqlens.push_back(static_cast<int32_t>(row + 1));
         num_keys += static_cast<double>(varlen.num_keys.back());
       }
       const auto type = to_scalar_type(dtype);
       const auto lengths = at::tensor(varlen.num_keys).view({num_rows, 1, 1, 1});
-      const prepack::CacheAttention cached{num_rows, kNumSlots,
-                                           at::arange(kNumSlots).view({1, 1, 1, -1}).lt(lengths)};
+      const prepack::CacheAttention cached{num_rows, num_slots,
+                                           at::arange(num_slots).view({1, 1, 1, -1}).lt(lengths)};
       const auto queries = random_tensor(random, {num_rows, shape.num_heads, shape.head_dim}, type);
-      const auto side = [&] {
-        return random_tensor(random, {num_rows, kNumSlots, shape.num_kv_heads, shape.head_dim},
-                             type);
+      const auto side = [&] {  // the same in each row, because random numbers take their time
+        const auto row =
+            random_tensor(random, {1, num_slots, shape.num_kv_heads, shape.head_dim}, type);
+        return row.repeat({num_rows, 1, 1, 1});
       };
       const auto keys = side();
       const auto values = side();
@@ -136,8 +143,8 @@ void time_decode(int64_t num_rows, int repetitions) {
           [&] { attend(queries, keys, values, cached); });
       const double bytes = 2 * num_keys * static_cast<double>(shape.num_kv_heads * shape.head_dim) *
                            static_cast<double>(element_size(dtype));
-      print(fmt::format("decode, {} sequences", num_rows), shape, dtype, times,
-            bytes / times.ours * 1e-6, "GB/s");
+      print(decode_name(num_rows, num_slots), shape, dtype, times, bytes / times.ours * 1e-6,
+            "GB/s");
     }
   }
 }
@@ -147,6 +154,8 @@ void time_decode(int64_t num_rows, int repetitions) {
 int main(int argc, char** argv) {
   const at::NoGradGuard no_grad;
   const int repetitions = argc > 1 ? std::atoi(argv[1]) : 15;
+  const std::string part = argc > 2 ? argv[2] : "";
+  const auto is_wanted = [&](const std::string& name) { return name.find(part) != name.npos; };
   fmt::print("{} threads\n{:<26} {:<9} {:<8} {:>12} {:>12}\n", at::get_num_threads(), "", "heads",
              "dtype", "varlen", "LibTorch");
   Random random(3);
@@ -155,8 +164,20 @@ int main(int argc, char** argv) {
     const double u = random.uniform();
     lengths.push_back(20 + static_cast<int64_t>(230 * u * u));
   }
-  time_prompts("64 prompts of 20 to 250", lengths, repetitions);
-  time_prompts("16 prompts of 512", std::vector<int64_t>(16, 512), repetitions);
-  time_prompts("1 prompt of 4096", {4096}, std::max(repetitions / 5, 1));
-  for (int64_t num_rows : {1, 16, 64}) time_decode(num_rows, 2 * repetitions);
+  const auto time_wanted_prompts = [&](const std::string& name, const std::vector<int64_t>& of,
+                                       int num_times) {
+    if (is_wanted(name)) time_prompts(name, of, num_times);
+  };
+  time_wanted_prompts("64 prompts of 20 to 250", lengths, repetitions);
+  time_wanted_prompts("16 prompts of 512", std::vector<int64_t>(16, 512), repetitions);
+  time_wanted_prompts("1 prompt of 4096", {4096}, std::max(repetitions / 5, 1));
+  const auto time_wanted_decode = [&](int64_t num_rows, int64_t num_slots) {
+    if (is_wanted(decode_name(num_rows, num_slots))) {
+      time_decode(num_rows, num_slots, 2 * repetitions);
+    }
+  };
+  for (int64_t num_rows : {1, 16, 64}) time_wanted_decode(num_rows, 1000);
+  for (int64_t num_rows : {1, 2, 8}) {
+    for (int64_t num_slots : {100, 300, 2000, 8000}) time_wanted_decode(num_rows, num_slots);
+  }
 }

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
 #include <numeric>
 #include <vector>
 
+#include "attention/attention_work.h"
 #include "attention/flash_attention.h"
 #include "attention/libtorch_attention.h"
 #include "base/scalar_type.h"
@@ -16,44 +16,6 @@
 
 namespace prepack {
 namespace {
-
-/// Some of a sequence's queries, to be attended to by one thread, one key head at a time.
-struct Part {
-  size_t sequence;
-  int64_t first_query;  // in the batch
-  int64_t num_queries;
-  int64_t num_keys;  // up to the last query's own
-  double cost;       // multiplications per key head
-};
-
-/// The sequences, cut where they are long. The cuts depend on nothing but a sequence's own length
-/// and the heads, because a result may depend on them.
-std::vector<Part> cut_sequences(const VarlenAttention& spec, int64_t group, int64_t head_dim) {
-  // Queries and outputs of a part stay in the second cache while keys and values pass by.
-  constexpr int64_t kFloats = 16384;
-  const int64_t most_queries = std::max<int64_t>(kFloats / (head_dim * group), 1);
-  std::vector<Part> parts;
-  for (size_t i = 0; i < spec.num_keys.size(); ++i) {
-    const int64_t start = spec.cu_seqlens[i];
-    const int64_t num_queries = spec.num_keys[i] == 0 ? 0 : spec.cu_seqlens[i + 1] - start;
-    const int64_t num_parts = (num_queries + most_queries - 1) / most_queries;
-    for (int64_t n = 0; n < num_parts; ++n) {
-      const int64_t begin = num_queries * n / num_parts;
-      const int64_t end = num_queries * (n + 1) / num_parts;
-      const int64_t num_keys = spec.num_keys[i] - num_queries + end;
-      const double mean_keys =
-          std::min(static_cast<double>(num_keys) - 0.5 * static_cast<double>(end - begin),
-                   static_cast<double>(spec.window));
-      parts.push_back(
-          {.sequence = i,
-           .first_query = start + begin,
-           .num_queries = end - begin,
-           .num_keys = num_keys,
-           .cost = static_cast<double>(2 * (end - begin) * group * head_dim) * mean_keys});
-    }
-  }
-  return parts;
-}
 
 using Runs = c10::SmallVector<SlotRun, 4>;
 
@@ -110,6 +72,70 @@ void check_strides(const at::Tensor& queries, const at::Tensor& keys, const at::
               "attention: the numbers of one key must lie together");
 }
 
+/// Where the heads of a tensor [num_tokens, num_heads, head_dim] lie: what every task asks for, so
+/// that the tensor is asked once.
+class HeadAddresses {
+ public:
+  explicit HeadAddresses(const at::Tensor& tensor)
+      : data_(static_cast<char*>(tensor.data_ptr())),
+        token_stride_(tensor.stride(0)),
+        head_stride_(tensor.stride(1)),
+        element_size_(tensor.element_size()) {}
+
+  void* at(int64_t token, int64_t head) const {
+    return data_ + (token * token_stride_ + head * head_stride_) * element_size_;
+  }
+  int64_t token_stride() const { return token_stride_; }
+
+ private:
+  char* data_;
+  int64_t token_stride_;
+  int64_t head_stride_;
+  int64_t element_size_;
+};
+
+/// The partial results of parts whose keys are cut into stretches.
+class PartialResults {
+ public:
+  PartialResults(const AttentionWork& work, int64_t num_kv_heads)
+      : parts_(work.parts), num_kv_heads_(num_kv_heads) {
+    if (work.num_partial_floats == 0) return;
+    memory_ = kept_floats(work.num_partial_floats);
+    for (const auto& part : parts_) {
+      num_left_.insert(num_left_.end(), num_kv_heads, static_cast<int32_t>(part.num_stretches));
+    }
+  }
+
+  /// [num_stretches, partial_size]
+  float* of(size_t part, int64_t kv_head) const {
+    const auto& of_part = parts_[part];
+    return memory_ + of_part.first_partial + kv_head * of_part.num_stretches * of_part.partial_size;
+  }
+
+  /// To be called for each stretch, once its partial result is there.
+  /// @return whether all are
+  bool is_last(size_t part, int64_t kv_head) {
+    const std::atomic_ref num_left(num_left_[part * num_kv_heads_ + kv_head]);
+    return num_left.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+
+ private:
+  /// Kept, because every layer of every step needs as many.
+  static float* kept_floats(int64_t size) {
+    thread_local at::Tensor kept;
+    if (!kept.defined() || kept.numel() < size) {
+      kept.reset();  // before the new one is there, to need no more than that
+      kept = at::empty({size}, at::kFloat);
+    }
+    return kept.data_ptr<float>();
+  }
+
+  const std::vector<QueryPart>& parts_;
+  int64_t num_kv_heads_;
+  float* memory_ = nullptr;
+  std::vector<int32_t> num_left_;  // [num_parts, num_kv_heads]: stretches
+};
+
 }  // namespace
 
 VarlenAttention VarlenAttention::of_last_queries() const {
@@ -140,46 +166,50 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   const int64_t group = queries.size(1) / num_kv_heads;
   const int64_t head_dim = queries.size(2);
   const auto dtype = from_scalar_type(queries.scalar_type());
-  const auto address = [&](const at::Tensor& tensor, int64_t token, int64_t head) {
-    const int64_t offset = token * tensor.stride(0) + head * tensor.stride(1);
-    return static_cast<char*>(tensor.data_ptr()) + offset * tensor.element_size();
-  };
-  const auto attend_part = [&](const Part& part, int64_t kv_head) {
+  const HeadAddresses from_queries(queries);
+  const HeadAddresses from_keys(keys);
+  const HeadAddresses from_values(values);
+  const HeadAddresses to(attended);
+  const auto work = cut_work(spec, num_kv_heads, group, head_dim);
+  PartialResults partials(work, num_kv_heads);
+  const auto attend_task = [&](const AttentionTask& task, int64_t kv_head) {
+    const auto& part = work.parts[task.part];
     const auto runs = key_runs(spec, part.sequence);
-    attend_block({.dtype = dtype,
-                  .queries = address(queries, part.first_query, kv_head * group),
-                  .keys = address(keys, 0, kv_head),
-                  .values = address(values, 0, kv_head),
-                  .out = address(attended, part.first_query, kv_head * group),
-                  .query_stride = queries.stride(0),
-                  .key_stride = keys.stride(0),
-                  .value_stride = values.stride(0),
-                  .out_stride = attended.stride(0),
-                  .runs = {runs.data(), runs.size()},
-                  .num_queries = part.num_queries,
-                  .num_keys = part.num_keys,
-                  .group = group,
-                  .head_dim = head_dim,
-                  .window = spec.window});
+    const AttentionBlock block = {
+        .dtype = dtype,
+        .queries = from_queries.at(part.first_query, kv_head * group),
+        .keys = from_keys.at(0, kv_head),
+        .values = from_values.at(0, kv_head),
+        .out = to.at(part.first_query, kv_head * group),
+        .query_stride = from_queries.token_stride(),
+        .key_stride = from_keys.token_stride(),
+        .value_stride = from_values.token_stride(),
+        .out_stride = to.token_stride(),
+        .runs = {runs.data(), runs.size()},
+        .num_queries = part.num_queries,
+        .num_keys = part.num_keys,
+        .group = group,
+        .head_dim = head_dim,
+        .window = spec.window,
+    };
+    if (part.num_stretches == 1) return attend_block(block);
+    float* partial = partials.of(task.part, kv_head);
+    attend_stretch(block, task.stretch, partial + task.stretch * part.partial_size);
+    if (partials.is_last(task.part, kv_head)) combine_stretches(block, partial);
   };
 
-  auto parts = cut_sequences(spec, group, head_dim);
-  double cost = 0;
-  for (const auto& part : parts) cost += part.cost * static_cast<double>(num_kv_heads);
-  // Threads take the parts as they get done with others, the most expensive first, so that all
-  // end at about the same time.
-  std::ranges::stable_sort(parts, std::greater(), &Part::cost);
-  const int64_t num_tasks = std::ssize(parts) * num_kv_heads;
+  // Threads take the tasks as they get done with others, so that all end at about the same time.
+  const int64_t num_tasks = std::ssize(work.tasks) * num_kv_heads;
   std::atomic<int64_t> next_task = 0;
-  const auto work = [&] {
-    for (int64_t task; (task = next_task.fetch_add(1, std::memory_order_relaxed)) < num_tasks;) {
-      attend_part(parts[task / num_kv_heads], task % num_kv_heads);
+  const auto do_tasks = [&] {
+    for (int64_t i; (i = next_task.fetch_add(1, std::memory_order_relaxed)) < num_tasks;) {
+      attend_task(work.tasks[i / num_kv_heads], i % num_kv_heads);
     }
   };
   constexpr double kWorthThreads = 5e5;  // multiplications that take longer than to wake a thread
   const int64_t num_threads =
-      cost < kWorthThreads ? 1 : std::min<int64_t>(at::get_num_threads(), num_tasks);
-  at::parallel_for(0, num_threads, /*grain_size=*/1, [&](int64_t, int64_t) { work(); });
+      work.cost < kWorthThreads ? 1 : std::min<int64_t>(at::get_num_threads(), num_tasks);
+  at::parallel_for(0, num_threads, /*grain_size=*/1, [&](int64_t, int64_t) { do_tasks(); });
   return attended;
 }
 

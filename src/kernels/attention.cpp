@@ -6,20 +6,28 @@
 //
 #include "kernels/attention_panels-inl.h"
 #include "kernels/attention_streamed-inl.h"
+#include "kernels/attention_stretches-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 namespace {
 
-void attend_block(const AttentionBlock& block) {
+/// @param partial  null: the result goes to where the block says
+void attend_stretch(const AttentionBlock& block, int64_t number, float* partial) {
+  const auto stretch = key_stretch(block, number);
   const auto attend = [&]<typename T>(const T*) HWY_ATTR {
     if (is_streamed(block)) {
-      attend_streamed<T>(block);
+      attend_streamed<T>(block, stretch, partial);
     } else {
-      attend_panels<T>(block);
+      attend_panels<T>(block, stretch, partial);
     }
   };
   with_type(block.dtype, attend, block.queries);
+}
+
+void combine_stretches(const AttentionBlock& block, const float* partials) {
+  const auto combine = [&]<typename T>(const T*) HWY_ATTR { combine_rows<T>(block, partials); };
+  with_type(block.dtype, combine, block.queries);
 }
 
 }  // namespace
@@ -29,9 +37,44 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace prepack {
 
-HWY_EXPORT(attend_block);
+HWY_EXPORT(attend_stretch);
+HWY_EXPORT(combine_stretches);
 
-void attend_block(const AttentionBlock& block) { HWY_DYNAMIC_DISPATCH(attend_block)(block); }
+namespace {
+
+bool is_cut(const AttentionBlock& block) { return is_streamed(block) || block.num_queries == 1; }
+
+int64_t first_stretch(const AttentionBlock& block) { return first_key(block, 0) / kStretchKeys; }
+
+}  // namespace
+
+int64_t num_stretches(const AttentionBlock& block) {
+  return is_cut(block) ? (block.num_keys - 1) / kStretchKeys + 1 - first_stretch(block) : 1;
+}
+
+KeyStretch key_stretch(const AttentionBlock& block, int64_t number) {
+  if (!is_cut(block)) return {0, block.num_keys};
+  const int64_t begin = (first_stretch(block) + number) * kStretchKeys;
+  return {begin, std::min(begin + kStretchKeys, block.num_keys)};
+}
+
+int64_t partial_size(const AttentionBlock& block) {
+  constexpr int64_t kLine = 16;
+  const int64_t num_rows = block.num_queries * block.group;
+  return (num_rows * (block.head_dim + 2) + kLine - 1) / kLine * kLine;
+}
+
+void attend_block(const AttentionBlock& block) {
+  HWY_DYNAMIC_DISPATCH(attend_stretch)(block, /*number=*/0, /*partial=*/nullptr);
+}
+
+void attend_stretch(const AttentionBlock& block, int64_t number, float* partial) {
+  HWY_DYNAMIC_DISPATCH(attend_stretch)(block, number, partial);
+}
+
+void combine_stretches(const AttentionBlock& block, const float* partials) {
+  HWY_DYNAMIC_DISPATCH(combine_stretches)(block, partials);
+}
 
 }  // namespace prepack
 #endif

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -29,10 +30,68 @@ struct AttentionBlock {
   int64_t window;  // at least 1; blocks of keys that no query's window reaches are not read
 };
 
+/// The last key that a row attends to. A row is one query in one head; the heads of a query are
+/// next to each other.
+inline int64_t last_key(const AttentionBlock& block, int64_t row) {
+  return block.num_keys - block.num_queries + row / block.group;
+}
+
+/// The first key within `window` of the last one.
+inline int64_t first_key_of(int64_t last_key, int64_t window) {
+  return std::max<int64_t>(last_key + 1 - window, 0);
+}
+
+inline int64_t first_key(const AttentionBlock& block, int64_t row) {
+  return first_key_of(last_key(block, row), block.window);
+}
+
+/// Rows that are cheaper to stream than to lay out as a panel.
+inline constexpr int64_t kMostStreamedRows = 6;
+
+inline bool is_streamed(const AttentionBlock& block) {
+  return block.num_queries * block.group <= kMostStreamedRows;
+}
+
 /// softmax(queries keys^T / sqrt(head_dim)) values, computed in float32. Allocates nothing once the
-/// thread has attended to a block as large. A query's result depends on nothing but its keys and
-/// whether the block has few rows (queries times group); those of a few are streamed.
+/// thread has attended to a block as large. A query's result depends on nothing but its keys and on
+/// whether its block is streamed, or a lone query's.
 /// Ref: Milakov and Gimelshein (arXiv:1805.02867); FlashAttention (arXiv:2205.14135)
 void attend_block(const AttentionBlock& block);
+
+// Attending to a lone query, or to so few that they are streamed, takes as long as their keys take
+// to be read. These are cut into stretches, so that several threads can do it, each leaving a
+// partial result: for every row the largest score, the sum of the weights relative to it, and the
+// values times their weights. Stretches begin at multiples of their length, counted from the
+// sequence's first key: what a query gets depends on its keys alone, not on other queries,
+// sequences or threads.
+// Ref: Dao et al., Flash-Decoding for long-context inference (2023)
+
+/// Keys of a stretch: few enough for threads to share 500 keys evenly, and so many that partial
+/// results cost a lone thread no more than 3 %.
+inline constexpr int64_t kStretchKeys = 256;
+
+/// Consecutive keys of a sequence, by their numbers.
+struct KeyStretch {
+  int64_t begin;
+  int64_t end;
+};
+
+/// How many stretches hold keys that the block's queries attend to. 1 if there are more queries,
+/// whose keys are not cut: attend_block is for one stretch, attend_stretch for several.
+int64_t num_stretches(const AttentionBlock& block);
+
+/// @param number  from 0, of those that the block's queries attend to
+KeyStretch key_stretch(const AttentionBlock& block, int64_t number);
+
+/// Floats of one stretch's partial result: whole cache lines, because threads write to neighbours.
+int64_t partial_size(const AttentionBlock& block);
+
+/// Attends to one stretch of several.
+/// @param partial  [partial_size], at the start of a cache line
+void attend_stretch(const AttentionBlock& block, int64_t number, float* partial);
+
+/// Writes the block's result, from the partial results of all stretches, in their order.
+/// @param partials  [num_stretches, partial_size]
+void combine_stretches(const AttentionBlock& block, const float* partials);
 
 }  // namespace prepack

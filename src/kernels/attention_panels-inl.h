@@ -23,6 +23,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_rows-inl.h"
+#include "kernels/attention_stretches-inl.h"
 #include "kernels/exp2-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/transpose-inl.h"
@@ -76,8 +77,8 @@ struct Panel {
   float* maxima;           // [width]: of each row's scores
   float* totals;           // [width]: of each row's weights, relative to its maximum
   const float* last_keys;  // [width]: number of the last key that each row attends to
-  int64_t first_key;       // that any of its rows attends to
-  int64_t last_key;        // that any of its rows attends to
+  int64_t first_key;       // of the stretch, that any of its rows attends to
+  int64_t last_key;        // of the stretch, that any of its rows attends to
   int64_t window;
 };
 
@@ -239,7 +240,8 @@ class Panels {
   }
   static constexpr int64_t kScratchParts = 6;
 
-  Panels(const AttentionBlock& block, Scratch& scratch) : Panels(block) {
+  Panels(const AttentionBlock& block, KeyStretch stretch, Scratch& scratch) : Panels(block) {
+    stretch_ = stretch;
     queries_ = scratch.take(num_panels_ * panel_size_);
     outputs_ = scratch.take(num_panels_ * panel_size_);
     maxima_ = scratch.take(num_panels_ * width_);
@@ -261,14 +263,14 @@ class Panels {
             .maxima = maxima_ + i * width_,
             .totals = totals_ + i * width_,
             .last_keys = last_keys_ + i * width_,
-            .first_key = first_key(block_, i * width_),
-            .last_key = last_key(block_, last_row),
+            .first_key = std::max(first_key(block_, i * width_), stretch_.begin),
+            .last_key = std::min(last_key(block_, last_row), stretch_.end - 1),
             .window = block_.window};
   }
 
-  /// Divides the outputs by their totals and stores them where the block says.
-  void store_outputs() {
-    for (int64_t i = 0; i < num_panels_; ++i) unpack(i);
+  /// @param partial  null: to where the block says
+  void store_outputs(float* partial) {
+    for (int64_t i = 0; i < num_panels_; ++i) unpack(i, partial);
   }
 
  private:
@@ -292,15 +294,17 @@ class Panels {
     transpose(rows_, width(i), stride_, queries_ + i * panel_size_);
   }
 
-  void unpack(int64_t i) {
+  void unpack(int64_t i, float* partial) {
     const auto panel = (*this)[i];
     transpose(panel.outputs, stride_, width(i), rows_);
     for (int64_t r = 0; r < width(i) && i * width_ + r < num_rows_; ++r) {
-      store_output<T>(block_, i * width_ + r, rows_ + r * stride_, 1.0F / panel.totals[r]);
+      finish_row<T>(block_, i * width_ + r, rows_ + r * stride_, panel.maxima[r], panel.totals[r],
+                    partial);
     }
   }
 
   const AttentionBlock& block_;
+  KeyStretch stretch_{};
   int64_t num_rows_;
   int64_t width_;  // rows of a whole panel
   int64_t num_panels_;
@@ -319,26 +323,29 @@ inline int64_t key_block_size(int64_t head_dim) {
   return std::max<int64_t>(round_up(8192 / head_dim, kTileRows), kTileRows);
 }
 
+/// @param stretch  holds keys of every row
+/// @param partial  where the result goes; null: to where the block says
 template <typename T>
-void attend_panels(const AttentionBlock& block) {
+void attend_panels(const AttentionBlock& block, KeyStretch stretch, float* partial) {
   const int64_t head_dim = block.head_dim;
   const int64_t stride = round_up(head_dim, num_lanes());
   const int64_t block_size =
-      std::min(key_block_size(head_dim), round_up(block.num_keys, kTileRows));
+      std::min(key_block_size(head_dim), round_up(stretch.end - stretch.begin, kTileRows));
   const int64_t scores_size = block_size * kPanelVectors * num_lanes();
   const int64_t block_floats = block_size * stride;
   Scratch scratch(Panels<T>::scratch_size(block) + scores_size + 2 * block_floats,
                   Panels<T>::kScratchParts + 3);
-  Panels<T> panels(block, scratch);
+  Panels<T> panels(block, stretch, scratch);
   float* scores = scratch.take(scores_size);
   float* keys = scratch.take(block_floats);
   float* values = scratch.take(block_floats);
 
   // Blocks begin at the same keys whatever the window and the other queries are, because a result
   // may depend on where they do.
-  const int64_t first_block = first_key(block, 0) / block_size * block_size;
-  for (int64_t first = first_block; first < block.num_keys; first += block_size) {
-    const int64_t num_keys = std::min(block_size, block.num_keys - first);
+  const int64_t num_before = std::max<int64_t>(first_key(block, 0) - stretch.begin, 0);
+  const int64_t first_block = stretch.begin + num_before / block_size * block_size;
+  for (int64_t first = first_block; first < stretch.end; first += block_size) {
+    const int64_t num_keys = std::min(block_size, stretch.end - first);
     for_each_run(block, first, num_keys, [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
       widen_rows(static_cast<const T*>(block.keys) + slot * block.key_stride, size,
                  block.key_stride, head_dim, keys + place * stride, stride);
@@ -357,7 +364,7 @@ void attend_panels(const AttentionBlock& block) {
       }
     }
   }
-  panels.store_outputs();
+  panels.store_outputs(partial);
 }
 
 }  // namespace prepack::HWY_NAMESPACE

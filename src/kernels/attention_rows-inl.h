@@ -35,20 +35,6 @@ HWY_INLINE void with_count(int64_t count, const F& f) {
   }
 }
 
-/// The last key that a row attends to.
-inline int64_t last_key(const AttentionBlock& block, int64_t row) {
-  return block.num_keys - block.num_queries + row / block.group;
-}
-
-/// The first key within `window` of the last one.
-inline int64_t first_key_of(int64_t last_key, int64_t window) {
-  return std::max<int64_t>(last_key + 1 - window, 0);
-}
-
-inline int64_t first_key(const AttentionBlock& block, int64_t row) {
-  return first_key_of(last_key(block, row), block.window);
-}
-
 /// Calls f(slot, place, size) for each run of the keys [first, first + num_keys): `size` keys, of
 /// which the first is number first + place and lies in `slot`.
 template <typename F>

@@ -12,6 +12,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/attention_rows-inl.h"
+#include "kernels/attention_stretches-inl.h"
 #include "kernels/exp2-inl.h"
 #include "kernels/lane_sums-inl.h"
 #include "kernels/scratch.h"
@@ -165,15 +166,9 @@ void add_weighted_values(const AttentionBlock& block, int64_t slot, int64_t num_
   }
 }
 
-/// Rows that are cheaper to stream than to lay out as a panel.
-constexpr int64_t kMostStreamedRows = 6;
-
-inline bool is_streamed(const AttentionBlock& block) {
-  return block.num_queries * block.group <= kMostStreamedRows;
-}
-
+/// @param partial  where the result goes; null: to where the block says
 template <typename T>
-void attend_streamed(const AttentionBlock& block) {
+void attend_streamed(const AttentionBlock& block, KeyStretch stretch, float* partial) {
   const int64_t stride = round_up(block.head_dim, num_lanes());
   const int64_t num_rows = block.num_queries * block.group;
   Scratch scratch(num_rows * (2 * stride + kScoreStride), 3);
@@ -187,9 +182,12 @@ void attend_streamed(const AttentionBlock& block) {
 
   StreamedSoftmax softmax[kMostStreamedRows];
   float shrink[kMostStreamedRows];
-  const int64_t first_block = first_key(block, 0) / kStreamedKeys * kStreamedKeys;
-  for (int64_t first = first_block; first < block.num_keys; first += kStreamedKeys) {
-    const int64_t num_keys = std::min(kStreamedKeys, block.num_keys - first);
+  // Blocks begin at the same keys whatever the stretch is.
+  static_assert(kStretchKeys % kStreamedKeys == 0);
+  const int64_t first_block =
+      std::max(first_key(block, 0) / kStreamedKeys * kStreamedKeys, stretch.begin);
+  for (int64_t first = first_block; first < stretch.end; first += kStreamedKeys) {
+    const int64_t num_keys = std::min(kStreamedKeys, stretch.end - first);
     for (int64_t row = 0; row < num_rows; row += kStreamedRows) {
       with_count<kStreamedRows>(
           std::min<int64_t>(num_rows - row, kStreamedRows), [&](auto count) HWY_ATTR {
@@ -215,7 +213,8 @@ void attend_streamed(const AttentionBlock& block) {
     }
   }
   for (int64_t row = 0; row < num_rows; ++row) {
-    store_output<T>(block, row, outputs + row * stride, 1.0F / softmax[row].total);
+    finish_row<T>(block, row, outputs + row * stride, softmax[row].maximum, softmax[row].total,
+                  partial);
   }
 }
 
