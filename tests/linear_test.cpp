@@ -272,63 +272,6 @@ TEST_CASE("rows may be of many blocks, and groups longer than these", "[linear]"
   }
 }
 
-TEMPLATE_TEST_CASE("rows are rounded to the nearest integers, tile by tile", "[linear]", int16_t,
-                   int8_t) {
-  using Rows = RoundedRows<TestType>;
-  constexpr int64_t kGroup = Rows::kGroup;
-  constexpr int64_t kTogether = Rows::kTogether;
-  constexpr int64_t kNumRows = 14;
-  constexpr auto kType = c10::CppTypeToScalarType<TestType>::value;
-  Random random(16);
-  for (const auto target : instruction_sets()) {
-    const OnlyInstructionSet only(target);
-    for (const int64_t in_features : {1, 63, 64, 200}) {
-      const auto x = random_tensor(random, {kNumRows, in_features});
-      x[3].zero_();
-      const int64_t num_blocks = Rows::num_blocks(in_features);
-      const int64_t size = num_blocks * Rows::kBlock;
-      const auto groups =
-          at::constant_pad_nd(x, {0, size - in_features}).view({kNumRows, -1, kGroup});
-      const auto largest = groups.abs().amax(2);
-      for (const int64_t tile_rows : {int64_t{1}, kRoundedTileRows}) {
-        for (int64_t sum_group = 16; sum_group <= kGroup; sum_group *= 2) {
-          CAPTURE(in_features, tile_rows, sum_group);
-          Rows rounded{tile_rows, sum_group, nullptr, nullptr, nullptr};
-          const int64_t num_tiles = rounded.num_tiles(kNumRows);
-          const auto values =
-              at::full({num_tiles, size / kTogether, tile_rows, kTogether}, 99, kType);
-          const auto scales = at::full({num_tiles, size / kGroup, tile_rows}, 99.0);
-          const auto sums = at::full({num_tiles, size / sum_group, tile_rows}, 99.0);
-          rounded.values = values.template data_ptr<TestType>();
-          rounded.scales = scales.template data_ptr<float>();
-          rounded.sums = sums.template data_ptr<float>();
-          round_rows(x.template const_data_ptr<float>(), kNumRows, in_features, 0, num_tiles,
-                     rounded);
-          const auto by_row = [&](const at::Tensor& in_tiles) {
-            return in_tiles.movedim(2, 1).flatten(0, 1).flatten(1);
-          };
-          const auto all_values = by_row(values).view({-1, size / kGroup, kGroup});
-          const auto all_scales = by_row(scales);
-          CHECK(all_values.narrow(0, kNumRows, all_values.size(0) - kNumRows)
-                    .eq(0)
-                    .all()
-                    .template item<bool>());
-          const auto row_values = all_values.narrow(0, 0, kNumRows).to(at::kDouble);
-          const auto row_scales = all_scales.narrow(0, 0, kNumRows);
-          CHECK_THAT(row_scales,
-                     AllClose(largest.div(std::numeric_limits<TestType>::max()), 0, 1e-6));
-          const auto wide = row_values.mul(row_scales.unsqueeze(2));
-          // 32767 and a few roundings of float32 are 0.01 of a step.
-          const auto half_steps = row_scales.to(at::kDouble).mul(0.5 + 0.01).unsqueeze(2);
-          CHECK(wide.sub(groups).abs().le(half_steps).all().template item<bool>());
-          CHECK_THAT(by_row(sums).narrow(0, 0, kNumRows),
-                     AllClose(wide.view({kNumRows, -1, sum_group}).sum(2), 1e-5));
-        }
-      }
-    }
-  }
-}
-
 TEST_CASE("a product whose weights are widened block by block equals its definition in float64",
           "[linear]") {
   Random random(12);

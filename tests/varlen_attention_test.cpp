@@ -14,6 +14,7 @@
 #include "prepack/attention.h"
 #include "support/all_close.h"
 #include "support/catch.h"
+#include "support/instruction_sets.h"
 #include "support/naive_attention.h"
 #include "support/random.h"
 #include "support/tensors.h"

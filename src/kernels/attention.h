@@ -52,9 +52,10 @@ inline bool is_streamed(const AttentionBlock& block) {
   return block.num_queries * block.group <= kMostStreamedRows;
 }
 
-/// softmax(queries keys^T / sqrt(head_dim)) values, computed in float32. Allocates nothing once the
-/// thread has attended to a block as large. A query's result depends on nothing but its keys and on
-/// whether its block is streamed, or a lone query's.
+/// softmax(queries keys^T / sqrt(head_dim)) values, computed in float32, of a block with one
+/// stretch of keys, see num_stretches. Allocates nothing once the thread has attended to a block as
+/// large. A query's result depends on nothing but its keys and on whether its block is streamed, or
+/// a lone query's.
 /// Ref: Milakov and Gimelshein (arXiv:1805.02867); FlashAttention (arXiv:2205.14135)
 void attend_block(const AttentionBlock& block);
 

@@ -35,8 +35,8 @@ constexpr int kBlockWords = kInt4Block / 4;
 // features before the rest; and the features of a stretch, whose scales stay there too.
 constexpr int kMaxRows = 4;
 constexpr int64_t kSlice = 2048;
-constexpr int64_t kStretch = 32;
-constexpr int64_t kFeaturesAhead = 4;  // are fetched from memory
+constexpr int64_t kStretch = 8;
+constexpr int64_t kFeaturesAhead = 6;  // are fetched from memory
 constexpr int64_t kCacheLine = 64;
 
 /// So many features at a time that their sums stay in registers.
@@ -116,10 +116,10 @@ HWY_INLINE hn::Vec<D> spread_two(D d, const float* numbers) {
 }
 
 /// Weights of 4 bits. Lanes hold sums of products of numbers of the same 32.
-template <typename T>
+template <typename T, int kUnitSize>
 struct Int4Weights {
   using X = T;
-  static constexpr int64_t kUnit = kMinInt4Group;
+  static constexpr int64_t kUnit = kUnitSize;
   static constexpr int64_t kUnits = kBlock / kUnit;
   static constexpr int64_t kBytes = kBlock / 2;
   static constexpr int64_t kXScales = sizeof(X) == 2 ? 1 : kBlockWords / 2;
@@ -140,7 +140,9 @@ struct Int4Weights {
       const auto packed = load_words(d, words + v * kWords);
       unrolled<kUnpacked<X>>([&]<int i>()
                                  HWY_ATTR { block.values[v][i] = unpack_words<X, i>(d, packed); });
-      if constexpr (kWords > kInt4Words) {
+      if constexpr (kUnits == 1) {
+        block.scales[v] = hn::Set(d, scales[0]);
+      } else if constexpr (kWords > kInt4Words) {
         block.scales[v] = spread_two(d, scales);
       } else {
         block.scales[v] = hn::Set(d, scales[v * kWords / kInt4Words]);
@@ -170,12 +172,13 @@ struct Int4Weights {
       for (int i = 0; i < kUnpacked<X>; ++i) {
         for (int j = 0; j < kOfVector; ++j) {
           const int word = v * kWords + j * kWords / kOfVector;
-          *to++ = values[word / kInt4Words * kUnit + place_of_unpacked<X>(i, j) * kInt4Words +
-                         word % kInt4Words];
+          *to++ = values[word / kInt4Words * kMinInt4Group +
+                         place_of_unpacked<X>(i, j) * kInt4Words + word % kInt4Words];
         }
       }
     }
-    for (int64_t i = 0; i < kXScales; ++i) to_scales[i] = scales[i * kUnits / kXScales];
+    constexpr int64_t kScales = kBlock / RoundedRows<X>::kGroup;
+    for (int64_t i = 0; i < kXScales; ++i) to_scales[i] = scales[i * kScales / kXScales];
   }
 };
 
@@ -183,14 +186,16 @@ struct Int4Weights {
 template <typename Weights, int kFeatures>
 struct Tile {
   const int8_t* values[kFeatures];
-  const float* scales[kFeatures];    // [units]; of weights with a scale for each row unused
-  const float* minimums[kFeatures];  // [units], up to whole vectors; null for none
+  const float* scales[kFeatures];    // [num_groups]; of weights with a scale for each row unused
+  const float* minimums[kFeatures];  // [num_groups], up to whole vectors; null for none
   const typename Weights::X* x;      // [num_blocks, rows, kBlock], in the weights' order
   const float* x_scales;             // [num_blocks, rows, Weights::kXScales]
-  const float* x_sums;               // [rows, units] and zeros, with rows `sums_stride` apart
+  const float* x_sums;               // [rows, num_groups] and zeros, with rows `sums_stride` apart
   int64_t sums_stride;               // whole vectors
   int64_t num_blocks;
-  int64_t ahead;  // bytes from a feature to one that comes later
+  int64_t num_groups;
+  int group_shift;  // of units to a group, as a power of two
+  int64_t ahead;    // bytes from a feature to one that comes later
 };
 
 /// to[f][r] = the product of feature f with row r over the slice.
@@ -202,11 +207,11 @@ HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)
     unrolled<kRows>([&]<int r>() HWY_ATTR { sums[f][r] = hn::Zero(d); });
   });
   if (tile.minimums[0] != nullptr) {
-    for (int64_t u = 0; u < tile.num_blocks * Weights::kUnits; u += kLanes) {
+    for (int64_t g = 0; g < tile.num_groups; g += kLanes) {
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
-        const auto minimums = hn::LoadU(d, tile.minimums[f] + u);
+        const auto minimums = hn::LoadU(d, tile.minimums[f] + g);
         unrolled<kRows>([&]<int r>() HWY_ATTR {
-          sums[f][r] = hn::MulAdd(minimums, hn::LoadU(d, tile.x_sums + r * tile.sums_stride + u),
+          sums[f][r] = hn::MulAdd(minimums, hn::LoadU(d, tile.x_sums + r * tile.sums_stride + g),
                                   sums[f][r]);
         });
       });
@@ -215,11 +220,12 @@ HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)
   const auto* HWY_RESTRICT x = tile.x;
   const float* HWY_RESTRICT x_scales = tile.x_scales;
   for (int64_t b = 0; b < tile.num_blocks; ++b) {
+    const int64_t group = b * Weights::kUnits >> tile.group_shift;
     unrolled<kFeatures>([&]<int f>() HWY_ATTR {
       const int8_t* values = tile.values[f] + b * Weights::kBytes;
       hwy::Prefetch(values + tile.ahead);
       typename Weights::Block block;
-      Weights::load(values, tile.scales[f] + b * Weights::kUnits, block);
+      Weights::load(values, tile.scales[f] + group, block);
       unrolled<kRows>([&]<int r>() HWY_ATTR {
         sums[f][r] = Weights::add_products(block, x + r * kBlock, x_scales + r * Weights::kXScales,
                                            sums[f][r]);
@@ -260,8 +266,12 @@ class Product {
         part_rows_((product.num_rows + num_parts_ - 1) / num_parts_),
         num_blocks_(RoundedRows<X>::num_blocks(product.in_features)),
         num_slices_((num_blocks_ + kSliceBlocks - 1) / kSliceBlocks),
-        scales_stride_(has_scales_of_rows() ? product.in_features / std::max<int64_t>(kUnit, 1)
-                                            : kSumsStride),
+        row_groups_(
+            scales_of_weight_ == nullptr ? 0 : product.in_features / scales_of_weight_->group_size),
+        group_shift_(row_groups_ == 0 ? 0 : group_shift(scales_of_weight_->group_size, kUnit)),
+        slice_groups_(num_slices_ == 1
+                          ? row_groups_
+                          : std::max<int64_t>(kSliceBlocks * kUnits >> group_shift_, 1)),
         scratch_(num_parts_ * (x_size() / kFloatX + x_scales_size() +
                                num_slices_ * part_rows_ * kSumsStride) +
                      2 * kScalesSize + kStretch * kSlice / 4,
@@ -280,8 +290,8 @@ class Product {
       const int64_t count = std::min(kStretch, last - n);
       for (int64_t slice = 0; slice < num_slices_; ++slice) {
         if constexpr (kUnit != 0) {
-          spread(scales_of_weight_->scales, n, count, slice, scales_);
-          if (has_minimums_) spread(scales_of_weight_->minimums, n, count, slice, minimums_);
+          widen(scales_of_weight_->scales, n, count, slice, scales_);
+          if (has_minimums_) widen(scales_of_weight_->minimums, n, count, slice, minimums_);
         }
         const auto values = slice_values(n, count, slice);
         for (int64_t part = 0; part < num_parts_; ++part) {
@@ -304,12 +314,6 @@ class Product {
   static constexpr int64_t kScalesPadding = kLanes + kUnits;
   static constexpr int64_t kScalesSize = kStretch * kSumsStride + kScalesPadding;
 
-  /// Whether the scales of whole rows are those of one slice's units, one behind the other.
-  bool has_scales_of_rows() const {
-    return scales_of_weight_ != nullptr && scales_of_weight_->group_size == kUnit &&
-           num_slices_ == 1;
-  }
-
   // Of a part.
   int64_t x_size() const { return num_blocks_ * part_rows_ * kBlock; }
   int64_t x_scales_size() const { return num_blocks_ * part_rows_ * Weights::kXScales; }
@@ -325,6 +329,7 @@ class Product {
     if (has_minimums_) {
       std::fill_n(x_sums_, num_parts_ * num_slices_ * part_rows_ * kSumsStride, 0.0F);
     }
+    const int64_t sums_of_block = kBlock / product_.x.sum_group;
     for (int64_t i = 0; i < num_parts_ * part_rows_; ++i) {
       const int64_t part = i / part_rows_;
       const int64_t r = i % part_rows_;
@@ -341,36 +346,37 @@ class Product {
         Weights::order_x(product_.x.values + from * kBlock,
                          product_.x.scales + from * (kBlock / RoundedRows<X>::kGroup), to, scales);
         if (!has_minimums_) continue;
-        std::copy_n(product_.x.sums + from * kUnits, kUnits,
-                    x_sums(part, b / kSliceBlocks) + r * kSumsStride + b % kSliceBlocks * kUnits);
+        add_sums(product_.x.sums + from * sums_of_block, b % kSliceBlocks,
+                 x_sums(part, b / kSliceBlocks) + r * kSumsStride);
       }
     }
   }
 
-  /// A number for each unit of a slice of some features, with features `scales_stride_` apart, and
+  /// To those of a slice's groups, of a block of it.
+  void add_sums(const float* sums, int64_t block, float* to) const {
+    const int64_t sums_of_unit = kUnit / product_.x.sum_group;
+    for (int64_t u = 0; u < kUnits; ++u) {
+      float& sum = to[(block * kUnits + u) >> group_shift_];
+      for (int64_t i = 0; i < sums_of_unit; ++i) sum += sums[u * sums_of_unit + i];
+    }
+  }
+
+  /// A number for each group of a slice of some features, with features `slice_groups_` apart, and
   /// finite ones up to whole vectors and blocks of x.
-  void spread(const void* numbers, int64_t first, int64_t count, int64_t slice, float* to) {
-    const int shift = group_shift(scales_of_weight_->group_size, kUnit);
-    const int64_t row_groups = product_.in_features / scales_of_weight_->group_size;
-    if (has_scales_of_rows()) {
-      widen_scales(scales_of_weight_->dtype, numbers, first * row_groups, count * row_groups, to);
-      std::fill_n(to + count * row_groups, kScalesPadding, 0.0F);
-      fetch(numbers, (first + kStretch) * row_groups, count * row_groups);
+  void widen(const void* numbers, int64_t first, int64_t count, int64_t slice, float* to) {
+    const auto dtype = scales_of_weight_->dtype;
+    std::fill_n(to + count * slice_groups_, kScalesPadding, 0.0F);
+    if (num_slices_ == 1) {
+      widen_scales(dtype, numbers, first * row_groups_, count * row_groups_, to);
+      fetch(numbers, (first + kStretch) * row_groups_, count * row_groups_);
       return;
     }
-    const int64_t begin = slice * kSliceBlocks * kUnits;
-    const int64_t size = std::min(kSliceBlocks * kUnits, (row_groups << shift) - begin);
-    const int64_t first_group = begin >> shift;
-    const int64_t num_groups = ((begin + size - 1) >> shift) + 1 - first_group;
-    for (int64_t row = first; row < first + count; ++row, to += scales_stride_) {
-      widen_scales(scales_of_weight_->dtype, numbers, row * row_groups + first_group, num_groups,
-                   to);
-      // From the last on, to overwrite none that is still to be read.
-      for (int64_t u = shift > 0 ? size - 1 : -1; u >= 0; --u) {
-        to[u] = to[((begin + u) >> shift) - first_group];
-      }
-      std::fill(to + size, to + kSumsStride, 0.0F);
-      fetch(numbers, (row + kStretch) * row_groups + first_group, num_groups);
+    const int64_t first_group = slice * kSliceBlocks * kUnits >> group_shift_;
+    const int64_t num_groups = std::min(slice_groups_, row_groups_ - first_group);
+    for (int64_t row = first; row < first + count; ++row, to += slice_groups_) {
+      widen_scales(dtype, numbers, row * row_groups_ + first_group, num_groups, to);
+      std::fill(to + num_groups, to + slice_groups_, 0.0F);
+      fetch(numbers, (row + kStretch) * row_groups_ + first_group, num_groups);
     }
   }
 
@@ -408,6 +414,8 @@ class Product {
     tile.x_sums = x_sums(part, slice);
     tile.sums_stride = kSumsStride;
     tile.num_blocks = slice_blocks(slice);
+    tile.num_groups = slice_groups_;
+    tile.group_shift = group_shift_;
     tile.ahead = kFeaturesAhead * values.stride;
     for (int64_t i = 0; i < count; i += kFeatures) {
       const int64_t num_features = std::min<int64_t>(count - i, kFeatures);
@@ -415,8 +423,8 @@ class Product {
         // Past the last feature it is computed again.
         const int64_t feature = i + std::min(f, num_features - 1);
         tile.values[f] = values.first + feature * values.stride;
-        tile.scales[f] = scales_ + feature * scales_stride_;
-        tile.minimums[f] = has_minimums_ ? minimums_ + feature * scales_stride_ : nullptr;
+        tile.scales[f] = scales_ + feature * slice_groups_;
+        tile.minimums[f] = has_minimums_ ? minimums_ + feature * slice_groups_ : nullptr;
       }
       float sums[kFeatures][kRows];
       multiply_tile<kRows>(tile, sums);
@@ -445,7 +453,9 @@ class Product {
   const int64_t part_rows_;   // of the largest part
   const int64_t num_blocks_;  // of a row of x
   const int64_t num_slices_;
-  const int64_t scales_stride_;
+  const int64_t row_groups_;
+  const int group_shift_;  // of units to a group, as a power of two
+  const int64_t slice_groups_;
   Scratch scratch_;
   X* x_;                   // [num_parts, num_blocks, part_rows, kBlock]
   float* x_scales_;        // [num_parts, num_blocks, part_rows, Weights::kXScales]
@@ -455,23 +465,37 @@ class Product {
   int8_t* padded_values_;  // [kStretch, kSlice]
 };
 
+template <typename Weights>
+void multiply_features(const RoundedProduct<typename Weights::X>& product, int64_t first,
+                       int64_t last) {
+  Product<Weights>(product).multiply(first, last);
+}
+
+template <typename T>
+void multiply_int4(const RoundedProduct<T>& product, int64_t group_size, int64_t first,
+                   int64_t last) {
+  group_size == kMinInt4Group ? multiply_features<Int4Weights<T, 32>>(product, first, last)
+                              : multiply_features<Int4Weights<T, 64>>(product, first, last);
+}
+
 void multiply_few_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
-  const int64_t unit = product.x.sum_group;
+  const auto* groups = group_scales(product.weight);
+  const int64_t group_size = groups == nullptr ? 0 : groups->group_size;
   if (std::holds_alternative<Int4Rows>(product.weight)) {
-    Product<Int4Weights<int16_t>>(product).multiply(first, last);
-  } else if (group_scales(product.weight) == nullptr) {
-    Product<Int8Weights<0>>(product).multiply(first, last);
-  } else if (unit == 64) {
-    Product<Int8Weights<64>>(product).multiply(first, last);
-  } else if (unit == 32) {
-    Product<Int8Weights<32>>(product).multiply(first, last);
+    multiply_int4(product, group_size, first, last);
+  } else if (group_size == 0) {
+    multiply_features<Int8Weights<0>>(product, first, last);
+  } else if (group_size == 16) {
+    multiply_features<Int8Weights<16>>(product, first, last);
+  } else if (group_size == 32) {
+    multiply_features<Int8Weights<32>>(product, first, last);
   } else {
-    Product<Int8Weights<16>>(product).multiply(first, last);
+    multiply_features<Int8Weights<64>>(product, first, last);
   }
 }
 
 void multiply_few_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
-  Product<Int4Weights<int8_t>>(product).multiply(first, last);
+  multiply_int4(product, group_scales(product.weight)->group_size, first, last);
 }
 
 }  // namespace
@@ -491,12 +515,6 @@ void multiply_few_rounded_rows(const RoundedProduct<int16_t>& product, int64_t f
 
 void multiply_few_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
   HWY_DYNAMIC_DISPATCH(multiply_few_int8)(product, first, last);
-}
-
-int64_t few_rows_sum_group(const WeightRows& weight) {
-  return std::holds_alternative<Int4Rows>(weight)
-             ? kMinInt4Group
-             : many_rows_sum_group(weight, RoundedRows<int16_t>::kGroup);
 }
 
 }  // namespace prepack

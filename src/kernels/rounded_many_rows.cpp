@@ -291,9 +291,9 @@ void multiply_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first,
   HWY_DYNAMIC_DISPATCH(multiply_many_int8)(product, first, last);
 }
 
-int64_t many_rows_sum_group(const WeightRows& weight, int64_t largest) {
+int64_t rounded_sum_group(const WeightRows& weight, int64_t x_group) {
   const auto* groups = group_scales(weight);
-  return groups == nullptr ? largest : std::min(groups->group_size, largest);
+  return groups == nullptr ? x_group : std::min(groups->group_size, x_group);
 }
 
 }  // namespace prepack

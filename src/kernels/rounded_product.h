@@ -12,7 +12,7 @@ namespace prepack {
 /// @tparam T  int16_t; or int8_t for a weight of 4 bits
 template <typename T>
 struct RoundedProduct {
-  RoundedRows<T> x;   // with sums of groups as the function says that computes the product
+  RoundedRows<T> x;   // with a sum_group of rounded_sum_group
   WeightRows weight;  // not PlainRows
   const float* bias;  // [out_features]; null for none
   float* out;         // [num_rows, out_features], with rows `out_stride` apart
@@ -22,24 +22,22 @@ struct RoundedProduct {
   bool adds_to_out;  // or overwrites it
 };
 
+/// The largest RoundedRows::sum_group that divides the groups of a weight.
+/// @param x_group  RoundedRows::kGroup
+int64_t rounded_sum_group(const WeightRows& weight, int64_t x_group);
+
 /// Computes the output features [first, last), for few rows: weights are read once, and widened in
 /// registers. A result is the same however the features are shared among calls, and however many
 /// rows there are.
-/// @param product  with x in tiles of one row, and a sum_group of few_rows_sum_group
+/// @param product  with x in tiles of one row
 void multiply_few_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first, int64_t last);
 void multiply_few_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last);
-
-int64_t few_rows_sum_group(const WeightRows& weight);
 
 constexpr int64_t kRoundedTileRows = 12;
 
 /// The same for many rows: weights are widened into the caches, for all rows at once.
-/// @param product  with x in tiles of kRoundedTileRows, and a sum_group that divides the weight's
-///                 groups
+/// @param product  with x in tiles of kRoundedTileRows
 void multiply_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first, int64_t last);
 void multiply_rounded_rows(const RoundedProduct<int8_t>& product, int64_t first, int64_t last);
-
-/// The largest that does, and that is not larger than RoundedRows::kGroup.
-int64_t many_rows_sum_group(const WeightRows& weight, int64_t largest);
 
 }  // namespace prepack

@@ -137,8 +137,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   using Rows = RoundedRows<T>;
   Rows rounded{};
   rounded.tile_rows = are_few ? 1 : kRoundedTileRows;
-  rounded.sum_group =
-      are_few ? few_rows_sum_group(weight) : many_rows_sum_group(weight, Rows::kGroup);
+  rounded.sum_group = rounded_sum_group(weight, Rows::kGroup);
   const int64_t num_tiles = rounded.num_tiles(num_rows);
   const int64_t size = num_tiles * Rows::num_blocks(in_features) * Rows::kBlock * rounded.tile_rows;
   const at::Tensor values = scratch({size}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));

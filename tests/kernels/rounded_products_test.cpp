@@ -28,33 +28,42 @@ using testing::WeightFormat;
 using testing::whole_groups;
 
 /// One of the two kernels.
+template <typename T>
 struct Kernel {
   const char* name;
   int64_t tile_rows;
-  void (*multiply)(const RoundedProduct&, int64_t first, int64_t last);
+  void (*multiply)(const RoundedProduct<T>&, int64_t first, int64_t last);
 };
 
-constexpr Kernel kFewRows = {"few rows", 1, multiply_few_rounded_rows};
-constexpr Kernel kManyRows = {"many rows", kRoundedTileRows, multiply_rounded_rows};
+template <typename T>
+constexpr Kernel<T> kFewRows = {"few rows", 1, multiply_few_rounded_rows};
+template <typename T>
+constexpr Kernel<T> kManyRows = {"many rows", kRoundedTileRows, multiply_rounded_rows};
 
+/// Those that are multiplied with rows of T.
+template <typename T>
 std::vector<WeightFormat> quantized_formats() {
   auto formats = weight_formats();
-  std::erase_if(formats, [](const auto& format) { return format.is_plain(); });
+  std::erase_if(formats, [](const auto& format) {
+    const bool is_int4 = format.kind == WeightFormat::Kind::kInt4Groups;
+    return format.is_plain() || (sizeof(T) == 1 && !is_int4);
+  });
   return formats;
 }
 
 /// Its output, of the features [first, last).
-Numbers multiply(const Kernel& kernel, const RoundedInput& x, const StoredWeight& weight,
+template <typename T>
+Numbers multiply(const Kernel<T>& kernel, const RoundedInput<T>& x, const StoredWeight& weight,
                  const ProductOutput& output, std::vector<int64_t> borders) {
   auto out = output.out;
-  const RoundedProduct product = {.x = x.rows(),
-                                  .weight = weight.rows(),
-                                  .bias = output.bias_or_null(),
-                                  .out = out.floats(),
-                                  .num_rows = output.num_rows,
-                                  .in_features = weight.in_features(),
-                                  .out_stride = output.stride,
-                                  .adds_to_out = output.adds};
+  const RoundedProduct<T> product = {.x = x.rows(),
+                                     .weight = weight.rows(),
+                                     .bias = output.bias_or_null(),
+                                     .out = out.floats(),
+                                     .num_rows = output.num_rows,
+                                     .in_features = weight.in_features(),
+                                     .out_stride = output.stride,
+                                     .adds_to_out = output.adds};
   testing::spoil_scratch();
   for (size_t i = 0; i + 1 < borders.size(); ++i) {
     kernel.multiply(product, borders[i], borders[i + 1]);
@@ -62,13 +71,14 @@ Numbers multiply(const Kernel& kernel, const RoundedInput& x, const StoredWeight
   return out;
 }
 
-void check(Random& random, const Kernel& kernel, const WeightFormat& format, int64_t num_rows,
+template <typename T>
+void check(Random& random, const Kernel<T>& kernel, const WeightFormat& format, int64_t num_rows,
            int64_t in_features, int64_t out_features) {
   CAPTURE(kernel.name, name_of(format), num_rows, in_features, out_features);
   const StoredWeight weight(random, format, out_features, in_features);
   const auto x = Numbers::random(random, DType::kFloat32, num_rows * in_features);
-  const RoundedInput rounded(x, num_rows, in_features, kernel.tile_rows,
-                             rounded_sum_group(weight.rows()));
+  const RoundedInput<T> rounded(x, num_rows, in_features, kernel.tile_rows,
+                                rounded_sum_group(weight.rows(), RoundedRows<T>::kGroup));
   const ProductOutput output(random, num_rows, out_features);
   const auto out = multiply(kernel, rounded, weight, output, {0, out_features});
   REQUIRE_THAT(out, Near(plain_product(rounded.wide(), weight, output)));
@@ -77,55 +87,64 @@ void check(Random& random, const Kernel& kernel, const WeightFormat& format, int
   REQUIRE_THAT(multiply(kernel, rounded, weight, output, {0, middle, out_features}), SameBits(out));
 }
 
-TEST_CASE("products of few rounded rows equal their definition", "[kernels][rounded]") {
+TEMPLATE_TEST_CASE("products of few rounded rows equal their definition", "[kernels][rounded]",
+                   int16_t, int8_t) {
   Random random(1);
   on_each_instruction_set([&] {
-    for (const auto& format : quantized_formats()) {
+    for (const auto& format : quantized_formats<TestType>()) {
       for (int i = num_samples(25); i > 0; --i) {
-        check(random, kFewRows, format, random.integer(1, 14),
+        check(random, kFewRows<TestType>, format, random.integer(1, 14),
               whole_groups(format, random.integer(1, 300)), random.integer(1, 40));
       }
       // Of several blocks.
-      check(random, kFewRows, format, random.integer(1, 6), whole_groups(format, 4500), 5);
+      check(random, kFewRows<TestType>, format, random.integer(1, 6), whole_groups(format, 4500),
+            5);
     }
     for (const auto kind : {WeightFormat::Kind::kInt8Groups, WeightFormat::Kind::kInt4Groups}) {
+      if (sizeof(TestType) == 1 && kind == WeightFormat::Kind::kInt8Groups) continue;
       const WeightFormat format{kind, DType::kFloat32, 4096, true};
-      for (const int64_t num_rows : {1, 3, 6}) check(random, kFewRows, format, num_rows, 8192, 5);
+      for (const int64_t num_rows : {1, 3, 6})
+        check(random, kFewRows<TestType>, format, num_rows, 8192, 5);
     }
   });
 }
 
-TEST_CASE("products of many rounded rows equal their definition", "[kernels][rounded]") {
+TEMPLATE_TEST_CASE("products of many rounded rows equal their definition", "[kernels][rounded]",
+                   int16_t, int8_t) {
   Random random(2);
   on_each_instruction_set([&] {
-    for (const auto& format : quantized_formats()) {
+    for (const auto& format : quantized_formats<TestType>()) {
       for (int i = num_samples(12); i > 0; --i) {
-        check(random, kManyRows, format, random.integer(1, i % 6 == 0 ? 120 : 30),
+        check(random, kManyRows<TestType>, format, random.integer(1, i % 6 == 0 ? 120 : 30),
               whole_groups(format, random.integer(1, 300)), random.integer(1, 70));
       }
       // Of several blocks.
-      check(random, kManyRows, format, random.integer(1, 15), whole_groups(format, 1200), 35);
+      check(random, kManyRows<TestType>, format, random.integer(1, 15), whole_groups(format, 1200),
+            35);
     }
   });
 }
 
-TEST_CASE("a rounded row gives the same bits amid any few rows", "[kernels][rounded]") {
+TEMPLATE_TEST_CASE("a rounded row gives the same bits amid any few rows", "[kernels][rounded]",
+                   int16_t, int8_t) {
   constexpr int64_t kNumRows = 9;
   Random random(3);
   on_each_instruction_set([&] {
-    for (const auto& format : quantized_formats()) {
+    for (const auto& format : quantized_formats<TestType>()) {
       CAPTURE(name_of(format));
       const int64_t in_features = whole_groups(format, 100);
       const StoredWeight weight(random, format, 7, in_features);
       const auto x = Numbers::random(random, DType::kFloat32, kNumRows * in_features);
       const auto product_of = [&](int64_t num_rows) {
-        const RoundedInput rounded(x, num_rows, in_features, 1, rounded_sum_group(weight.rows()));
+        const RoundedInput<TestType> rounded(
+            x, num_rows, in_features, 1,
+            rounded_sum_group(weight.rows(), RoundedRows<TestType>::kGroup));
         ProductOutput output(random, num_rows, 7);
         output.bias = Numbers(DType::kFloat32, 0);
         output.adds = false;
         output.stride = 7;
         output.out = Numbers::filled(DType::kFloat32, num_rows * 7, NAN);
-        return multiply(kFewRows, rounded, weight, output, {0, 7});
+        return multiply(kFewRows<TestType>, rounded, weight, output, {0, 7});
       };
       const auto all = product_of(kNumRows).values();
       for (int64_t num_rows = 1; num_rows < kNumRows; ++num_rows) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/rounded_product.h"
 #include "support/each_instruction_set.h"
@@ -17,17 +18,18 @@ using testing::on_each_instruction_set;
 using testing::Random;
 using testing::RoundedInput;
 
-constexpr int64_t kGroup = RoundedRows::kGroup;
-
 /// Whether one group of a row is as defined.
-bool is_rounded(const RoundedInput& rounded, const Numbers& x, int64_t in_features, int64_t row,
+template <typename T>
+bool is_rounded(const RoundedInput<T>& rounded, const Numbers& x, int64_t in_features, int64_t row,
                 int64_t group) {
   const auto number = [&](int64_t k) { return k < in_features ? x[row * in_features + k] : 0.0; };
+  constexpr int64_t kGroup = RoundedRows<T>::kGroup;
+  constexpr double kLargest = std::numeric_limits<T>::max();
   const int64_t begin = group * kGroup;
   double largest = 0;
   for (int64_t k = begin; k < begin + kGroup; ++k) largest = std::max(largest, std::abs(number(k)));
   const double scale = rounded.scale(row, group);
-  bool is_right = std::abs(scale - largest / 32767) <= 1e-6 * scale;
+  bool is_right = std::abs(scale - largest / kLargest) <= 1e-6 * scale;
   const int64_t sum_group = rounded.rows().sum_group;
   for (int64_t unit = begin; unit < begin + kGroup; unit += sum_group) {
     double sum = 0;
@@ -45,8 +47,8 @@ bool is_rounded(const RoundedInput& rounded, const Numbers& x, int64_t in_featur
   return is_right;
 }
 
-TEST_CASE("rows are rounded to the nearest of 16 bits, whatever their tiles",
-          "[kernels][rounded]") {
+TEMPLATE_TEST_CASE("rows are rounded to the nearest integers, whatever their tiles",
+                   "[kernels][rounded]", int16_t, int8_t) {
   Random random(1);
   on_each_instruction_set([&] {
     for (int i = num_samples(60); i > 0; --i) {
@@ -56,9 +58,10 @@ TEST_CASE("rows are rounded to the nearest of 16 bits, whatever their tiles",
       // A row of zeros, whose scale is zero.
       for (int64_t k = 0; k < in_features; ++k) x.set(k, 0);
       for (const int64_t tile_rows : {int64_t{1}, kRoundedTileRows}) {
-        const int64_t sum_group = int64_t{16} << random.integer(0, 2);
+        const int64_t sum_group =
+            std::min(int64_t{16} << random.integer(0, 2), RoundedRows<TestType>::kGroup);
         CAPTURE(num_rows, in_features, tile_rows, sum_group);
-        const RoundedInput rounded(x, num_rows, in_features, tile_rows, sum_group);
+        const RoundedInput<TestType> rounded(x, num_rows, in_features, tile_rows, sum_group);
         for (int64_t row = 0; row < num_rows; ++row) {
           for (int64_t group = 0; group < rounded.num_groups(); ++group) {
             CAPTURE(row, group);
@@ -68,7 +71,7 @@ TEST_CASE("rows are rounded to the nearest of 16 bits, whatever their tiles",
         const int64_t num_filled = rounded.rows().num_tiles(num_rows) * tile_rows;
         int64_t num_not_zero = 0;
         for (int64_t row = num_rows; row < num_filled; ++row) {
-          for (int64_t k = 0; k < rounded.num_groups() * kGroup; ++k) {
+          for (int64_t k = 0; k < rounded.row_size(); ++k) {
             if (rounded.value(row, k) != 0) ++num_not_zero;
           }
         }
@@ -78,19 +81,21 @@ TEST_CASE("rows are rounded to the nearest of 16 bits, whatever their tiles",
   });
 }
 
-TEST_CASE("a group with a number that is not finite has no scale", "[kernels][rounded]") {
+TEMPLATE_TEST_CASE("a group with a number that is not finite has no scale", "[kernels][rounded]",
+                   int16_t, int8_t) {
   Random random(2);
   on_each_instruction_set([&] {
     for (const float number : {INFINITY, -INFINITY, NAN}) {
       for (const int64_t tile_rows : {int64_t{1}, kRoundedTileRows}) {
         auto x = Numbers::random(random, DType::kFloat32, 3 * 150);
         const int64_t place = random.integer(64, 127);
+        const int64_t of_place = place / RoundedRows<TestType>::kGroup;
         x.set(150 + place, number);
-        const RoundedInput rounded(x, 3, 150, tile_rows, 32);
+        const RoundedInput<TestType> rounded(x, 3, 150, tile_rows, 32);
         for (int64_t row = 0; row < 3; ++row) {
-          for (int64_t group = 0; group < 3; ++group) {
+          for (int64_t group = 0; group < rounded.num_groups(); ++group) {
             CAPTURE(number, tile_rows, place, row, group);
-            CHECK(std::isnan(rounded.scale(row, group)) == (row == 1 && group == 1));
+            CHECK(std::isnan(rounded.scale(row, group)) == (row == 1 && group == of_place));
           }
         }
       }

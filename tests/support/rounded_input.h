@@ -8,10 +8,13 @@
 
 namespace prepack::testing {
 
-/// Rows of x in 16 bits, each part in memory that ends with it, and where a row's numbers are in
+/// Rows of x rounded to T, each part in memory that ends with it, and where a row's numbers are in
 /// it.
+template <typename T>
 class RoundedInput {
  public:
+  using Rows = RoundedRows<T>;
+
   /// @param x  [num_rows, in_features] float32
   RoundedInput(const Numbers& x, int64_t num_rows, int64_t in_features, int64_t tile_rows,
                int64_t sum_group)
@@ -19,11 +22,11 @@ class RoundedInput {
     rows_.tile_rows = tile_rows;
     rows_.sum_group = sum_group;
     const int64_t num_tiles = rows_.num_tiles(num_rows);
-    num_groups_ = RoundedRows::num_groups(in_features);
-    const auto num_scales = static_cast<size_t>(num_tiles * num_groups_ * tile_rows);
-    values_.resize(num_scales * RoundedRows::kGroup, 99);
-    scales_.resize(num_scales, 99);
-    sums_.resize(num_scales * static_cast<size_t>(RoundedRows::kGroup / sum_group), 99);
+    row_size_ = Rows::num_blocks(in_features) * Rows::kBlock;
+    const auto size = static_cast<size_t>(num_tiles * row_size_ * tile_rows);
+    values_.resize(size, 99);
+    scales_.resize(size / Rows::kGroup, 99);
+    sums_.resize(size / static_cast<size_t>(sum_group), 99);
     rows_.values = values_.data();
     rows_.scales = scales_.data();
     rows_.sums = sums_.data();
@@ -33,18 +36,19 @@ class RoundedInput {
     round_rows(x.floats(), num_rows, in_features, 0, middle, rows_);
   }
 
-  const RoundedRows& rows() const { return rows_; }
-  int64_t num_groups() const { return num_groups_; }
+  const Rows& rows() const { return rows_; }
+  int64_t num_groups() const { return row_size_ / Rows::kGroup; }
+  int64_t row_size() const { return row_size_; }
 
   /// @param row, k  may lie behind the last, in what fills up tiles and groups
-  int16_t value(int64_t row, int64_t k) const {
-    const int64_t pair = row / rows_.tile_rows * num_groups_ * RoundedRows::kGroup / 2 + k / 2;
-    return values_[(pair * rows_.tile_rows + row % rows_.tile_rows) * 2 + k % 2];
+  T value(int64_t row, int64_t k) const {
+    constexpr int64_t kTogether = Rows::kTogether;
+    return values_[place(row, k / kTogether, row_size_ / kTogether) * kTogether + k % kTogether];
   }
-  float scale(int64_t row, int64_t group) const { return scales_[place(row, group, num_groups_)]; }
+  float scale(int64_t row, int64_t group) const { return scales_[place(row, group, num_groups())]; }
   /// @param unit  of sum_group numbers
   float sum(int64_t row, int64_t unit) const {
-    return sums_[place(row, unit, num_groups_ * RoundedRows::kGroup / rows_.sum_group)];
+    return sums_[place(row, unit, row_size_ / rows_.sum_group)];
   }
 
   /// [num_rows, in_features], as products read it.
@@ -52,7 +56,7 @@ class RoundedInput {
     std::vector<double> wide;
     for (int64_t row = 0; row < num_rows_; ++row) {
       for (int64_t k = 0; k < in_features_; ++k) {
-        wide.push_back(value(row, k) * static_cast<double>(scale(row, k / RoundedRows::kGroup)));
+        wide.push_back(value(row, k) * static_cast<double>(scale(row, k / Rows::kGroup)));
       }
     }
     return wide;
@@ -66,9 +70,9 @@ class RoundedInput {
 
   int64_t num_rows_;
   int64_t in_features_;
-  int64_t num_groups_;
-  RoundedRows rows_;
-  std::vector<int16_t> values_;
+  int64_t row_size_;  // filled up
+  Rows rows_;
+  std::vector<T> values_;
   std::vector<float> scales_;
   std::vector<float> sums_;
 };

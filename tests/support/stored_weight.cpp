@@ -57,10 +57,11 @@ int64_t whole_groups(const WeightFormat& format, int64_t in_features) {
 }
 
 int int4_value(const uint8_t* values, int64_t in_features, int64_t row, int64_t k) {
-  const auto* block = values + row * int4_row_bytes(in_features) + k / kInt4Block * kInt4Block / 2;
-  const int64_t word = k % kInt4Words;
-  const int bits = block[2 * word] | block[2 * word + 1] << 8;
-  return bits >> (4 * (k % kInt4Block / kInt4Words)) & 0xF;
+  const auto* group = values + row * int4_row_bytes(in_features) + k / 32 * 16;
+  const int64_t word = k % 8;
+  const int64_t place = k % 32 / 8;
+  const int bits = group[2 * word] | group[2 * word + 1] << 8;
+  return bits >> (4 * place) & 15;
 }
 
 StoredWeight::StoredWeight(Random& random, const WeightFormat& format, int64_t out_features,
