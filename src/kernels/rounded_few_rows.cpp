@@ -32,10 +32,12 @@ static_assert(kBlock == kInt4Block);
 constexpr int kBlockWords = kInt4Block / 4;
 
 // Rows whose x stays in a usual cache of 32 KB for as much of k as is done for a stretch of
-// features before the rest; and the features of a stretch, whose scales stay there too.
+// features before the rest; and the features of a stretch, whose scales stay there too. A single
+// part of the rows stays there as well, so that short stretches cost it nothing.
 constexpr int kMaxRows = 4;
 constexpr int64_t kSlice = 2048;
-constexpr int64_t kStretch = 8;
+constexpr int64_t kMaxStretch = 32;
+constexpr int64_t kStretchOfOnePart = 8;
 constexpr int64_t kFeaturesAhead = 6;  // are fetched from memory
 constexpr int64_t kCacheLine = 64;
 
@@ -264,6 +266,7 @@ class Product {
         has_minimums_(scales_of_weight_ != nullptr && scales_of_weight_->minimums != nullptr),
         num_parts_((product.num_rows + kMaxRows - 1) / kMaxRows),
         part_rows_((product.num_rows + num_parts_ - 1) / num_parts_),
+        stretch_(num_parts_ == 1 ? kStretchOfOnePart : kMaxStretch),
         num_blocks_(RoundedRows<X>::num_blocks(product.in_features)),
         num_slices_((num_blocks_ + kSliceBlocks - 1) / kSliceBlocks),
         row_groups_(
@@ -274,20 +277,20 @@ class Product {
                           : std::max<int64_t>(kSliceBlocks * kUnits >> group_shift_, 1)),
         scratch_(num_parts_ * (x_size() / kFloatX + x_scales_size() +
                                num_slices_ * part_rows_ * kSumsStride) +
-                     2 * kScalesSize + kStretch * kSlice / 4,
+                     2 * kScalesSize + kMaxStretch * kSlice / 4,
                  6),
         x_(reinterpret_cast<X*>(scratch_.take(num_parts_ * x_size() / kFloatX))),
         x_scales_(scratch_.take(num_parts_ * x_scales_size())),
         x_sums_(scratch_.take(num_parts_ * num_slices_ * part_rows_ * kSumsStride)),
         scales_(scratch_.take(kScalesSize)),
         minimums_(scratch_.take(kScalesSize)),
-        padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kStretch * kSlice / 4))) {
+        padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kMaxStretch * kSlice / 4))) {
     order_x();
   }
 
   void multiply(int64_t first, int64_t last) {
-    for (int64_t n = first; n < last; n += kStretch) {
-      const int64_t count = std::min(kStretch, last - n);
+    for (int64_t n = first; n < last; n += stretch_) {
+      const int64_t count = std::min(stretch_, last - n);
       for (int64_t slice = 0; slice < num_slices_; ++slice) {
         if constexpr (kUnit != 0) {
           widen(scales_of_weight_->scales, n, count, slice, scales_);
@@ -312,7 +315,7 @@ class Product {
       (kSliceBlocks * kUnits + kLanes - 1) / kLanes * kLanes;  // of a slice's units
 
   static constexpr int64_t kScalesPadding = kLanes + kUnits;
-  static constexpr int64_t kScalesSize = kStretch * kSumsStride + kScalesPadding;
+  static constexpr int64_t kScalesSize = kMaxStretch * kSumsStride + kScalesPadding;
 
   // Of a part.
   int64_t x_size() const { return num_blocks_ * part_rows_ * kBlock; }
@@ -368,7 +371,7 @@ class Product {
     std::fill_n(to + count * slice_groups_, kScalesPadding, 0.0F);
     if (num_slices_ == 1) {
       widen_scales(dtype, numbers, first * row_groups_, count * row_groups_, to);
-      fetch(numbers, (first + kStretch) * row_groups_, count * row_groups_);
+      fetch(numbers, (first + stretch_) * row_groups_, count * row_groups_);
       return;
     }
     const int64_t first_group = slice * kSliceBlocks * kUnits >> group_shift_;
@@ -376,7 +379,7 @@ class Product {
     for (int64_t row = first; row < first + count; ++row, to += slice_groups_) {
       widen_scales(dtype, numbers, row * row_groups_ + first_group, num_groups, to);
       std::fill(to + num_groups, to + slice_groups_, 0.0F);
-      fetch(numbers, (row + kStretch) * row_groups_ + first_group, num_groups);
+      fetch(numbers, (row + stretch_) * row_groups_ + first_group, num_groups);
     }
   }
 
@@ -449,8 +452,9 @@ class Product {
   const StoredValues values_;
   const GroupScales* scales_of_weight_;  // null: one for each row
   const bool has_minimums_;
-  const int64_t num_parts_;   // of the rows, as even as they can be
-  const int64_t part_rows_;   // of the largest part
+  const int64_t num_parts_;  // of the rows, as even as they can be
+  const int64_t part_rows_;  // of the largest part
+  const int64_t stretch_;
   const int64_t num_blocks_;  // of a row of x
   const int64_t num_slices_;
   const int64_t row_groups_;
@@ -460,9 +464,9 @@ class Product {
   X* x_;                   // [num_parts, num_blocks, part_rows, kBlock]
   float* x_scales_;        // [num_parts, num_blocks, part_rows, Weights::kXScales]
   float* x_sums_;          // [num_parts, num_slices, part_rows, kSumsStride]
-  float* scales_;          // [kStretch, kSumsStride]
+  float* scales_;          // [kMaxStretch, kSumsStride]
   float* minimums_;        // likewise
-  int8_t* padded_values_;  // [kStretch, kSlice]
+  int8_t* padded_values_;  // [kMaxStretch, kSlice]
 };
 
 template <typename Weights>
