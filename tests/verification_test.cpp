@@ -99,7 +99,9 @@ TEST_CASE("a prompt that reads its neighbour fails in every dtype", "[verificati
       const PromptDifference second = compare_row(wrong, alone, 1);
       CHECK(find_failures({&first, 1}, limits_of(dtype)).empty());
       CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype)).empty());
-      CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype, Activations::kInt16)).empty());
+      for (const auto activations : {Activations::kInt16, Activations::kInt8}) {
+        CHECK_FALSE(find_failures({&second, 1}, limits_of(dtype, activations)).empty());
+      }
     }
   }
 }

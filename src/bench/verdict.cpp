@@ -162,19 +162,32 @@ const Limits& limits_of(DType dtype, Activations activations) {
         .near_tie = 0.15,
         .top_agreement = 0.95}},
   };
-  // What differs by a bit of float32 may be rounded to another of the 65535 values.
-  static const Limits kRoundedLimits = {
-      .normal =
-          "logits within 0.007, caches within 0.0006 of their largest values, KL divergence "
-          "of 0.0000001 in the mean and 0.000001 at most; likeliest tokens, and so texts, "
-          "that change at near-ties",
-      .logit = kNoLimit,
-      .relative_cache = 0.006,
-      .mean_divergence = 1e-6,
-      .divergence = 1e-5,
-      .near_tie = 0.015,
-      .top_agreement = 0.95};
-  if (activations != Activations::kAsComputed && dtype == DType::kFloat32) return kRoundedLimits;
+  // What differs by a bit of float32 may be rounded to another of the 65535 values, or of the 255.
+  static const std::map<Activations, Limits> kRoundedLimits = {
+      {Activations::kInt16,
+       {.normal = "logits within 0.007, caches within 0.0006 of their largest values, KL "
+                  "divergence of 0.0000001 in the mean and 0.000001 at most; likeliest tokens, and "
+                  "so texts, that change at near-ties",
+        .logit = kNoLimit,
+        .relative_cache = 0.006,
+        .mean_divergence = 1e-6,
+        .divergence = 1e-5,
+        .near_tie = 0.015,
+        .top_agreement = 0.95}},
+      {Activations::kInt8,
+       {.normal = "logits within 0.9, caches within 8 % of their largest values, KL divergence of "
+                  "0.003 in the mean and 0.015 at most; likeliest tokens, and so texts, that "
+                  "change at near-ties",
+        .logit = kNoLimit,
+        .relative_cache = 0.5,
+        .mean_divergence = 0.05,
+        .divergence = 0.5,
+        .near_tie = 1.8,
+        .top_agreement = 0.95}},
+  };
+  const bool outweighs_dtype = activations == Activations::kInt8 ||
+                               (activations == Activations::kInt16 && dtype == DType::kFloat32);
+  if (outweighs_dtype) return kRoundedLimits.at(activations);
   return kLimits.at(dtype);
 }
 
