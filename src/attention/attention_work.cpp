@@ -53,7 +53,8 @@ AttentionWork cut_work(const VarlenAttention& spec, int64_t num_kv_heads, int64_
                        int64_t head_dim) {
   // Queries and outputs of a part stay in the second cache while keys and values pass by.
   constexpr int64_t kFloats = 16384;
-  const int64_t most_queries = std::max<int64_t>(kFloats / (head_dim * group), 1);
+  // Two at least, so that keys are cut for a sequence's last query at most.
+  const int64_t most_queries = std::max<int64_t>(kFloats / (head_dim * group), 2);
   AttentionWork work;
   work.parts.reserve(spec.num_keys.size());
   work.tasks.reserve(spec.num_keys.size());

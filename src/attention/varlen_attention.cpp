@@ -101,8 +101,9 @@ class PartialResults {
       : parts_(work.parts), num_kv_heads_(num_kv_heads) {
     if (work.num_partial_floats == 0) return;
     memory_ = kept_floats(work.num_partial_floats);
-    for (const auto& part : parts_) {
-      num_left_.insert(num_left_.end(), num_kv_heads, static_cast<int32_t>(part.num_stretches));
+    num_left_ = std::vector<std::atomic<int64_t>>(parts_.size() * num_kv_heads);
+    for (size_t i = 0; i < num_left_.size(); ++i) {
+      num_left_[i].store(parts_[i / num_kv_heads].num_stretches, std::memory_order_relaxed);
     }
   }
 
@@ -115,7 +116,7 @@ class PartialResults {
   /// To be called for each stretch, once its partial result is there.
   /// @return whether all are
   bool is_last(size_t part, int64_t kv_head) {
-    const std::atomic_ref num_left(num_left_[part * num_kv_heads_ + kv_head]);
+    auto& num_left = num_left_[part * num_kv_heads_ + kv_head];
     return num_left.fetch_sub(1, std::memory_order_acq_rel) == 1;
   }
 
@@ -133,7 +134,7 @@ class PartialResults {
   const std::vector<QueryPart>& parts_;
   int64_t num_kv_heads_;
   float* memory_ = nullptr;
-  std::vector<int32_t> num_left_;  // [num_parts, num_kv_heads]: stretches
+  std::vector<std::atomic<int64_t>> num_left_;  // [num_parts, num_kv_heads]: stretches
 };
 
 }  // namespace

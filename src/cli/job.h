@@ -41,8 +41,10 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
                                                    const ModelConfig& config, at::Device device);
 
-/// Reads --weight-layout. @throws UsageError
+/// Reads --quantize-activations. @throws UsageError
 Activations parse_activations_option(const ModelOptions& options);
+
+/// Reads --weight-layout. @throws UsageError
 WeightLayout parse_weight_layout_option(const ModelOptions& options);
 
 /// What `weight_bytes` says, where weights can be opened and are the model's; that they are not is

@@ -57,6 +57,8 @@ void combine_row(const AttentionBlock& block, const float* partials, int64_t row
   const auto partial = [&](int64_t i) { return Partial<const float>(block, partials + i * size); };
   float maximum = kLeastMaximum;
   for (int64_t i = 0; i < count; ++i) maximum = std::max(maximum, partial(i).maxima[row]);
+  // Where no stretch has a score above -inf, it is divided by zero, as for a single stretch.
+  std::fill_n(output, block.head_dim, 0.0F);
   float total = 0;
   for (int64_t i = 0; i < count; ++i) {
     const auto of_stretch = partial(i);

@@ -42,6 +42,15 @@ constexpr int place_of_unpacked(int index, int place) {
   return index + place % kOfWord * kUnpacked<T>;
 }
 
+/// Of products of 4-bit values with 8-bit integers: 8 * 2 * 15 * 128 is less than 2^15.
+constexpr int kMaxInt8Additions = 8;
+
+/// Whether sums hold so many additions.
+template <typename T>
+constexpr bool holds_additions(int64_t count) {
+  return sizeof(T) > 1 || count <= kMaxInt8Additions;
+}
+
 #if HWY_TARGET == HWY_SCALAR
 
 template <typename D, typename T>
@@ -186,7 +195,7 @@ HWY_INLINE auto multiply_bytes(V a, V b) {
 }
 #endif
 
-/// Of values from 0 to 15 with 8-bit integers, at most 8 times.
+/// Of values from 0 to 15 with 8-bit integers, in 16 bits: at most kMaxInt8Additions times.
 template <typename D>
 struct IntegerSums<D, int8_t> {
   using Shorts = hn::Repartition<int16_t, D>;

@@ -129,6 +129,7 @@ struct Int4Weights {
   static constexpr int kWords = 2 * static_cast<int>(kLanes);  // of a vector
   static constexpr int kVectors = kBlockWords / kWords;
   static constexpr int kOfVector = kNumbers<Lanes, X>;
+  static_assert(holds_additions<X>(kUnpacked<X>));
 
   struct Block {
     IntegersOf<Lanes, X> values[kVectors][kUnpacked<X>];

@@ -132,6 +132,7 @@ void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks, float* H
   const T* HWY_RESTRICT values = x.values;
   const T* HWY_RESTRICT weight = panel.values;
   constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x
+  static_assert(kScaleUnits > 0 && holds_additions<T>(kUnit / kTogether<T>));
   for (int64_t u = 0; u < num_blocks * (kBlock / kUnit); ++u) {
     IntegerSums<Floats, T> unit_sums[kRows][kVectors];
     HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {

@@ -19,7 +19,7 @@ struct Int8Rows {
   const float* scales;   // [out_features]
 };
 
-/// A scale for each group of a row's input features, and a minimum or none:
+/// A scale for each group of a row's input features, and a minimum or none, all of them finite:
 /// weight = scale * value + minimum, or scale * value.
 struct GroupScales {
   DType dtype;           // float32 or float16

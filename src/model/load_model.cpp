@@ -142,6 +142,11 @@ class DecoderBinder {
 
 bool rounds(Activations activations) { return activations != Activations::kAsComputed; }
 
+[[noreturn]] void fail_no_int4_weights() {
+  throw InvalidArgument(
+      "quantization: activations of int8 are for weights of 4 bits, and the model has none");
+}
+
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
 class BoundDecoder {
  public:
@@ -201,6 +206,9 @@ void check(const LoadOptions& options, const ModelConfig& config) {
   check_layout(options, config);
   if (!options.quantization) return;
   options.quantization->validate();
+  if (options.quantization->bits != 4 && options.activations == Activations::kInt8) {
+    fail_no_int4_weights();
+  }
   if (!options.device.is_cpu()) {
     throw InvalidArgument(fmt::format(
         "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
@@ -218,13 +226,16 @@ void round_inputs(Model::Decoder& decoder, Activations activations) {
     products.insert(products.end(), of_layer.begin(), of_layer.end());
   }
   bool has_any = false;
+  bool has_int4 = false;
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
     if (quantized == nullptr) continue;
     quantized->activations = activations;
     has_any = true;
+    has_int4 = has_int4 || quantized->format.bits == 4;
   }
   if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
+  if (activations == Activations::kInt8 && !has_int4) fail_no_int4_weights();
 }
 
 }  // namespace

@@ -234,7 +234,10 @@ TEST_CASE("attention to several blocks of keys equals its definition", "[kernels
     // Blocks hold 64 keys where queries are few, and about 8192 / head_dim where they are many.
     for (const auto& shape : {Shape{1, 300, 3, 64}, Shape{2, 257, 2, 64, 100}, Shape{6, 128, 1, 33},
                               Shape{90, 200, 1, 128}, Shape{33, 140, 3, 128, 65},
-                              Shape{20, 600, 1, 17, 500}, Shape{12, 70, 1, 300}}) {
+                              Shape{20, 600, 1, 17, 500}, Shape{12, 70, 1, 300},
+                              // Of several stretches.
+                              Shape{1, 700, 8, 64}, Shape{1, 1100, 7, 80, 300},
+                              Shape{6, 515, 1, 33, 256}, Shape{3, 1030, 2, 17}}) {
       check(random, DType::kFloat32, shape, 3);
     }
   });
