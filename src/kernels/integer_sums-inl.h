@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "kernels/rounded_rows.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -16,7 +17,7 @@ namespace prepack::HWY_NAMESPACE {
 
 /// Numbers of one lane.
 template <typename T>
-constexpr int kTogether = static_cast<int>(sizeof(int32_t) / sizeof(T));
+constexpr int kTogether = static_cast<int>(RoundedRows<T>::kTogether);
 
 /// Numbers of one vector.
 template <typename D, typename T>

@@ -7,12 +7,11 @@
 #include <hwy/cache_control.h>
 
 #include <algorithm>
-#include <cstring>
 #include <variant>
 
 #include "kernels/groups-inl.h"
-#include "kernels/integer_sums-inl.h"
 #include "kernels/lane_sums-inl.h"
+#include "kernels/rounded_weights-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
@@ -20,16 +19,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 namespace {
-
-// Never more lanes than 16 numbers fill, which share a scale in every format.
-using Lanes = hn::CappedTag<float, 8>;
-using Vec = hn::Vec<Lanes>;
-constexpr int64_t kLanes = hn::MaxLanes(Lanes());
-
-constexpr int64_t kBlock = 64;  // numbers
-static_assert(kBlock == RoundedRows<int16_t>::kBlock && kBlock == RoundedRows<int8_t>::kBlock);
-static_assert(kBlock == kInt4Block);
-constexpr int kBlockWords = kInt4Block / 4;
 
 // Rows whose x stays in a usual cache of 32 KB for as much of k as is done for a stretch of
 // features before the rest; and the features of a stretch, whose scales stay there too. A single
@@ -45,153 +34,13 @@ constexpr int64_t kCacheLine = 64;
 template <int kRows>
 constexpr int kTileFeatures = kRows <= 2 ? 4 : 2;
 
-/// Weights of 8 bits.
-/// @tparam kUnitSize  numbers that share a scale; 0: a feature's all do, and it is applied later
-template <int kUnitSize>
-struct Int8Weights {
-  using X = int16_t;
-  static constexpr int64_t kUnit = kUnitSize;
-  static constexpr int64_t kUnits = kUnit == 0 ? 0 : kBlock / kUnit;  // of a block
-  static constexpr int64_t kBytes = kBlock;
-  static constexpr int64_t kXScales = 1;  // for a block of a row
-
-  static constexpr int kOfVector = kNumbers<Lanes, X>;
-  static constexpr int kVectors = kBlock / kOfVector;
-
-  /// A block of a feature, as it is multiplied with rows.
-  struct Block {
-    IntegersOf<Lanes, X> values[kVectors];
-    const float* scales;
-  };
-
-  /// @param scales  [kUnits]
-  static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
-    unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      block.values[v] = load_integers<X>(Lanes(), values + v * kOfVector);
-    });
-    block.scales = scales;
-  }
-
-  /// sum + the products with a block of a row, in lanes.
-  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
-                                     Vec sum) {
-    constexpr int kUnitVectors = kUnit == 0 ? kVectors : kUnit / kOfVector;
-    const Lanes d;
-    Vec product;
-    unrolled<kVectors / kUnitVectors>([&]<int u>() HWY_ATTR {
-      IntegerSums<Lanes, X> sums;
-      sums.clear();
-      unrolled<kUnitVectors>([&]<int i>() HWY_ATTR {
-        constexpr int v = u * kUnitVectors + i;
-        sums.add_products(block.values[v], load_integers<X>(d, x + v * kOfVector));
-      });
-      if constexpr (kUnit == 0) {
-        product = sums.total();
-      } else if constexpr (u == 0) {
-        product = hn::Mul(sums.total(), hn::Set(d, block.scales[0]));
-      } else {
-        product = hn::MulAdd(sums.total(), hn::Set(d, block.scales[u]), product);
-      }
-    });
-    return hn::MulAdd(product, hn::Set(d, x_scales[0]), sum);
-  }
-
-  /// A block of a row, in the order that its products are computed in.
-  static void order_x(const X* values, const float* scales, X* to, float* to_scales) {
-    std::copy_n(values, kBlock, to);
-    *to_scales = *scales;
-  }
-};
-
-/// Two numbers, each in the lanes of half a vector.
-template <typename D>
-HWY_INLINE hn::Vec<D> spread_two(D d, const float* numbers) {
-  const hn::Repartition<uint8_t, D> bytes;
-  const hn::Rebind<uint32_t, D> words;
-  double pair;
-  std::memcpy(&pair, numbers, sizeof(pair));
-  const auto pairs = hn::BitCast(bytes, hn::Set(hn::Repartition<double, D>(), pair));
-  const auto first = hn::Set(words, 0x03020100);
-  const auto second = hn::Set(words, 0x07060504);
-  const auto lookup = hn::IfThenElse(hn::FirstN(words, hn::MaxLanes(d) / 2), first, second);
-  return hn::BitCast(d, hn::TableLookupBytes(pairs, hn::BitCast(bytes, lookup)));
-}
-
-/// Weights of 4 bits. Lanes hold sums of products of numbers of the same 32.
-template <typename T, int kUnitSize>
-struct Int4Weights {
-  using X = T;
-  static constexpr int64_t kUnit = kUnitSize;
-  static constexpr int64_t kUnits = kBlock / kUnit;
-  static constexpr int64_t kBytes = kBlock / 2;
-  static constexpr int64_t kXScales = sizeof(X) == 2 ? 1 : kBlockWords / 2;
-
-  static constexpr int kWords = 2 * static_cast<int>(kLanes);  // of a vector
-  static constexpr int kVectors = kBlockWords / kWords;
-  static constexpr int kOfVector = kNumbers<Lanes, X>;
-  static_assert(holds_additions<X>(kUnpacked<X>));
-
-  struct Block {
-    IntegersOf<Lanes, X> values[kVectors][kUnpacked<X>];
-    Vec scales[kVectors];
-  };
-
-  static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
-    const Lanes d;
-    const auto* words = reinterpret_cast<const uint16_t*>(values);
-    unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      const auto packed = load_words(d, words + v * kWords);
-      unrolled<kUnpacked<X>>([&]<int i>()
-                                 HWY_ATTR { block.values[v][i] = unpack_words<X, i>(d, packed); });
-      if constexpr (kUnits == 1) {
-        block.scales[v] = hn::Set(d, scales[0]);
-      } else if constexpr (kWords > kInt4Words) {
-        block.scales[v] = spread_two(d, scales);
-      } else {
-        block.scales[v] = hn::Set(d, scales[v * kWords / kInt4Words]);
-      }
-    });
-  }
-
-  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
-                                     Vec sum) {
-    const Lanes d;
-    unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      IntegerSums<Lanes, X> sums;
-      sums.clear();
-      unrolled<kUnpacked<X>>([&]<int i>() HWY_ATTR {
-        constexpr int kPlace = (v * kUnpacked<X> + i) * kOfVector;
-        sums.add_products(block.values[v][i], load_integers<X>(d, x + kPlace));
-      });
-      const auto x_scale =
-          kXScales == 1 ? hn::Set(d, x_scales[0]) : hn::LoadU(d, x_scales + v * kLanes);
-      sum = hn::MulAdd(hn::Mul(sums.total(), x_scale), block.scales[v], sum);
-    });
-    return sum;
-  }
-
-  static void order_x(const X* values, const float* scales, X* to, float* to_scales) {
-    for (int v = 0; v < kVectors; ++v) {
-      for (int i = 0; i < kUnpacked<X>; ++i) {
-        for (int j = 0; j < kOfVector; ++j) {
-          const int word = v * kWords + j * kWords / kOfVector;
-          *to++ = values[word / kInt4Words * kMinInt4Group +
-                         place_of_unpacked<X>(i, j) * kInt4Words + word % kInt4Words];
-        }
-      }
-    }
-    constexpr int64_t kScales = kBlock / RoundedRows<X>::kGroup;
-    for (int64_t i = 0; i < kXScales; ++i) to_scales[i] = scales[i * kScales / kXScales];
-  }
-};
-
 /// A slice of k of a few features and rows.
 template <typename Weights, int kFeatures>
 struct Tile {
   const int8_t* values[kFeatures];
   const float* scales[kFeatures];    // [num_groups]; of weights with a scale for each row unused
   const float* minimums[kFeatures];  // [num_groups], up to whole vectors; null for none
-  const typename Weights::X* x;      // [num_blocks, rows, kBlock], in the weights' order
+  const typename Weights::X* x;      // [num_blocks, rows, kRoundedBlock], in the weights' order
   const float* x_scales;             // [num_blocks, rows, Weights::kXScales]
   const float* x_sums;               // [rows, num_groups] and zeros, with rows `sums_stride` apart
   int64_t sums_stride;               // whole vectors
@@ -204,13 +53,13 @@ struct Tile {
 /// to[f][r] = the product of feature f with row r over the slice.
 template <int kRows, typename Weights, int kFeatures>
 HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)[kRows]) {
-  const Lanes d;
-  Vec sums[kFeatures][kRows];
+  const RoundedLanes d;
+  RoundedVec sums[kFeatures][kRows];
   unrolled<kFeatures>([&]<int f>() HWY_ATTR {
     unrolled<kRows>([&]<int r>() HWY_ATTR { sums[f][r] = hn::Zero(d); });
   });
   if (tile.minimums[0] != nullptr) {
-    for (int64_t g = 0; g < tile.num_groups; g += kLanes) {
+    for (int64_t g = 0; g < tile.num_groups; g += kRoundedLanes) {
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
         const auto minimums = hn::LoadU(d, tile.minimums[f] + g);
         unrolled<kRows>([&]<int r>() HWY_ATTR {
@@ -230,11 +79,11 @@ HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)
       typename Weights::Block block;
       Weights::load(values, tile.scales[f] + group, block);
       unrolled<kRows>([&]<int r>() HWY_ATTR {
-        sums[f][r] = Weights::add_products(block, x + r * kBlock, x_scales + r * Weights::kXScales,
-                                           sums[f][r]);
+        sums[f][r] = Weights::add_products(block, x + r * kRoundedBlock,
+                                           x_scales + r * Weights::kXScales, sums[f][r]);
       });
     });
-    x += kRows * kBlock;
+    x += kRows * kRoundedBlock;
     x_scales += kRows * Weights::kXScales;
   }
   unrolled<kFeatures>([&]<int f>() HWY_ATTR { store_row_sums<kRows>(d, sums[f], to[f]); });
@@ -276,11 +125,11 @@ class Product {
         slice_groups_(num_slices_ == 1
                           ? row_groups_
                           : std::max<int64_t>(kSliceBlocks * kUnits >> group_shift_, 1)),
-        scratch_(num_parts_ * (x_size() / kFloatX + x_scales_size() +
+        scratch_(num_parts_ * (x_size() / kTogether<X> + x_scales_size() +
                                num_slices_ * part_rows_ * kSumsStride) +
                      2 * kScalesSize + kMaxStretch * kSlice / 4,
                  6),
-        x_(reinterpret_cast<X*>(scratch_.take(num_parts_ * x_size() / kFloatX))),
+        x_(reinterpret_cast<X*>(scratch_.take(num_parts_ * x_size() / kTogether<X>))),
         x_scales_(scratch_.take(num_parts_ * x_scales_size())),
         x_sums_(scratch_.take(num_parts_ * num_slices_ * part_rows_ * kSumsStride)),
         scales_(scratch_.take(kScalesSize)),
@@ -308,18 +157,17 @@ class Product {
   }
 
  private:
-  static constexpr int64_t kFloatX = RoundedRows<X>::kTogether;  // in a float's place
   static constexpr int64_t kUnit = Weights::kUnit;
   static constexpr int64_t kUnits = std::max<int64_t>(Weights::kUnits, 1);  // of a block
-  static constexpr int64_t kSliceBlocks = kSlice / kBlock;
-  static constexpr int64_t kSumsStride =
-      (kSliceBlocks * kUnits + kLanes - 1) / kLanes * kLanes;  // of a slice's units
+  static constexpr int64_t kSliceBlocks = kSlice / kRoundedBlock;
+  static constexpr int64_t kSumsStride = (kSliceBlocks * kUnits + kRoundedLanes - 1) /
+                                         kRoundedLanes * kRoundedLanes;  // of a slice's units
 
-  static constexpr int64_t kScalesPadding = kLanes + kUnits;
+  static constexpr int64_t kScalesPadding = kRoundedLanes + kUnits;
   static constexpr int64_t kScalesSize = kMaxStretch * kSumsStride + kScalesPadding;
 
   // Of a part.
-  int64_t x_size() const { return num_blocks_ * part_rows_ * kBlock; }
+  int64_t x_size() const { return num_blocks_ * part_rows_ * kRoundedBlock; }
   int64_t x_scales_size() const { return num_blocks_ * part_rows_ * Weights::kXScales; }
   int64_t slice_blocks(int64_t slice) const {
     return std::min(kSliceBlocks, num_blocks_ - slice * kSliceBlocks);
@@ -333,22 +181,23 @@ class Product {
     if (has_minimums_) {
       std::fill_n(x_sums_, num_parts_ * num_slices_ * part_rows_ * kSumsStride, 0.0F);
     }
-    const int64_t sums_of_block = kBlock / product_.x.sum_group;
+    const int64_t sums_of_block = kRoundedBlock / product_.x.sum_group;
     for (int64_t i = 0; i < num_parts_ * part_rows_; ++i) {
       const int64_t part = i / part_rows_;
       const int64_t r = i % part_rows_;
       for (int64_t b = 0; b < num_blocks_; ++b) {
         const int64_t place = (part * num_blocks_ + b) * part_rows_ + r;
-        X* to = x_ + place * kBlock;
+        X* to = x_ + place * kRoundedBlock;
         float* scales = x_scales_ + place * Weights::kXScales;
         if (i >= product_.num_rows) {
-          std::fill_n(to, kBlock, X{0});
+          std::fill_n(to, kRoundedBlock, X{0});
           std::fill_n(scales, Weights::kXScales, 0.0F);
           continue;
         }
         const int64_t from = i * num_blocks_ + b;
-        Weights::order_x(product_.x.values + from * kBlock,
-                         product_.x.scales + from * (kBlock / RoundedRows<X>::kGroup), to, scales);
+        Weights::order_x(product_.x.values + from * kRoundedBlock,
+                         product_.x.scales + from * (kRoundedBlock / RoundedRows<X>::kGroup), to,
+                         scales);
         if (!has_minimums_) continue;
         add_sums(product_.x.sums + from * sums_of_block, b % kSliceBlocks,
                  x_sums(part, b / kSliceBlocks) + r * kSumsStride);
@@ -413,7 +262,7 @@ class Product {
     constexpr int kFeatures = kTileFeatures<kRows>;
     const int64_t place = (part * num_blocks_ + slice * kSliceBlocks) * kRows;
     Tile<Weights, kFeatures> tile;
-    tile.x = x_ + place * kBlock;
+    tile.x = x_ + place * kRoundedBlock;
     tile.x_scales = x_scales_ + place * Weights::kXScales;
     tile.x_sums = x_sums(part, slice);
     tile.sums_stride = kSumsStride;
@@ -462,7 +311,7 @@ class Product {
   const int group_shift_;  // of units to a group, as a power of two
   const int64_t slice_groups_;
   Scratch scratch_;
-  X* x_;                   // [num_parts, num_blocks, part_rows, kBlock]
+  X* x_;                   // [num_parts, num_blocks, part_rows, kRoundedBlock]
   float* x_scales_;        // [num_parts, num_blocks, part_rows, Weights::kXScales]
   float* x_sums_;          // [num_parts, num_slices, part_rows, kSumsStride]
   float* scales_;          // [kMaxStretch, kSumsStride]
