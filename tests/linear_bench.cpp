@@ -3,11 +3,11 @@
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
 // weights in float32, float32 in oneDNN's layout, bfloat16, 8 bits (also with x rounded to 16
 // bits), 4 bits (likewise), and 8 bits in groups of 16; and, where the CPU has instructions for it,
-// of x in bfloat16 with weights in bfloat16, in rows and in oneDNN's layout: GFLOP/s of each, and
-// the GB/s at which each reads its weights, as they are stored. They take turns, and the median of
-// the turns is printed. As in a model, the weights differ from turn to turn, so that they come from
-// memory and not from a cache. With one thread (OMP_NUM_THREADS=1) the time is the processor's,
-// which other programs on the machine disturb less.
+// of x in bfloat16 with weights in bfloat16, by at::linear, and by Linear in rows and in oneDNN's
+// layout: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored. They
+// take turns, and the median of the turns is printed. As in a model, the weights differ from turn
+// to turn, so that they come from memory and not from a cache. With one thread (OMP_NUM_THREADS=1)
+// the time is the processor's, which other programs on the machine disturb less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
@@ -61,6 +61,7 @@ struct Contender {
   double weight_bytes;  // of one of them
   std::vector<double> times = {};
   at::ScalarType input_type = at::kFloat;
+  bool is_libtorch = false;  // or else by Linear
 };
 
 Contender contender(const char* name, int64_t n, int64_t k,
@@ -113,13 +114,16 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
       contender("int4 x int16", n, k, to_rounded(4, prepack::Activations::kInt16)),
       contender("int4 x int8", n, k, to_rounded(4, prepack::Activations::kInt8)),
       contender("int8 in groups", n, k, to_int8_groups)};
+  all[0].is_libtorch = true;
   if (prepack::has_blocked_products(at::kBFloat16)) {
-    all.push_back(contender("bfloat16 x bfloat16", n, k,
-                            [](const at::Tensor& w) { return w.to(at::kBFloat16); }));
+    const auto to_bfloat16 = [](const at::Tensor& w) { return w.to(at::kBFloat16); };
+    all.push_back(contender("at::linear of bfloat16", n, k, to_bfloat16));
+    all.back().is_libtorch = true;
+    all.push_back(contender("bfloat16 x bfloat16", n, k, to_bfloat16));
     all.push_back(contender("bfloat16 blocked", n, k, [](const at::Tensor& w) {
       return prepack::BlockedWeight(w.to(at::kBFloat16));
     }));
-    for (auto* one : {&all.end()[-2], &all.end()[-1]}) one->input_type = at::kBFloat16;
+    for (size_t i = all.size() - 3; i < all.size(); ++i) all[i].input_type = at::kBFloat16;
   }
   return all;
 }
@@ -138,11 +142,10 @@ void compare(int64_t k, int64_t n) {
          ++turn) {
       for (auto& one : all) {
         const auto& linear = one.weights[turn % one.weights.size()];
-        const bool is_libtorch = &one == &all[0];
         const auto input = x.to(one.input_type);
         one.times.push_back(seconds_of([&] {
-          if (is_libtorch) {
-            at::linear(x, std::get<at::Tensor>(linear.weight));
+          if (one.is_libtorch) {
+            at::linear(input, std::get<at::Tensor>(linear.weight));
           } else {
             linear(input);
           }

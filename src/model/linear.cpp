@@ -3,20 +3,30 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 
+#include "kernels/many_rows.h"
 #include "model/native_products.h"
+#include "model/packed_product.h"
 #include "model/wide_product.h"
 
 namespace prepack {
 namespace {
 
-/// The weight, if the product is left to LibTorch, in the dtype of its operands; else null.
-const at::Tensor* native_weight(const at::Tensor& input, const Weight& weight) {
+/// Rows up to which memory alone limits products of bfloat16, and the kernel of few rows, in
+/// float32, beats those that multiply bfloat16 as it is.
+constexpr int64_t kFewRows = 8;
+
+/// By which product a plain weight is multiplied with an input.
+enum class Product { kWide, kPacked, kLibTorch };
+
+Product product_for(const at::Tensor& input, const Weight& weight) {
   const auto* tensor = std::get_if<at::Tensor>(&weight);
-  if (tensor == nullptr || !input.is_cpu()) return tensor;
+  if (!input.is_cpu()) return Product::kLibTorch;
   const auto dtype = input.scalar_type();
-  const bool is_native =
-      dtype != at::kFloat && dtype == tensor->scalar_type() && has_native_products(dtype);
-  return is_native ? tensor : nullptr;
+  const bool is_native = tensor != nullptr && dtype != at::kFloat &&
+                         dtype == tensor->scalar_type() && has_native_products(dtype);
+  if (!is_native || input.size(0) <= kFewRows) return Product::kWide;
+  const bool is_packed = dtype == at::kBFloat16 && has_bfloat16_dot_products() && !has_amx();
+  return is_packed && tensor->is_contiguous() ? Product::kPacked : Product::kLibTorch;
 }
 
 /// The input's features as the weight's columns are.
@@ -39,8 +49,13 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
   const auto input = ordered(unordered, input_order);
   if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
     out.copy_(blocked->multiply(input, bias));
-  } else if (const auto* native = native_weight(input, weight)) {
-    at::linear_out(out, input, *native, bias);
+    return;
+  }
+  const auto product = product_for(input, weight);
+  if (product == Product::kPacked && out.stride(1) == 1) {
+    packed_product(input, weight_rows(weight), bias, out, /*adds=*/false);
+  } else if (product != Product::kWide) {
+    at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
   } else if (out.scalar_type() == at::kFloat) {
     wide_product(input.to(at::kFloat), weight, bias, out);
   } else {
@@ -54,8 +69,13 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
   const auto input = ordered(unordered, input_order);
   if (const auto* blocked = std::get_if<BlockedWeight>(&weight)) {
     blocked->add_product(input, bias, sum);
-  } else if (const auto* native = native_weight(input, weight)) {
-    sum.addmm_(input, native->t());
+    return;
+  }
+  const auto product = product_for(input, weight);
+  if (product == Product::kPacked && sum.stride(1) == 1) {
+    packed_product(input, weight_rows(weight), bias, sum, /*adds=*/true);
+  } else if (product != Product::kWide) {
+    sum.addmm_(input, std::get<at::Tensor>(weight).t());
     if (bias) sum.add_(*bias);
   } else if (sum.scalar_type() == at::kFloat) {
     add_wide_product(input.to(at::kFloat), weight, bias, sum);

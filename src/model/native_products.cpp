@@ -22,6 +22,11 @@ bool has_native_products(c10::ScalarType type) {
   return true;
 }
 
+bool has_amx() {
+  static const bool kHasAmx = has_capability("amx_bf16");
+  return kHasAmx;
+}
+
 bool has_avx2() {
   static const bool kHasAvx2 = has_capability("avx2");
   return kHasAvx2;

@@ -1,6 +1,5 @@
 #include "model/wide_product.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
@@ -10,23 +9,26 @@
 #include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
 #include "kernels/linear.h"
+#include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
+#include "model/packed_product.h"
+#include "model/product_panels.h"
 
 namespace prepack {
 namespace {
 
-/// Rows up to which our kernel beats LibTorch's product, as prepack_linear_bench finds it on two
-/// cores of Zen 3: up to four times at 8 rows, level at these. Later where LibTorch's needs weights
-/// widened before.
-int64_t max_few_rows(bool is_wide) { return is_wide ? 128 : 192; }
+/// Rows up to which the kernel of few rows beats the others, as prepack_linear_bench finds it: with
+/// vectors of 512 bits (on Zen 5) our kernel of many rows, else (on Zen 3) LibTorch's product,
+/// which needs weights widened before.
+int64_t max_few_rows(bool is_wide) {
+  if (has_wide_vectors()) return 16;
+  return is_wide ? 128 : 192;
+}
 
 /// Weights are widened and multiplied by blocks of at least so many bytes and features, which are
 /// still in a cache when the product reads them. LibTorch prepares x anew for each block.
 constexpr int64_t kBlockBytes = int64_t{4} << 20;
 constexpr int64_t kBlockFeatures = 512;
-
-/// Work below which another thread is not worth its start.
-constexpr int64_t kMinMultiplyAdds = int64_t{1} << 17;
 
 /// Features are shared among threads by so many, which the kernels compute together.
 constexpr int64_t kFewRowsFeatures = 4;
@@ -34,30 +36,6 @@ constexpr int64_t kRoundedFeatures = 32;
 
 /// Rows up to which quantized weights are better widened in registers than once for all rows.
 constexpr int64_t kMaxFewRoundedRows = 48;
-
-using Bias = std::optional<at::Tensor>;
-
-/// Calls multiply(product, first, last) for parts of the output features, each of whole panels.
-/// @param product  FewRowsProduct or RoundedProduct, but for what the tensors say
-template <typename Product, typename Multiply>
-void multiply_in_panels(Product product, int64_t panel_features, const at::Tensor& x,
-                        const Bias& bias, at::Tensor& out, bool adds, const Multiply& multiply) {
-  const auto wide_bias = bias ? bias->to(at::kFloat).contiguous() : at::Tensor();
-  product.bias = bias ? wide_bias.const_data_ptr<float>() : nullptr;
-  product.out = out.data_ptr<float>();
-  product.num_rows = x.size(0);
-  product.in_features = x.size(1);
-  product.out_stride = out.stride(0);
-  product.adds_to_out = adds;
-  const int64_t num_features = out.size(1);
-  const int64_t num_panels = (num_features + panel_features - 1) / panel_features;
-  const int64_t work = panel_features * std::max<int64_t>(x.numel(), 1);  // of a panel
-  at::parallel_for(0, num_panels, std::max<int64_t>(kMinMultiplyAdds / work, 1),
-                   [&](int64_t first, int64_t last) {
-                     multiply(product, first * panel_features,
-                              std::min(last * panel_features, num_features));
-                   });
-}
 
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                          at::Tensor& out, bool adds) {
@@ -116,16 +94,6 @@ void product_by_blocks(const at::Tensor& x, const WeightRows& weight, const Bias
   }
 }
 
-/// Of a weight that is not float32.
-void product_of_wide_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
-                          at::Tensor& out, bool adds) {
-  if (x.size(0) <= max_few_rows(/*is_wide=*/false)) {
-    product_of_few_rows(x, weight, bias, out, adds);
-  } else {
-    product_by_blocks(x, weight, bias, out, adds);
-  }
-}
-
 /// Of a quantized weight, with x rounded to T.
 template <typename T>
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
@@ -181,12 +149,14 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
       break;
   }
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
-  if (is_wide && x.size(0) > max_few_rows(is_wide)) {
-    product_of_many_rows(x, *tensor, bias, out, adds);
-  } else if (is_wide) {
+  if (x.size(0) <= max_few_rows(is_wide)) {
     product_of_few_rows(x, weight_rows(weight), bias, out, adds);
+  } else if (has_wide_vectors()) {
+    packed_product(x, weight_rows(weight), bias, out, adds);
+  } else if (is_wide) {
+    product_of_many_rows(x, *tensor, bias, out, adds);
   } else {
-    product_of_wide_rows(x, weight_rows(weight), bias, out, adds);
+    product_by_blocks(x, weight_rows(weight), bias, out, adds);
   }
 }
 

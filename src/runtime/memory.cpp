@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/scalar_type.h"
+#include "kernels/many_rows.h"
 #include "model/native_products.h"
 #include "model/product_shapes.h"
 #include "prepack/kv_cache.h"
@@ -97,14 +98,19 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
                        (has_packed_products(config, device, quantization) ||
                         !has_native_products(to_scalar_type(dtype)));
+  // The copy of an input that the product of many rows reads.
+  const int64_t packed = device.is_cpu() && has_wide_vectors()
+                             ? std::max(config.hidden_size, config.intermediate_size)
+                             : 0;
   const int64_t product = is_wide ? config.hidden_size + 3 * config.intermediate_size : 0;
   // Attention on a GPU has a result of its own; what its products take was not measured.
   const int64_t on_gpu = device.is_cpu() ? 0 : query_size + 2 * config.intermediate_size;
   const int64_t dense = row_len == 0 ? 0
                                      : dense_bytes_per_token(config, dtype) +
                                            row_len * bytes_per_mask_element(config);
-  return (layer + on_gpu) * element_size(dtype) + product * element_size(DType::kFloat32) +
-         rounded + dense;
+  return (layer + on_gpu) * element_size(dtype) +
+         packed * element_size(is_wide ? DType::kFloat32 : dtype) +
+         product * element_size(DType::kFloat32) + rounded + dense;
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,

@@ -1,0 +1,382 @@
+#include "kernels/many_rows.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/many_rows.cpp"
+#include <hwy/foreach_target.h>
+//
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+#include <variant>
+
+#include "kernels/pair_products-inl.h"
+#include "kernels/scratch.h"
+#include "kernels/transpose-inl.h"
+#include "kernels/unrolled-inl.h"
+#include "kernels/vector-inl.h"
+#include "kernels/weight_parts-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+namespace {
+
+constexpr int64_t kTileRows = PackedRows::kTileRows;
+
+// A tile's sums stay in registers, of two vectors of features for each row: 24 of the 32 of
+// AVX-512.
+constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : 4;
+constexpr int kVectors = 2;
+
+HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
+
+// A step is what one lane holds along k. A panel of features stays in the first cache for so many
+// steps (32 KB of 512-bit vectors), with which all tiles of a slice of rows are multiplied, which
+// stays in the second cache (96 KB). Panels are laid out for all rows at once, as many as stay in
+// the second cache too.
+constexpr int64_t kBlockSteps = 256;
+constexpr int64_t kSliceTiles = 8;
+constexpr int64_t kStretchBytes = int64_t{4} << 20;
+constexpr int64_t kStretchPanels = 8;
+
+/// The next panel's piece of a block is fetched during so many tiles of a slice.
+constexpr int64_t kAheadTiles = 2;
+
+/// Steps that are laid out at a time, of 32 bits.
+constexpr int64_t kPartSteps = 64;
+
+/// Words of 32 bits that hold numbers of some dtype.
+template <typename T>
+HWY_INLINE int64_t num_steps(int64_t in_features) {
+  return PackedRows::padded(in_features) * static_cast<int64_t>(sizeof(T)) / 4;
+}
+
+/// Rows to be laid out: numbers [begin, begin + count) of one, in the dtype T of x.
+template <typename T, typename Stored>
+struct PlainSource {
+  const Stored* values;
+  int64_t in_features;
+
+  HWY_INLINE void copy(int64_t row, int64_t begin, int64_t count, T* to) const {
+    const Stored* from = values + row * in_features + begin;
+    if constexpr (std::is_same_v<T, Stored>) {
+      std::memcpy(to, from, count * sizeof(T));
+    } else {
+      convert(count, from, to);
+    }
+  }
+  HWY_INLINE void prefetch(int64_t row, int64_t begin, int64_t count) const {
+    const Stored* from = values + row * in_features + begin;
+    constexpr int64_t kLine = 64 / sizeof(Stored);
+    for (int64_t i = 0; i < count; i += kLine) hwy::Prefetch(from + i);
+  }
+};
+
+/// Of quantized weights, which are small, and arrive while they are widened.
+struct QuantizedSource {
+  const WeightRows& weight;
+  int64_t in_features;
+
+  HWY_INLINE void copy(int64_t row, int64_t begin, int64_t count, float* to) const {
+    widen_part(weight, in_features, row, begin, count, to);
+  }
+  HWY_INLINE void prefetch(int64_t /*row*/, int64_t /*begin*/, int64_t /*count*/) const {}
+};
+
+/// Rows side by side: calls store(step, part, count) for `count` steps from `step` on, with part
+/// [kWidth, count], whose columns are wanted.
+/// @param num_rows  rows that there are from `first` on; the others are zeros
+template <int64_t kWidth, typename T, typename Source, typename Store>
+HWY_INLINE void lay_out(const Source& source, int64_t in_features, int64_t first, int64_t num_rows,
+                        const Store& store) {
+  constexpr int64_t kTogether = 4 / sizeof(T);
+  HWY_ALIGN float part[kWidth * kPartSteps];
+  const int64_t steps = num_steps<T>(in_features);
+  for (int64_t step = 0; step < steps; step += kPartSteps) {
+    const int64_t count = std::min(kPartSteps, steps - step);
+    const int64_t begin = step * kTogether;
+    const int64_t size = std::min(count * kTogether, in_features - begin);
+    for (int64_t i = 0; i < kWidth; ++i) {
+      auto* row = reinterpret_cast<T*>(part + i * count);
+      const int64_t there = i < num_rows ? size : 0;
+      if (there > 0) source.copy(first + i, begin, there, row);
+      std::memset(row + there, 0, (count * kTogether - there) * sizeof(T));
+      if (i + kWidth < num_rows) source.prefetch(first + i + kWidth, begin, size);
+    }
+    store(step, part, count);
+  }
+}
+
+template <typename T>
+void pack_tiles(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
+                const PackedRows& to) {
+  constexpr int64_t kWidth = 16;  // whole vectors that hold a tile's rows
+  static_assert(kTileRows <= kWidth && kWidth % hn::MaxLanes(Floats()) == 0);
+  const PlainSource<T, T> source{static_cast<const T*>(x), in_features};
+  HWY_ALIGN float columns[kPartSteps * kWidth];
+  for (int64_t tile = first; tile < last; ++tile) {
+    const int64_t row = tile * kTileRows;
+    float* values = static_cast<float*>(to.values) + tile * num_steps<T>(in_features) * kTileRows;
+    const auto store = [&](int64_t step, const float* part, int64_t count) HWY_ATTR {
+      transpose(part, kWidth, count, columns);
+      for (int64_t i = 0; i < count; ++i) {
+        std::memcpy(values + (step + i) * kTileRows, columns + i * kWidth,
+                    kTileRows * sizeof(float));
+      }
+    };
+    lay_out<kWidth, T>(source, in_features, row, std::min(kTileRows, num_rows - row), store);
+  }
+}
+
+void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
+               const PackedRows& to) {
+  if (to.dtype == DType::kFloat32) {
+    pack_tiles<float>(x, num_rows, in_features, first, last, to);
+  } else {
+    pack_tiles<hwy::bfloat16_t>(x, num_rows, in_features, first, last, to);
+  }
+}
+
+/// What is fetched into the second cache while a tile is multiplied: a number of bytes each step.
+struct Ahead {
+  const char* x;
+  const char* weight;
+  int64_t x_step;
+  int64_t weight_step;
+};
+
+/// sums[row][feature] = or += sum over the steps of x * weight.
+/// @param x       [num_steps, kTileRows]
+/// @param weight  [num_steps, width]
+template <int kTileSize, typename Products>
+HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weight,
+                              const Ahead& ahead, int64_t num_steps, bool adds,
+                              float* HWY_RESTRICT sums) {
+  const Floats d;
+  const char* next_x = ahead.x;
+  const char* next_weight = ahead.weight;
+  const int64_t lanes = num_lanes();
+  FloatVec totals[kTileSize][kVectors];
+  HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
+    HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) { totals[row][v] = hn::Zero(d); }
+  }
+  for (int64_t step = 0; step < num_steps; ++step) {
+    FloatVec factors[kVectors];
+    HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+      factors[v] = hn::Load(d, weight + v * lanes);
+    }
+    HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
+      const auto factor = hn::Set(d, x[row]);
+      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+        totals[row][v] = Products::add(factor, factors[v], totals[row][v]);
+      }
+    }
+    x += kTileRows;
+    weight += kVectors * lanes;
+    __builtin_prefetch(next_x, 0, 2);
+    __builtin_prefetch(next_weight, 0, 2);
+    next_x += ahead.x_step;
+    next_weight += ahead.weight_step;
+  }
+  HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
+    HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+      // Blocks are summed by themselves: long sums one by one lose more of float32.
+      float* sum = sums + (row * kVectors + v) * lanes;
+      hn::Store(adds ? hn::Add(hn::Load(d, sum), totals[row][v]) : totals[row][v], d, sum);
+    }
+  }
+}
+
+/// A tile's sums to where the product says, with the bias.
+/// @param sums  [num_rows, width]
+template <typename T>
+void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, int64_t num_rows,
+                int64_t feature, int64_t num_features) {
+  const auto same = [](FloatVec a) HWY_ATTR { return a; };
+  const auto add = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
+  const auto add_both = [](FloatVec a, FloatVec b, FloatVec c)
+                            HWY_ATTR { return hn::Add(a, hn::Add(b, c)); };
+  const float* bias = product.bias != nullptr ? product.bias + feature : nullptr;
+  for (int64_t i = 0; i < num_rows; ++i, sums += panel_width()) {
+    T* out = static_cast<T*>(product.out) + (row + i) * product.out_stride + feature;
+    if (product.adds_to_out && bias != nullptr) {
+      transform(num_features, add_both, out, out, sums, bias);
+    } else if (product.adds_to_out) {
+      transform(num_features, add, out, out, sums);
+    } else if (bias != nullptr) {
+      transform(num_features, add, out, sums, bias);
+    } else {
+      transform(num_features, same, out, sums);
+    }
+  }
+}
+
+/// Panels of features that are laid out, and sums of a slice of rows with them.
+template <typename T, typename Products>
+class Stretch {
+ public:
+  static int64_t num_features(const ManyRowsProduct& product) {
+    const int64_t panel_bytes =
+        num_steps<T>(product.in_features) * panel_width() * static_cast<int64_t>(sizeof(float));
+    return std::clamp<int64_t>(kStretchBytes / panel_bytes, 1, kStretchPanels) * panel_width();
+  }
+
+  explicit Stretch(const ManyRowsProduct& product)
+      : product_(product),
+        steps_(num_steps<T>(product.in_features)),
+        width_(panel_width()),
+        max_features_(num_features(product)) {
+    const int64_t weights_size = max_features_ * steps_;
+    const int64_t sums_size = kSliceTiles * kTileRows * max_features_;
+    Scratch scratch(weights_size + sums_size, 2);
+    weights_ = scratch.take(weights_size);
+    sums_ = scratch.take(sums_size);
+  }
+
+  /// Features [first, first + count), as many as there is room for at most.
+  void multiply(int64_t first, int64_t count) {
+    lay_out_weights(first, count);
+    const int64_t num_tiles = PackedRows::num_tiles(product_.num_rows);
+    for (int64_t tile = 0; tile < num_tiles; tile += kSliceTiles) {
+      multiply_slice(tile, std::min(tile + kSliceTiles, num_tiles), first, count);
+    }
+  }
+
+ private:
+  void lay_out_weights(int64_t first, int64_t count) {
+    const int64_t in_features = product_.in_features;
+    const auto* plain = std::get_if<PlainRows>(&product_.weight);
+    if constexpr (std::is_same_v<T, float>) {
+      if (plain == nullptr) {
+        return lay_out_panels(QuantizedSource{product_.weight, in_features}, first, count);
+      }
+      const auto lay_out = [&]<typename Stored>(const Stored* values) HWY_ATTR {
+        lay_out_panels(PlainSource<T, Stored>{values, in_features}, first, count);
+      };
+      with_type(plain->dtype, lay_out, plain->values);
+    } else {
+      const auto* values = static_cast<const T*>(plain->values);
+      lay_out_panels(PlainSource<T, T>{values, in_features}, first, count);
+    }
+  }
+
+  template <typename Source>
+  void lay_out_panels(const Source& source, int64_t first, int64_t count) {
+    for (int64_t n = 0; n < count; n += width_) {
+      float* panel = weights_ + n * steps_;
+      const auto store = [&](int64_t step, const float* part, int64_t size)
+                             HWY_ATTR { transpose(part, width_, size, panel + step * width_); };
+      lay_out<kVectors * hn::MaxLanes(Floats()), T>(source, product_.in_features, first + n,
+                                                    count - n, store);
+    }
+  }
+
+  void multiply_slice(int64_t first_tile, int64_t last_tile, int64_t first, int64_t count) {
+    const int64_t num_blocks = (steps_ + kBlockSteps - 1) / kBlockSteps;
+    for (int64_t block = 0; block < num_blocks; ++block) {
+      const int64_t begin = steps_ * block / num_blocks;
+      const int64_t end = steps_ * (block + 1) / num_blocks;
+      for (int64_t n = 0; n < count; n += width_) {
+        const float* panel = weights_ + n * steps_ + begin * width_;
+        float* sums = sums_ + n * kSliceTiles * kTileRows;
+        for (int64_t tile = first_tile; tile < last_tile; ++tile, sums += kTileRows * width_) {
+          const int64_t row = tile * kTileRows;
+          const int64_t num_rows = std::min(kTileRows, product_.num_rows - row);
+          const float* x =
+              static_cast<const float*>(product_.x.values) + (tile * steps_ + begin) * kTileRows;
+          const int64_t size = end - begin;
+          const int64_t piece_bytes = size * width_ * 4;
+          const int64_t part = tile - (last_tile - kAheadTiles);
+          Ahead ahead{reinterpret_cast<const char*>(x), reinterpret_cast<const char*>(panel), 0, 0};
+          if (n == 0) {
+            ahead.x += 4 * steps_ * kTileRows;
+            ahead.x_step = 4 * kTileRows;
+          }
+          if (part >= 0) {
+            ahead.weight += 4 * steps_ * width_ + part * (piece_bytes / kAheadTiles);
+            ahead.weight_step = 4 * width_ / kAheadTiles;
+          }
+          multiply_rows(x, panel, ahead, end - begin, block > 0, num_rows, sums);
+          if (block == num_blocks - 1) {
+            store_tile<T>(product_, sums, row, num_rows, first + n, std::min(width_, count - n));
+          }
+        }
+      }
+    }
+  }
+
+  /// As many rows of a tile as there are, or a few more.
+  HWY_INLINE void multiply_rows(const float* x, const float* panel, const Ahead& ahead,
+                                int64_t size, bool adds, int64_t num_rows, float* sums) {
+    int64_t row = 0;
+    for (; row + kRows <= num_rows; row += kRows) {
+      multiply_tile<kRows, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
+    }
+    for (; row < num_rows; row += 4) {
+      multiply_tile<4, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
+    }
+  }
+
+  const ManyRowsProduct& product_;
+  int64_t steps_;
+  int64_t width_;
+  int64_t max_features_;
+  float* weights_;  // [num_panels, steps, width] of 32 bits
+  float* sums_;     // [num_panels, kSliceTiles, kTileRows, width]
+};
+
+template <typename T, typename Products>
+HWY_FLATTEN void multiply_features(const ManyRowsProduct& product, int64_t first, int64_t last) {
+  Stretch<T, Products> stretch(product);
+  const int64_t size = Stretch<T, Products>::num_features(product);
+  for (int64_t n = first; n < last; n += size) stretch.multiply(n, std::min(size, last - n));
+}
+
+void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t last) {
+  if (product.x.dtype == DType::kFloat32) {
+    multiply_features<float, SingleProducts>(product, first, last);
+  } else {
+    with_pair_products([&]<typename Products>(Products) HWY_ATTR {
+      multiply_features<hwy::bfloat16_t, Products>(product, first, last);
+    });
+  }
+}
+
+int64_t many_rows_features() { return panel_width(); }
+
+bool has_wide_vectors() { return num_lanes() >= 16; }
+
+}  // namespace
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace prepack {
+
+HWY_EXPORT(pack_rows);
+HWY_EXPORT(multiply_many_rows);
+HWY_EXPORT(many_rows_features);
+HWY_EXPORT(has_wide_vectors);
+
+void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
+               const PackedRows& to) {
+  HWY_DYNAMIC_DISPATCH(pack_rows)(x, num_rows, in_features, first, last, to);
+}
+
+void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t last) {
+  HWY_DYNAMIC_DISPATCH(multiply_many_rows)(product, first, last);
+}
+
+int64_t many_rows_features() { return HWY_DYNAMIC_DISPATCH(many_rows_features)(); }
+
+bool has_wide_vectors() { return HWY_DYNAMIC_DISPATCH(has_wide_vectors)(); }
+
+bool has_bfloat16_dot_products() {
+#if HWY_ARCH_X86
+  return has_wide_vectors() && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+}  // namespace prepack
+#endif

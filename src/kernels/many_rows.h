@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/weight_rows.h"
+#include "prepack/dtype.h"
+
+namespace prepack {
+
+/// Rows of x as products of many rows read them: tiles of kTileRows, in each the numbers of all its
+/// rows that fill 32 bits, row by row, then the next ones. Rows past the last are zeros, and so are
+/// numbers past a row's end, up to whole blocks.
+struct PackedRows {
+  static constexpr int64_t kTileRows = 12;
+  static constexpr int64_t kBlock = 32;  // numbers
+
+  DType dtype;   // float32 or bfloat16
+  void* values;  // [num_tiles, num_blocks * kBlock / kTogether, kTileRows, kTogether], with 1 or 2
+                 // numbers together
+
+  static constexpr int64_t num_tiles(int64_t num_rows) {
+    return (num_rows + kTileRows - 1) / kTileRows;
+  }
+  /// Numbers of a row.
+  static constexpr int64_t padded(int64_t in_features) {
+    return (in_features + kBlock - 1) / kBlock * kBlock;
+  }
+};
+
+/// Fills the tiles [first, last).
+/// @param x  [num_rows, in_features] in the dtype of `to`
+void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
+               const PackedRows& to);
+
+/// x * weight^T + bias for many rows, summed in float32.
+struct ManyRowsProduct {
+  PackedRows x;
+  WeightRows weight;  // any for x in float32; PlainRows of bfloat16 for x in bfloat16
+  const float* bias;  // [out_features]; null for none
+  void* out;          // [num_rows, out_features] in the dtype of x, with rows `out_stride` apart
+  int64_t num_rows;
+  int64_t in_features;  // at least 1
+  int64_t out_stride;
+  bool adds_to_out;  // or overwrites it
+};
+
+/// Features that are computed together on this machine.
+int64_t many_rows_features();
+
+/// Computes the output features [first, last): weights are laid out anew in the caches, once for
+/// all rows. A row's results are the same however the features are shared among calls, and whatever
+/// rows there are besides.
+/// Ref: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication (2008)
+void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t last);
+
+/// Whether the CPU's vectors have 512 bits, with which this product is level with the best; with
+/// narrower ones LibTorch's is faster.
+bool has_wide_vectors();
+
+/// Whether the CPU multiplies bfloat16 as it is. Elsewhere the product of it is right, but slow.
+bool has_bfloat16_dot_products();
+
+}  // namespace prepack

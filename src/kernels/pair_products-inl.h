@@ -1,0 +1,78 @@
+// Sums of products in float32: of one number in each lane, or of two neighbours in bfloat16, which
+// fill one. Included once for each instruction set.
+#if defined(PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_
+#undef PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_
+#else
+#define PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_
+#endif
+
+#include "kernels/vector-inl.h"
+
+// Highway 1.0.3 knows no instructions of bfloat16. Whether the CPU has them is asked before they
+// are run, and compilers write them nowhere of themselves.
+#if HWY_TARGET == HWY_AVX3
+#undef HWY_TARGET_STR
+#define HWY_TARGET_STR HWY_TARGET_STR_AVX3 ",avx512bf16"
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+
+/// sum + a * b
+struct SingleProducts {
+  static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
+    return hn::MulAdd(a, b, sum);
+  }
+};
+
+/// sum + a's lower * b's lower + a's upper * b's upper, each rounded to float32.
+struct WidenedPairProducts {
+  static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
+    return hn::MulAdd(upper(a), upper(b), hn::MulAdd(lower(a), lower(b), sum));
+  }
+
+ private:
+  using Words = hn::Rebind<uint32_t, Floats>;
+
+  // bfloat16 is the upper half of a float32.
+  static HWY_INLINE FloatVec lower(FloatVec pairs) {
+    return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::BitCast(Words(), pairs)));
+  }
+  static HWY_INLINE FloatVec upper(FloatVec pairs) {
+    return hn::BitCast(Floats(),
+                       hn::And(hn::BitCast(Words(), pairs), hn::Set(Words(), 0xFFFF0000)));
+  }
+};
+
+#if HWY_TARGET == HWY_AVX3
+
+/// The same by one instruction, which takes subnormal numbers for zeros.
+struct NativePairProducts {
+  static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
+    return FloatVec{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(a.raw),
+                                     reinterpret_cast<__m512bh>(b.raw))};
+  }
+};
+
+/// Calls f with the fastest products of pairs.
+template <typename F>
+HWY_INLINE void with_pair_products(const F& f) {
+  static const bool kIsNative = __builtin_cpu_supports("avx512bf16");
+  if (kIsNative) return f(NativePairProducts());
+  f(WidenedPairProducts());
+}
+
+#else
+
+template <typename F>
+HWY_INLINE void with_pair_products(const F& f) {
+  f(WidenedPairProducts());
+}
+
+#endif
+
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,149 @@
+#include "kernels/many_rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "support/each_instruction_set.h"
+#include "support/numbers.h"
+#include "support/plain_product.h"
+#include "support/spoiled_scratch.h"
+#include "support/stored_weight.h"
+
+namespace prepack {
+namespace {
+
+using testing::Expected;
+using testing::Near;
+using testing::num_samples;
+using testing::Numbers;
+using testing::on_each_instruction_set;
+using testing::plain_product;
+using testing::ProductOutput;
+using testing::Random;
+using testing::SameBits;
+using testing::StoredWeight;
+using testing::weight_formats;
+using testing::WeightFormat;
+using testing::whole_groups;
+
+constexpr WeightFormat kBFloat16 = {WeightFormat::Kind::kPlain, DType::kBFloat16};
+
+/// Rows of x, packed in two calls into memory that was full of NaN.
+class PackedInput {
+ public:
+  PackedInput(Random& random, const Numbers& x, int64_t num_rows, int64_t in_features)
+      : values_(Numbers::filled(x.dtype(),
+                                PackedRows::num_tiles(num_rows) * PackedRows::kTileRows *
+                                    PackedRows::padded(in_features),
+                                NAN)) {
+    const int64_t num_tiles = PackedRows::num_tiles(num_rows);
+    const int64_t middle = random.integer(0, num_tiles);
+    pack_rows(x.data(), num_rows, in_features, middle, num_tiles, rows());
+    pack_rows(x.data(), num_rows, in_features, 0, middle, rows());
+  }
+
+  PackedRows rows() { return {values_.dtype(), values_.data()}; }
+
+ private:
+  Numbers values_;
+};
+
+/// The output of one call for the features between two borders, and so on.
+Numbers multiply(PackedRows x, const StoredWeight& weight, const ProductOutput& output,
+                 const std::vector<int64_t>& borders) {
+  Numbers out(x.dtype, output.out.size());
+  for (int64_t i = 0; i < out.size(); ++i) out.set(i, output.out[i]);
+  const ManyRowsProduct product = {.x = x,
+                                   .weight = weight.rows(),
+                                   .bias = output.bias_or_null(),
+                                   .out = out.data(),
+                                   .num_rows = output.num_rows,
+                                   .in_features = weight.in_features(),
+                                   .out_stride = output.stride,
+                                   .adds_to_out = output.adds};
+  testing::spoil_scratch();
+  for (size_t i = 0; i + 1 < borders.size(); ++i) {
+    multiply_many_rows(product, borders[i], borders[i + 1]);
+  }
+  return out;
+}
+
+/// Sums that are rounded once more to what the output is stored in.
+void expect_near(const Numbers& out, std::vector<Expected> expected) {
+  for (int64_t i = 0; i < out.size() && out.dtype() != DType::kFloat32; ++i) {
+    // The CPU's own products take subnormal numbers for zeros.
+    expected[i].error += 1e-36;
+  }
+  REQUIRE_THAT(out, Near(std::move(expected)));
+}
+
+/// @param dtype  of x and the output
+void check(Random& random, const WeightFormat& format, DType dtype, int64_t num_rows,
+           int64_t in_features, int64_t out_features) {
+  CAPTURE(name_of(format), to_string(dtype), num_rows, in_features, out_features);
+  const StoredWeight weight(random, format, out_features, in_features);
+  const auto x = Numbers::random(random, dtype, num_rows * in_features);
+  PackedInput packed(random, x, num_rows, in_features);
+  ProductOutput output(random, num_rows, out_features);
+  for (int64_t i = 0; i < output.out.size(); ++i) {
+    output.out.set(i, testing::round_to(dtype, output.out[i]));
+  }
+  const auto out = multiply(packed.rows(), weight, output, {0, out_features});
+  expect_near(out, plain_product(x.values(), weight, output));
+  // Shared among calls, it is the same.
+  const int64_t middle = random.integer(0, out_features);
+  REQUIRE_THAT(multiply(packed.rows(), weight, output, {0, middle, out_features}), SameBits(out));
+}
+
+TEST_CASE("products of many rows equal their definition", "[kernels][products]") {
+  Random random(1);
+  on_each_instruction_set([&] {
+    const auto check_shapes = [&](const WeightFormat& format, DType dtype) {
+      for (int i = num_samples(20); i > 0; --i) {
+        check(random, format, dtype, random.integer(1, i % 5 == 0 ? 130 : 30),
+              whole_groups(format, random.integer(1, 200)), random.integer(1, 80));
+      }
+      // Of several blocks, parts and stretches.
+      check(random, format, dtype, random.integer(1, 26), whole_groups(format, 1300), 70);
+      check(random, format, dtype, 13, whole_groups(format, 40), 700);
+    };
+    for (const auto& format : weight_formats()) check_shapes(format, DType::kFloat32);
+    check_shapes(kBFloat16, DType::kBFloat16);
+  });
+}
+
+TEST_CASE("a row gives the same bits amid any many rows", "[kernels][products]") {
+  constexpr int64_t kNumRows = 31;
+  constexpr int64_t kFeatures = 37;
+  constexpr int64_t kInFeatures = 600;
+  Random random(2);
+  on_each_instruction_set([&] {
+    for (const auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+      CAPTURE(to_string(dtype));
+      const StoredWeight weight(random, kBFloat16, kFeatures, kInFeatures);
+      const auto x = Numbers::random(random, dtype, kNumRows * kInFeatures);
+      const auto product_of = [&](int64_t first, int64_t num_rows) {
+        Numbers part(dtype, num_rows * kInFeatures);
+        for (int64_t i = 0; i < part.size(); ++i) part.set(i, x[first * kInFeatures + i]);
+        PackedInput packed(random, part, num_rows, kInFeatures);
+        ProductOutput output(random, num_rows, kFeatures);
+        output.bias = Numbers(DType::kFloat32, 0);
+        output.adds = false;
+        output.stride = kFeatures;
+        output.out = Numbers::filled(DType::kFloat32, num_rows * kFeatures, NAN);
+        return multiply(packed.rows(), weight, output, {0, kFeatures}).values();
+      };
+      const auto all = product_of(0, kNumRows);
+      for (int i = num_samples(10); i > 0; --i) {
+        const int64_t first = random.integer(0, kNumRows - 1);
+        const int64_t num_rows = random.integer(1, kNumRows - first);
+        const auto part = product_of(first, num_rows);
+        REQUIRE(std::equal(part.begin(), part.end(), all.begin() + first * kFeatures));
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace prepack
