@@ -43,7 +43,7 @@ constexpr int place_of_unpacked(int index, int place) {
   return index + place % kOfWord * kUnpacked<T>;
 }
 
-/// Of products of 4-bit values with 8-bit integers: 8 * 2 * 15 * 128 is less than 2^15.
+/// Of products of 4-bit values with 8-bit integers in 16 bits: 8 * 2 * 15 * 128 is less than 2^15.
 constexpr int kMaxInt8Additions = 8;
 
 /// Whether sums hold so many additions.
@@ -148,12 +148,55 @@ HWY_INLINE IntegersOf<D, T> unpack_words(D /*d*/, WordsOf<D> words) {
   return hn::BitCast(hn::Repartition<T, D>(), words);
 }
 
+#if PREPACK_HAS_VNNI
+// Of 512 bits alone: of fewer, compilers might take the instructions of AVX-VNNI.
+template <typename D>
+constexpr bool kHasVnni = hn::MaxLanes(D()) == 16;
+
+HWY_INLINE hn::Vec512<int32_t> add_vnni_products(hn::Vec512<int32_t> sums, hn::Vec512<int16_t> a,
+                                                 hn::Vec512<int16_t> b) {
+  return hn::Vec512<int32_t>{_mm512_dpwssd_epi32(sums.raw, a.raw, b.raw)};
+}
+
+/// @param a  from 0 to 127
+HWY_INLINE hn::Vec512<int32_t> add_vnni_products(hn::Vec512<int32_t> sums, hn::Vec512<int8_t> a,
+                                                 hn::Vec512<int8_t> b) {
+  return hn::Vec512<int32_t>{_mm512_dpbusd_epi32(sums.raw, a.raw, b.raw)};
+}
+#else
+template <typename D>
+constexpr bool kHasVnni = false;
+#endif
+
 /// Sums of products of the numbers of each lane, as long as 32 bits hold them.
-template <typename D, typename T>
+template <typename D, typename T, bool kIsVnni = kHasVnni<D> >
 struct IntegerSums;
 
+#if PREPACK_HAS_VNNI
+template <typename D, typename T>
+struct IntegerSums<D, T, true> {
+  using Ints = hn::Rebind<int32_t, D>;
+  // As the instructions have it: what turns from one type of vectors into another at the end of a
+  // loop, GCC 12 holds twice.
+  using Lanes = int32_t __attribute__((vector_size(64)));
+
+  Lanes sums;
+
+  HWY_INLINE void clear() { sums = Lanes{}; }
+  HWY_INLINE void add_products(IntegersOf<D, T> a, IntegersOf<D, T> b) {
+    sums = reinterpret_cast<Lanes>(add_vnni_products(as_vector(), a, b).raw);
+  }
+  HWY_INLINE hn::Vec<D> total() const { return hn::ConvertTo(D(), as_vector()); }
+
+ private:
+  HWY_INLINE hn::Vec<Ints> as_vector() const {
+    return hn::Vec<Ints>{reinterpret_cast<__m512i>(sums)};
+  }
+};
+#endif
+
 template <typename D>
-struct IntegerSums<D, int16_t> {
+struct IntegerSums<D, int16_t, false> {
   using Ints = hn::Rebind<int32_t, D>;
 
   hn::Vec<Ints> even;
@@ -198,7 +241,7 @@ HWY_INLINE auto multiply_bytes(V a, V b) {
 
 /// Of values from 0 to 15 with 8-bit integers, in 16 bits: at most kMaxInt8Additions times.
 template <typename D>
-struct IntegerSums<D, int8_t> {
+struct IntegerSums<D, int8_t, false> {
   using Shorts = hn::Repartition<int16_t, D>;
 
   hn::Vec<Shorts> sums;  // of two neighbours

@@ -10,6 +10,7 @@
 #include "kernels/groups-inl.h"
 #include "kernels/integer_sums-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -125,7 +126,8 @@ struct TileOfRows {
 
 /// sums[row][feature] = sum over the groups of x * weight, both with their scales.
 template <int64_t kUnit, bool kHasMinimums, typename T>
-void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks, float* HWY_RESTRICT sums) {
+HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks,
+                               float* HWY_RESTRICT sums) {
   const Floats d;
   const int64_t lanes = num_lanes();
   for (int i = 0; i < kRows * kVectors; ++i) hn::Store(hn::Zero(d), d, sums + i * lanes);
@@ -135,40 +137,39 @@ void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks, float* H
   static_assert(kScaleUnits > 0 && holds_additions<T>(kUnit / kTogether<T>));
   for (int64_t u = 0; u < num_blocks * (kBlock / kUnit); ++u) {
     IntegerSums<Floats, T> unit_sums[kRows][kVectors];
-    HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) unit_sums[row][v].clear();
-    }
-    HWY_UNROLL(4) for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
+    unrolled<kRows>([&]<int row>() HWY_ATTR {
+      unrolled<kVectors>([&]<int v>() HWY_ATTR { unit_sums[row][v].clear(); });
+    });
+    for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
       IntegersOf<Floats, T> factors[kVectors];
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v, weight += kTogether<T> * lanes) {
-        factors[v] = load_integers<T>(d, weight);
-      }
-      HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
+      unrolled<kVectors>([&]<int v>() HWY_ATTR {
+        factors[v] = load_integers<T>(d, weight + v * kTogether<T> * lanes);
+      });
+      unrolled<kRows>([&]<int row>() HWY_ATTR {
         const auto factor = repeat_lane(d, values + kTogether<T> * row);
-        HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-          unit_sums[row][v].add_products(factors[v], factor);
-        }
-      }
+        unrolled<kVectors>([&]<int v>()
+                               HWY_ATTR { unit_sums[row][v].add_products(factors[v], factor); });
+      });
+      weight += kTogether<T> * kVectors * lanes;
       values += kTogether<T> * kTileRows;
     }
     FloatVec scales[kVectors];
-    HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+    FloatVec minimums[kVectors];
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
       scales[v] = hn::Load(d, panel.scales + (u * kVectors + v) * lanes);
-    }
-    HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
+      if (kHasMinimums) minimums[v] = hn::Load(d, panel.minimums + (u * kVectors + v) * lanes);
+    });
+    unrolled<kRows>([&]<int row>() HWY_ATTR {
       const auto scale = hn::Set(d, x.scales[u / kScaleUnits * kTileRows + row]);
       const auto sum = hn::Set(d, kHasMinimums ? x.sums[u * kTileRows + row] : 0.0F);
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+      unrolled<kVectors>([&]<int v>() HWY_ATTR {
         float* total = sums + (row * kVectors + v) * lanes;
         auto result =
             hn::MulAdd(unit_sums[row][v].total(), hn::Mul(scale, scales[v]), hn::Load(d, total));
-        if (kHasMinimums) {
-          const auto minimum = hn::Load(d, panel.minimums + (u * kVectors + v) * lanes);
-          result = hn::MulAdd(sum, minimum, result);
-        }
+        if (kHasMinimums) result = hn::MulAdd(sum, minimums[v], result);
         hn::Store(result, d, total);
-      }
-    }
+      });
+    });
   }
 }
 

@@ -7,9 +7,9 @@
 #define PREPACK_KERNELS_UNROLLED_INL_H_
 #endif
 
-#include <hwy/highway.h>
-
 #include <utility>
+
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
