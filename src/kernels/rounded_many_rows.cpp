@@ -10,6 +10,7 @@
 #include "kernels/groups-inl.h"
 #include "kernels/integer_sums-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/transpose-inl.h"
 #include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
 
@@ -44,36 +45,50 @@ struct Panel {
 
 HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
 
-/// The values of one row of a weight to one place of a panel, and zeros behind its end.
+/// One block of a row of 4 bits.
 template <typename T>
-void widen_row(const WeightRows& weight, int64_t in_features, int64_t row, T* to) {
+HWY_INLINE void widen_words(const uint16_t* words, T* to) {
+  static_assert(kBlock == kInt4Block);
+  for (int64_t i = 0; i < kBlock; i += kMinInt4Group, words += kInt4Words, to += kMinInt4Group) {
+    for (int64_t place = 0; place < 4; ++place) {
+      for (int64_t word = 0; word < kInt4Words; ++word) {
+        to[place * kInt4Words + word] = static_cast<T>(words[word] >> (4 * place) & 0xF);
+      }
+    }
+  }
+}
+
+/// The values of a panel's rows, and zeros behind their end.
+/// @param rows  [panel_width()] of the weight's
+template <typename T>
+void widen_rows(const WeightRows& weight, int64_t in_features, const int64_t* rows, T* to) {
   const int64_t width = panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(in_features);
-  T values[kBlock];
-  if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
-    const auto* words =
-        reinterpret_cast<const uint16_t*>(int4->values + row * int4_row_bytes(in_features));
-    static_assert(kBlock == kInt4Block);
-    for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
-      for (int64_t i = 0; i < kBlock; i += kMinInt4Group, words += kInt4Words) {
-        for (int64_t place = 0; place < 4; ++place) {
-          for (int64_t word = 0; word < kInt4Words; ++word) {
-            values[i + place * kInt4Words + word] =
-                static_cast<T>(words[word] >> (4 * place) & 0xF);
-          }
-        }
-      }
-      store_by_lanes<kBlock>(values, width, to);
-    }
-    return;
-  }
+  const auto* int4 = std::get_if<Int4Rows>(&weight);
   const auto* int8 = std::get_if<Int8Rows>(&weight);
-  const auto* from = int8 != nullptr ? int8->values : std::get<Int8GroupRows>(weight).values;
-  from += row * in_features;
+  const auto* int8_values = int8 != nullptr   ? int8->values
+                            : int4 != nullptr ? nullptr
+                                              : std::get<Int8GroupRows>(weight).values;
+  HWY_ALIGN T values[kMaxFeatures * kBlock];
   for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
-    const int64_t size = std::clamp<int64_t>(in_features - b * kBlock, 0, kBlock);
-    std::fill_n(std::copy_n(from + b * kBlock, size, values), kBlock - size, T{0});
-    store_by_lanes<kBlock>(values, width, to);
+    for (int64_t i = 0; i < width; ++i) {
+      T* row = values + i * kBlock;
+      if (int4 != nullptr) {
+        const auto* bytes = int4->values + rows[i] * int4_row_bytes(in_features);
+        widen_words(reinterpret_cast<const uint16_t*>(bytes) + b * (kBlock / 4), row);
+        continue;
+      }
+      const auto* from = int8_values + rows[i] * in_features + b * kBlock;
+      const int64_t size = std::min(in_features - b * kBlock, kBlock);
+      if (size == kBlock) {
+        std::copy_n(from, kBlock, row);
+      } else {
+        std::fill_n(std::copy_n(from, size, row), kBlock - size, T{0});
+      }
+    }
+    // As many numbers as fill 32 bits go together.
+    transpose(reinterpret_cast<const float*>(values), width, kBlock / kTogether<T>,
+              reinterpret_cast<float*>(to));
   }
 }
 
@@ -100,9 +115,11 @@ void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int
   const int64_t width = panel_width();
   const int64_t num_units = RoundedRows<T>::num_blocks(in_features) * (kBlock / unit);
   const auto* groups = group_scales(weight);
+  int64_t rows[kMaxFeatures];
+  for (int64_t i = 0; i < width; ++i) rows[i] = first + std::min(i, count - 1);
+  widen_rows(weight, in_features, rows, panel.values);
   for (int64_t i = 0; i < width; ++i) {
-    const int64_t row = first + std::min(i, count - 1);
-    widen_row(weight, in_features, row, panel.values + kTogether<T> * i);
+    const int64_t row = rows[i];
     const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
       spread_scales(*groups, numbers, in_features, row, unit, num_units, to + i);
     };
