@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 //
 #include <algorithm>
+#include <iterator>
 #include <variant>
 
 #include "kernels/groups-inl.h"
@@ -29,10 +30,15 @@ constexpr int64_t kMaxFeatures = kVectors * hn::MaxLanes(Floats());
 
 // A tile of rows is multiplied with a panel of features that stays in the first cache (16 KB or
 // less of 256-bit vectors), for rows that stay in the second (100 KB), of weights that are widened
-// once for all rows (1 MB).
-constexpr int64_t kSliceBlocks = 8;
+// once for all rows (1 MB). Vectors of 512 bits make panels of up to 64 KB, which are read from the
+// second cache in time, and the weights stay there, too.
+constexpr bool kHas512Bits = hn::MaxLanes(Floats()) == 16;
+constexpr int64_t kSliceBlocks = kHas512Bits ? 16 : 8;
 constexpr int64_t kSliceTiles = 8;
-constexpr int64_t kWidenedBytes = int64_t{1} << 20;
+constexpr int64_t kWidenedBytes = int64_t{kHas512Bits ? 512 : 1024} << 10;
+
+// Blocks of a row that are widened before the next row's: a cache line or more.
+constexpr int64_t kWidenedBlocks = 4;
 
 /// A vector or more of features side by side, for all of k. A unit is RoundedRows::sum_group
 /// numbers.
@@ -69,43 +75,55 @@ void widen_rows(const WeightRows& weight, int64_t in_features, const int64_t* ro
   const auto* int8_values = int8 != nullptr   ? int8->values
                             : int4 != nullptr ? nullptr
                                               : std::get<Int8GroupRows>(weight).values;
-  HWY_ALIGN T values[kMaxFeatures * kBlock];
-  for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
+  HWY_ALIGN T values[kMaxFeatures * kWidenedBlocks * kBlock];
+  for (int64_t b = 0; b < num_blocks; b += kWidenedBlocks) {
+    const int64_t count = std::min(kWidenedBlocks, num_blocks - b);
     for (int64_t i = 0; i < width; ++i) {
-      T* row = values + i * kBlock;
+      T* row = values + i * count * kBlock;
       if (int4 != nullptr) {
-        const auto* bytes = int4->values + rows[i] * int4_row_bytes(in_features);
-        widen_words(reinterpret_cast<const uint16_t*>(bytes) + b * (kBlock / 4), row);
-        continue;
-      }
-      const auto* from = int8_values + rows[i] * in_features + b * kBlock;
-      const int64_t size = std::min(in_features - b * kBlock, kBlock);
-      if (size == kBlock) {
-        std::copy_n(from, kBlock, row);
+        const auto* words =
+            reinterpret_cast<const uint16_t*>(int4->values + rows[i] * int4_row_bytes(in_features));
+        for (int64_t j = 0; j < count; ++j) {
+          widen_words(words + (b + j) * (kBlock / 4), row + j * kBlock);
+        }
       } else {
-        std::fill_n(std::copy_n(from, size, row), kBlock - size, T{0});
+        const int64_t size = std::min(in_features - b * kBlock, count * kBlock);
+        const auto end = std::copy_n(int8_values + rows[i] * in_features + b * kBlock, size, row);
+        std::fill(end, row + count * kBlock, T{0});
       }
     }
     // As many numbers as fill 32 bits go together.
-    transpose(reinterpret_cast<const float*>(values), width, kBlock / kTogether<T>,
+    transpose(reinterpret_cast<const float*>(values), width, count * kBlock / kTogether<T>,
               reinterpret_cast<float*>(to));
+    to += count * kBlock * width;
   }
 }
 
-/// One number for each of a row's units to one place of a panel, and zeros behind its end.
-void spread_scales(const GroupScales& groups, const void* numbers, int64_t in_features, int64_t row,
-                   int64_t unit, int64_t num_units, float* to) {
-  const int64_t width = panel_width();
-  const int64_t repeats = groups.group_size / unit;
-  const int64_t row_groups = in_features / groups.group_size;
+/// One number for each unit of a panel's rows, and zeros behind their end.
+/// @param rows  [panel_width()] of the weight's
+void spread_scales(const GroupScales& groups, const void* numbers, int64_t in_features,
+                   const int64_t* rows, int64_t unit, int64_t num_units, float* to) {
   constexpr int64_t kStretch = 64;
-  float wide[kStretch];
-  for (int64_t first = 0; first < row_groups; first += kStretch) {
-    const int64_t count = std::min(kStretch, row_groups - first);
-    widen_scales(groups.dtype, numbers, row * row_groups + first, count, wide);
-    for (int64_t i = 0; i < count * repeats; ++i, to += width) *to = wide[i / repeats];
+  const int64_t width = panel_width();
+  const int shift = group_shift(groups.group_size, unit);
+  const int64_t row_groups = in_features / groups.group_size;
+  HWY_ALIGN float by_rows[kMaxFeatures * kStretch];
+  HWY_ALIGN float by_units[kStretch * kMaxFeatures];
+  for (int64_t u = 0; u < num_units; u += kStretch) {
+    const int64_t count = std::min(kStretch, num_units - u);
+    const int64_t first = u >> shift;
+    const int64_t num_groups = std::min(((u + count - 1) >> shift) + 1, row_groups) - first;
+    for (int64_t i = 0; i < width; ++i) {
+      float wide[kStretch];
+      const auto end = wide + num_groups;
+      widen_scales(groups.dtype, numbers, rows[i] * row_groups + first, num_groups, wide);
+      std::fill(end, std::end(wide), 0.0F);
+      float* row = by_rows + i * kStretch;
+      for (int64_t j = 0; j < kStretch; ++j) row[j] = wide[j >> shift];
+    }
+    transpose(by_rows, width, kStretch, by_units);
+    std::copy_n(by_units, count * width, to + u * width);
   }
-  for (int64_t i = row_groups * repeats; i < num_units; ++i, to += width) *to = 0;
 }
 
 /// @param count  features that are there, the last of which fills up the panel
@@ -118,18 +136,17 @@ void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int
   int64_t rows[kMaxFeatures];
   for (int64_t i = 0; i < width; ++i) rows[i] = first + std::min(i, count - 1);
   widen_rows(weight, in_features, rows, panel.values);
-  for (int64_t i = 0; i < width; ++i) {
-    const int64_t row = rows[i];
-    const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
-      spread_scales(*groups, numbers, in_features, row, unit, num_units, to + i);
-    };
-    if (groups != nullptr) {
-      spread(groups->scales, panel.scales);
-    } else {
-      const float scale = std::get<Int8Rows>(weight).scales[row];
-      for (int64_t u = 0; u < num_units; ++u) panel.scales[u * width + i] = scale;
-    }
+  const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
+    spread_scales(*groups, numbers, in_features, rows, unit, num_units, to);
+  };
+  if (groups != nullptr) {
+    spread(groups->scales, panel.scales);
     if (panel.minimums != nullptr) spread(groups->minimums, panel.minimums);
+    return;
+  }
+  const float* scales = std::get<Int8Rows>(weight).scales;
+  for (int64_t u = 0; u < num_units; ++u) {
+    for (int64_t i = 0; i < width; ++i) panel.scales[u * width + i] = scales[rows[i]];
   }
 }
 
