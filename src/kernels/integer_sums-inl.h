@@ -43,6 +43,11 @@ constexpr int place_of_unpacked(int index, int place) {
   return index + place % kOfWord * kUnpacked<T>;
 }
 
+/// How often a vector has the words that it is loaded from: twice, where they fill half of it. The
+/// halves unpack to different values.
+template <typename D>
+constexpr int kTimesOfWords = hn::MaxLanes(D()) == 16 ? 2 : 1;
+
 /// Of products of 4-bit values with 8-bit integers in 16 bits: 8 * 2 * 15 * 128 is less than 2^15.
 constexpr int kMaxInt8Additions = 8;
 
@@ -133,17 +138,36 @@ HWY_INLINE IntegersOf<D, T> repeat_lane(D /*d*/, const T* from) {
 template <typename D>
 using WordsOf = hn::Vec<hn::Repartition<uint16_t, D> >;
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
 template <typename D>
-HWY_INLINE WordsOf<D> load_words(D /*d*/, const uint16_t* from) {
-  return hn::LoadU(hn::Repartition<uint16_t, D>(), from);
+HWY_INLINE WordsOf<D> load_words_twice(D /*d*/, const uint16_t* from) {
+  const auto* words = reinterpret_cast<const __m256i*>(from);
+  return WordsOf<D>{_mm512_broadcast_i64x4(_mm256_loadu_si256(words))};
+}
+#endif
+
+template <typename D>
+HWY_INLINE WordsOf<D> load_words(D d, const uint16_t* from) {
+  if constexpr (kTimesOfWords<D> == 2) {
+    return load_words_twice(d, from);
+  } else {
+    return hn::LoadU(hn::Repartition<uint16_t, D>(), from);
+  }
 }
 
-/// The values of kIndex of kUnpacked vectors, see place_of_unpacked.
+/// The values of kIndex of kUnpacked vectors, see place_of_unpacked; where words are there twice,
+/// of 2 kIndex and of 2 kIndex + 1.
 template <typename T, int kIndex, typename D>
 HWY_INLINE IntegersOf<D, T> unpack_words(D /*d*/, WordsOf<D> words) {
+  constexpr int kShift = 4 * kIndex * kTimesOfWords<D>;
   constexpr bool kIsLast = sizeof(T) == sizeof(uint16_t) && kIndex == kUnpacked<T> - 1;
   const hn::Repartition<uint16_t, D> d;
-  if constexpr (kIndex > 0) words = hn::ShiftRight<4 * kIndex>(words);
+  if constexpr (kTimesOfWords<D> == 2) {
+    const auto is_first = hn::FirstN(d, hn::MaxLanes(d) / 2);
+    words = hn::Shr(words, hn::IfThenElse(is_first, hn::Set(d, kShift), hn::Set(d, kShift + 4)));
+  } else if constexpr (kIndex > 0) {
+    words = hn::ShiftRight<kShift>(words);
+  }
   if constexpr (!kIsLast) words = hn::And(words, hn::Set(d, sizeof(T) == 1 ? 0x0F0F : 0x000F));
   return hn::BitCast(hn::Repartition<T, D>(), words);
 }

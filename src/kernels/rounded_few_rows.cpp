@@ -53,13 +53,15 @@ struct Tile {
 /// to[f][r] = the product of feature f with row r over the slice.
 template <int kRows, typename Weights, int kFeatures>
 HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)[kRows]) {
-  const RoundedLanes d;
-  RoundedVec sums[kFeatures][kRows];
+  using Lanes = typename Weights::Lanes;
+  constexpr int64_t kLanes = hn::MaxLanes(Lanes());
+  const Lanes d;
+  hn::Vec<Lanes> sums[kFeatures][kRows];
   unrolled<kFeatures>([&]<int f>() HWY_ATTR {
     unrolled<kRows>([&]<int r>() HWY_ATTR { sums[f][r] = hn::Zero(d); });
   });
   if (tile.minimums[0] != nullptr) {
-    for (int64_t g = 0; g < tile.num_groups; g += kRoundedLanes) {
+    for (int64_t g = 0; g < tile.num_groups; g += kLanes) {
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
         const auto minimums = hn::LoadU(d, tile.minimums[f] + g);
         unrolled<kRows>([&]<int r>() HWY_ATTR {
