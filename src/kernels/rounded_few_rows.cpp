@@ -27,8 +27,12 @@ constexpr int kMaxRows = 4;
 constexpr int64_t kSlice = 2048;
 constexpr int64_t kMaxStretch = 32;
 constexpr int64_t kStretchOfOnePart = 8;
-constexpr int64_t kFeaturesAhead = 6;  // are fetched from memory
 constexpr int64_t kCacheLine = 64;
+
+/// So many features ahead are fetched from memory: of 4 bits, whose bytes vectors of 512 bits are
+/// soon done with, more.
+template <typename Weights>
+constexpr int kFeaturesAhead = kRoundedLanes == 16 && Weights::kBytes < kRoundedBlock ? 12 : 6;
 
 /// So many features at a time that their sums stay in registers.
 template <int kRows>
@@ -271,7 +275,7 @@ class Product {
     tile.num_blocks = slice_blocks(slice);
     tile.num_groups = slice_groups_;
     tile.group_shift = group_shift_;
-    tile.ahead = kFeaturesAhead * values.stride;
+    tile.ahead = kFeaturesAhead<Weights> * values.stride;
     for (int64_t i = 0; i < count; i += kFeatures) {
       const int64_t num_features = std::min<int64_t>(count - i, kFeatures);
       for (int64_t f = 0; f < kFeatures; ++f) {
