@@ -174,7 +174,7 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
     unrolled<kRows>([&]<int row>() HWY_ATTR {
       unrolled<kVectors>([&]<int v>() HWY_ATTR { unit_sums[row][v].clear(); });
     });
-    for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
+    HWY_UNROLL(4) for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
       IntegersOf<Floats, T> factors[kVectors];
       unrolled<kVectors>([&]<int v>() HWY_ATTR {
         factors[v] = load_integers<T>(d, weight + v * kTogether<T> * lanes);
