@@ -43,7 +43,12 @@ constexpr int place_of_unpacked(int index, int place) {
   return index + place % kOfWord * kUnpacked<T>;
 }
 
-/// Of products of 4-bit values with 8-bit integers: 8 * 2 * 15 * 128 is less than 2^15.
+/// How often a vector has the words that it is loaded from: twice, where they fill half of it. The
+/// halves unpack to different values.
+template <typename D>
+constexpr int kTimesOfWords = hn::MaxLanes(D()) == 16 ? 2 : 1;
+
+/// Of products of 4-bit values with 8-bit integers in 16 bits: 8 * 2 * 15 * 128 is less than 2^15.
 constexpr int kMaxInt8Additions = 8;
 
 /// Whether sums hold so many additions.
@@ -133,27 +138,89 @@ HWY_INLINE IntegersOf<D, T> repeat_lane(D /*d*/, const T* from) {
 template <typename D>
 using WordsOf = hn::Vec<hn::Repartition<uint16_t, D> >;
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
 template <typename D>
-HWY_INLINE WordsOf<D> load_words(D /*d*/, const uint16_t* from) {
-  return hn::LoadU(hn::Repartition<uint16_t, D>(), from);
+HWY_INLINE WordsOf<D> load_words_twice(D /*d*/, const uint16_t* from) {
+  const auto* words = reinterpret_cast<const __m256i*>(from);
+  return WordsOf<D>{_mm512_broadcast_i64x4(_mm256_loadu_si256(words))};
+}
+#endif
+
+template <typename D>
+HWY_INLINE WordsOf<D> load_words(D d, const uint16_t* from) {
+  if constexpr (kTimesOfWords<D> == 2) {
+    return load_words_twice(d, from);
+  } else {
+    return hn::LoadU(hn::Repartition<uint16_t, D>(), from);
+  }
 }
 
-/// The values of kIndex of kUnpacked vectors, see place_of_unpacked.
+/// The values of kIndex of kUnpacked vectors, see place_of_unpacked; where words are there twice,
+/// of 2 kIndex and of 2 kIndex + 1.
 template <typename T, int kIndex, typename D>
 HWY_INLINE IntegersOf<D, T> unpack_words(D /*d*/, WordsOf<D> words) {
+  constexpr int kShift = 4 * kIndex * kTimesOfWords<D>;
   constexpr bool kIsLast = sizeof(T) == sizeof(uint16_t) && kIndex == kUnpacked<T> - 1;
   const hn::Repartition<uint16_t, D> d;
-  if constexpr (kIndex > 0) words = hn::ShiftRight<4 * kIndex>(words);
+  if constexpr (kTimesOfWords<D> == 2) {
+    const auto is_first = hn::FirstN(d, hn::MaxLanes(d) / 2);
+    words = hn::Shr(words, hn::IfThenElse(is_first, hn::Set(d, kShift), hn::Set(d, kShift + 4)));
+  } else if constexpr (kIndex > 0) {
+    words = hn::ShiftRight<kShift>(words);
+  }
   if constexpr (!kIsLast) words = hn::And(words, hn::Set(d, sizeof(T) == 1 ? 0x0F0F : 0x000F));
   return hn::BitCast(hn::Repartition<T, D>(), words);
 }
 
+#if PREPACK_HAS_VNNI
+// Of 512 bits alone: of fewer, compilers might take the instructions of AVX-VNNI.
+template <typename D>
+constexpr bool kHasVnni = hn::MaxLanes(D()) == 16;
+
+HWY_INLINE hn::Vec512<int32_t> add_vnni_products(hn::Vec512<int32_t> sums, hn::Vec512<int16_t> a,
+                                                 hn::Vec512<int16_t> b) {
+  return hn::Vec512<int32_t>{_mm512_dpwssd_epi32(sums.raw, a.raw, b.raw)};
+}
+
+/// @param a  from 0 to 127
+HWY_INLINE hn::Vec512<int32_t> add_vnni_products(hn::Vec512<int32_t> sums, hn::Vec512<int8_t> a,
+                                                 hn::Vec512<int8_t> b) {
+  return hn::Vec512<int32_t>{_mm512_dpbusd_epi32(sums.raw, a.raw, b.raw)};
+}
+#else
+template <typename D>
+constexpr bool kHasVnni = false;
+#endif
+
 /// Sums of products of the numbers of each lane, as long as 32 bits hold them.
-template <typename D, typename T>
+template <typename D, typename T, bool kIsVnni = kHasVnni<D> >
 struct IntegerSums;
 
+#if PREPACK_HAS_VNNI
+template <typename D, typename T>
+struct IntegerSums<D, T, true> {
+  using Ints = hn::Rebind<int32_t, D>;
+  // As the instructions have it: what turns from one type of vectors into another at the end of a
+  // loop, GCC 12 holds twice.
+  using Lanes = int32_t __attribute__((vector_size(64)));
+
+  Lanes sums;
+
+  HWY_INLINE void clear() { sums = Lanes{}; }
+  HWY_INLINE void add_products(IntegersOf<D, T> a, IntegersOf<D, T> b) {
+    sums = reinterpret_cast<Lanes>(add_vnni_products(as_vector(), a, b).raw);
+  }
+  HWY_INLINE hn::Vec<D> total() const { return hn::ConvertTo(D(), as_vector()); }
+
+ private:
+  HWY_INLINE hn::Vec<Ints> as_vector() const {
+    return hn::Vec<Ints>{reinterpret_cast<__m512i>(sums)};
+  }
+};
+#endif
+
 template <typename D>
-struct IntegerSums<D, int16_t> {
+struct IntegerSums<D, int16_t, false> {
   using Ints = hn::Rebind<int32_t, D>;
 
   hn::Vec<Ints> even;
@@ -198,7 +265,7 @@ HWY_INLINE auto multiply_bytes(V a, V b) {
 
 /// Of values from 0 to 15 with 8-bit integers, in 16 bits: at most kMaxInt8Additions times.
 template <typename D>
-struct IntegerSums<D, int8_t> {
+struct IntegerSums<D, int8_t, false> {
   using Shorts = hn::Repartition<int16_t, D>;
 
   hn::Vec<Shorts> sums;  // of two neighbours

@@ -27,8 +27,12 @@ constexpr int kMaxRows = 4;
 constexpr int64_t kSlice = 2048;
 constexpr int64_t kMaxStretch = 32;
 constexpr int64_t kStretchOfOnePart = 8;
-constexpr int64_t kFeaturesAhead = 6;  // are fetched from memory
 constexpr int64_t kCacheLine = 64;
+
+/// So many features ahead are fetched from memory: of 4 bits, whose bytes vectors of 512 bits are
+/// soon done with, more.
+template <typename Weights>
+constexpr int kFeaturesAhead = kRoundedLanes == 16 && Weights::kBytes < kRoundedBlock ? 12 : 6;
 
 /// So many features at a time that their sums stay in registers.
 template <int kRows>
@@ -53,13 +57,15 @@ struct Tile {
 /// to[f][r] = the product of feature f with row r over the slice.
 template <int kRows, typename Weights, int kFeatures>
 HWY_FLATTEN void multiply_tile(const Tile<Weights, kFeatures>& tile, float (*to)[kRows]) {
-  const RoundedLanes d;
-  RoundedVec sums[kFeatures][kRows];
+  using Lanes = typename Weights::Lanes;
+  constexpr int64_t kLanes = hn::MaxLanes(Lanes());
+  const Lanes d;
+  hn::Vec<Lanes> sums[kFeatures][kRows];
   unrolled<kFeatures>([&]<int f>() HWY_ATTR {
     unrolled<kRows>([&]<int r>() HWY_ATTR { sums[f][r] = hn::Zero(d); });
   });
   if (tile.minimums[0] != nullptr) {
-    for (int64_t g = 0; g < tile.num_groups; g += kRoundedLanes) {
+    for (int64_t g = 0; g < tile.num_groups; g += kLanes) {
       unrolled<kFeatures>([&]<int f>() HWY_ATTR {
         const auto minimums = hn::LoadU(d, tile.minimums[f] + g);
         unrolled<kRows>([&]<int r>() HWY_ATTR {
@@ -269,7 +275,7 @@ class Product {
     tile.num_blocks = slice_blocks(slice);
     tile.num_groups = slice_groups_;
     tile.group_shift = group_shift_;
-    tile.ahead = kFeaturesAhead * values.stride;
+    tile.ahead = kFeaturesAhead<Weights> * values.stride;
     for (int64_t i = 0; i < count; i += kFeatures) {
       const int64_t num_features = std::min<int64_t>(count - i, kFeatures);
       for (int64_t f = 0; f < kFeatures; ++f) {

@@ -5,11 +5,14 @@
 #include <hwy/foreach_target.h>
 //
 #include <algorithm>
+#include <iterator>
 #include <variant>
 
 #include "kernels/groups-inl.h"
 #include "kernels/integer_sums-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/transpose-inl.h"
+#include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -27,10 +30,15 @@ constexpr int64_t kMaxFeatures = kVectors * hn::MaxLanes(Floats());
 
 // A tile of rows is multiplied with a panel of features that stays in the first cache (16 KB or
 // less of 256-bit vectors), for rows that stay in the second (100 KB), of weights that are widened
-// once for all rows (1 MB).
-constexpr int64_t kSliceBlocks = 8;
+// once for all rows (1 MB). Vectors of 512 bits make panels of up to 64 KB, which are read from the
+// second cache in time, and the weights stay there, too.
+constexpr bool kHas512Bits = hn::MaxLanes(Floats()) == 16;
+constexpr int64_t kSliceBlocks = kHas512Bits ? 16 : 8;
 constexpr int64_t kSliceTiles = 8;
-constexpr int64_t kWidenedBytes = int64_t{1} << 20;
+constexpr int64_t kWidenedBytes = int64_t{kHas512Bits ? 512 : 1024} << 10;
+
+// Blocks of a row that are widened before the next row's: a cache line or more.
+constexpr int64_t kWidenedBlocks = 4;
 
 /// A vector or more of features side by side, for all of k. A unit is RoundedRows::sum_group
 /// numbers.
@@ -43,53 +51,79 @@ struct Panel {
 
 HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
 
-/// The values of one row of a weight to one place of a panel, and zeros behind its end.
+/// One block of a row of 4 bits.
 template <typename T>
-void widen_row(const WeightRows& weight, int64_t in_features, int64_t row, T* to) {
-  const int64_t width = panel_width();
-  const int64_t num_blocks = RoundedRows<T>::num_blocks(in_features);
-  T values[kBlock];
-  if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
-    const auto* words =
-        reinterpret_cast<const uint16_t*>(int4->values + row * int4_row_bytes(in_features));
-    static_assert(kBlock == kInt4Block);
-    for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
-      for (int64_t i = 0; i < kBlock; i += kMinInt4Group, words += kInt4Words) {
-        for (int64_t place = 0; place < 4; ++place) {
-          for (int64_t word = 0; word < kInt4Words; ++word) {
-            values[i + place * kInt4Words + word] =
-                static_cast<T>(words[word] >> (4 * place) & 0xF);
-          }
-        }
+HWY_INLINE void widen_words(const uint16_t* words, T* to) {
+  static_assert(kBlock == kInt4Block);
+  for (int64_t i = 0; i < kBlock; i += kMinInt4Group, words += kInt4Words, to += kMinInt4Group) {
+    for (int64_t place = 0; place < 4; ++place) {
+      for (int64_t word = 0; word < kInt4Words; ++word) {
+        to[place * kInt4Words + word] = static_cast<T>(words[word] >> (4 * place) & 0xF);
       }
-      store_by_lanes<kBlock>(values, width, to);
     }
-    return;
-  }
-  const auto* int8 = std::get_if<Int8Rows>(&weight);
-  const auto* from = int8 != nullptr ? int8->values : std::get<Int8GroupRows>(weight).values;
-  from += row * in_features;
-  for (int64_t b = 0; b < num_blocks; ++b, to += kBlock * width) {
-    const int64_t size = std::clamp<int64_t>(in_features - b * kBlock, 0, kBlock);
-    std::fill_n(std::copy_n(from + b * kBlock, size, values), kBlock - size, T{0});
-    store_by_lanes<kBlock>(values, width, to);
   }
 }
 
-/// One number for each of a row's units to one place of a panel, and zeros behind its end.
-void spread_scales(const GroupScales& groups, const void* numbers, int64_t in_features, int64_t row,
-                   int64_t unit, int64_t num_units, float* to) {
+/// The values of a panel's rows, and zeros behind their end.
+/// @param rows  [panel_width()] of the weight's
+template <typename T>
+void widen_rows(const WeightRows& weight, int64_t in_features, const int64_t* rows, T* to) {
   const int64_t width = panel_width();
-  const int64_t repeats = groups.group_size / unit;
-  const int64_t row_groups = in_features / groups.group_size;
-  constexpr int64_t kStretch = 64;
-  float wide[kStretch];
-  for (int64_t first = 0; first < row_groups; first += kStretch) {
-    const int64_t count = std::min(kStretch, row_groups - first);
-    widen_scales(groups.dtype, numbers, row * row_groups + first, count, wide);
-    for (int64_t i = 0; i < count * repeats; ++i, to += width) *to = wide[i / repeats];
+  const int64_t num_blocks = RoundedRows<T>::num_blocks(in_features);
+  const auto* int4 = std::get_if<Int4Rows>(&weight);
+  const auto* int8 = std::get_if<Int8Rows>(&weight);
+  const auto* int8_values = int8 != nullptr   ? int8->values
+                            : int4 != nullptr ? nullptr
+                                              : std::get<Int8GroupRows>(weight).values;
+  HWY_ALIGN T values[kMaxFeatures * kWidenedBlocks * kBlock];
+  for (int64_t b = 0; b < num_blocks; b += kWidenedBlocks) {
+    const int64_t count = std::min(kWidenedBlocks, num_blocks - b);
+    for (int64_t i = 0; i < width; ++i) {
+      T* row = values + i * count * kBlock;
+      if (int4 != nullptr) {
+        const auto* words =
+            reinterpret_cast<const uint16_t*>(int4->values + rows[i] * int4_row_bytes(in_features));
+        for (int64_t j = 0; j < count; ++j) {
+          widen_words(words + (b + j) * (kBlock / 4), row + j * kBlock);
+        }
+      } else {
+        const int64_t size = std::min(in_features - b * kBlock, count * kBlock);
+        const auto end = std::copy_n(int8_values + rows[i] * in_features + b * kBlock, size, row);
+        std::fill(end, row + count * kBlock, T{0});
+      }
+    }
+    // As many numbers as fill 32 bits go together.
+    transpose(reinterpret_cast<const float*>(values), width, count * kBlock / kTogether<T>,
+              reinterpret_cast<float*>(to));
+    to += count * kBlock * width;
   }
-  for (int64_t i = row_groups * repeats; i < num_units; ++i, to += width) *to = 0;
+}
+
+/// One number for each unit of a panel's rows, and zeros behind their end.
+/// @param rows  [panel_width()] of the weight's
+void spread_scales(const GroupScales& groups, const void* numbers, int64_t in_features,
+                   const int64_t* rows, int64_t unit, int64_t num_units, float* to) {
+  constexpr int64_t kStretch = 64;
+  const int64_t width = panel_width();
+  const int shift = group_shift(groups.group_size, unit);
+  const int64_t row_groups = in_features / groups.group_size;
+  HWY_ALIGN float by_rows[kMaxFeatures * kStretch];
+  HWY_ALIGN float by_units[kStretch * kMaxFeatures];
+  for (int64_t u = 0; u < num_units; u += kStretch) {
+    const int64_t count = std::min(kStretch, num_units - u);
+    const int64_t first = u >> shift;
+    const int64_t num_groups = std::min(((u + count - 1) >> shift) + 1, row_groups) - first;
+    for (int64_t i = 0; i < width; ++i) {
+      float wide[kStretch];
+      const auto end = wide + num_groups;
+      widen_scales(groups.dtype, numbers, rows[i] * row_groups + first, num_groups, wide);
+      std::fill(end, std::end(wide), 0.0F);
+      float* row = by_rows + i * kStretch;
+      for (int64_t j = 0; j < kStretch; ++j) row[j] = wide[j >> shift];
+    }
+    transpose(by_rows, width, kStretch, by_units);
+    std::copy_n(by_units, count * width, to + u * width);
+  }
 }
 
 /// @param count  features that are there, the last of which fills up the panel
@@ -99,19 +133,20 @@ void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int
   const int64_t width = panel_width();
   const int64_t num_units = RoundedRows<T>::num_blocks(in_features) * (kBlock / unit);
   const auto* groups = group_scales(weight);
-  for (int64_t i = 0; i < width; ++i) {
-    const int64_t row = first + std::min(i, count - 1);
-    widen_row(weight, in_features, row, panel.values + kTogether<T> * i);
-    const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
-      spread_scales(*groups, numbers, in_features, row, unit, num_units, to + i);
-    };
-    if (groups != nullptr) {
-      spread(groups->scales, panel.scales);
-    } else {
-      const float scale = std::get<Int8Rows>(weight).scales[row];
-      for (int64_t u = 0; u < num_units; ++u) panel.scales[u * width + i] = scale;
-    }
+  int64_t rows[kMaxFeatures];
+  for (int64_t i = 0; i < width; ++i) rows[i] = first + std::min(i, count - 1);
+  widen_rows(weight, in_features, rows, panel.values);
+  const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
+    spread_scales(*groups, numbers, in_features, rows, unit, num_units, to);
+  };
+  if (groups != nullptr) {
+    spread(groups->scales, panel.scales);
     if (panel.minimums != nullptr) spread(groups->minimums, panel.minimums);
+    return;
+  }
+  const float* scales = std::get<Int8Rows>(weight).scales;
+  for (int64_t u = 0; u < num_units; ++u) {
+    for (int64_t i = 0; i < width; ++i) panel.scales[u * width + i] = scales[rows[i]];
   }
 }
 
@@ -125,7 +160,8 @@ struct TileOfRows {
 
 /// sums[row][feature] = sum over the groups of x * weight, both with their scales.
 template <int64_t kUnit, bool kHasMinimums, typename T>
-void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks, float* HWY_RESTRICT sums) {
+HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks,
+                               float* HWY_RESTRICT sums) {
   const Floats d;
   const int64_t lanes = num_lanes();
   for (int i = 0; i < kRows * kVectors; ++i) hn::Store(hn::Zero(d), d, sums + i * lanes);
@@ -135,40 +171,39 @@ void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks, float* H
   static_assert(kScaleUnits > 0 && holds_additions<T>(kUnit / kTogether<T>));
   for (int64_t u = 0; u < num_blocks * (kBlock / kUnit); ++u) {
     IntegerSums<Floats, T> unit_sums[kRows][kVectors];
-    HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) unit_sums[row][v].clear();
-    }
+    unrolled<kRows>([&]<int row>() HWY_ATTR {
+      unrolled<kVectors>([&]<int v>() HWY_ATTR { unit_sums[row][v].clear(); });
+    });
     HWY_UNROLL(4) for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
       IntegersOf<Floats, T> factors[kVectors];
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v, weight += kTogether<T> * lanes) {
-        factors[v] = load_integers<T>(d, weight);
-      }
-      HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
+      unrolled<kVectors>([&]<int v>() HWY_ATTR {
+        factors[v] = load_integers<T>(d, weight + v * kTogether<T> * lanes);
+      });
+      unrolled<kRows>([&]<int row>() HWY_ATTR {
         const auto factor = repeat_lane(d, values + kTogether<T> * row);
-        HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-          unit_sums[row][v].add_products(factors[v], factor);
-        }
-      }
+        unrolled<kVectors>([&]<int v>()
+                               HWY_ATTR { unit_sums[row][v].add_products(factors[v], factor); });
+      });
+      weight += kTogether<T> * kVectors * lanes;
       values += kTogether<T> * kTileRows;
     }
     FloatVec scales[kVectors];
-    HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+    FloatVec minimums[kVectors];
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
       scales[v] = hn::Load(d, panel.scales + (u * kVectors + v) * lanes);
-    }
-    HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
+      if (kHasMinimums) minimums[v] = hn::Load(d, panel.minimums + (u * kVectors + v) * lanes);
+    });
+    unrolled<kRows>([&]<int row>() HWY_ATTR {
       const auto scale = hn::Set(d, x.scales[u / kScaleUnits * kTileRows + row]);
       const auto sum = hn::Set(d, kHasMinimums ? x.sums[u * kTileRows + row] : 0.0F);
-      HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+      unrolled<kVectors>([&]<int v>() HWY_ATTR {
         float* total = sums + (row * kVectors + v) * lanes;
         auto result =
             hn::MulAdd(unit_sums[row][v].total(), hn::Mul(scale, scales[v]), hn::Load(d, total));
-        if (kHasMinimums) {
-          const auto minimum = hn::Load(d, panel.minimums + (u * kVectors + v) * lanes);
-          result = hn::MulAdd(sum, minimum, result);
-        }
+        if (kHasMinimums) result = hn::MulAdd(sum, minimums[v], result);
         hn::Store(result, d, total);
-      }
-    }
+      });
+    });
   }
 }
 

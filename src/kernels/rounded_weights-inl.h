@@ -19,9 +19,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-// Never more lanes than 16 numbers fill, which share a scale in every format.
-using RoundedLanes = hn::CappedTag<float, 8>;
-using RoundedVec = hn::Vec<RoundedLanes>;
+// The most lanes of any format. Never more than a block of 4-bit values has words.
+using RoundedLanes = hn::CappedTag<float, 16>;
 constexpr int64_t kRoundedLanes = hn::MaxLanes(RoundedLanes());
 
 constexpr int64_t kRoundedBlock = RoundedRows<int16_t>::kBlock;
@@ -38,31 +37,35 @@ struct Int8Weights {
   static constexpr int64_t kBytes = kRoundedBlock;
   static constexpr int64_t kXScales = 1;  // for a block of a row
 
-  static constexpr int kOfVector = kNumbers<RoundedLanes, X>;
+  // Never more than numbers that share a scale fill.
+  using Lanes = hn::CappedTag<float, kUnit == 16 ? 8 : 16>;
+  using Vec = hn::Vec<Lanes>;
+
+  static constexpr int kOfVector = kNumbers<Lanes, X>;
   static constexpr int kVectors = kRoundedBlock / kOfVector;
 
   /// A block of a feature, as it is multiplied with rows.
   struct Block {
-    IntegersOf<RoundedLanes, X> values[kVectors];
+    IntegersOf<Lanes, X> values[kVectors];
     const float* scales;
   };
 
   /// @param scales  [kUnits]
   static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
     unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      block.values[v] = load_integers<X>(RoundedLanes(), values + v * kOfVector);
+      block.values[v] = load_integers<X>(Lanes(), values + v * kOfVector);
     });
     block.scales = scales;
   }
 
   /// sum + the products with a block of a row, in lanes.
-  static HWY_INLINE RoundedVec add_products(const Block& block, const X* x, const float* x_scales,
-                                            RoundedVec sum) {
+  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
+                                     Vec sum) {
     constexpr int kUnitVectors = kUnit == 0 ? kVectors : kUnit / kOfVector;
-    const RoundedLanes d;
-    RoundedVec product;
+    const Lanes d;
+    Vec product;
     unrolled<kVectors / kUnitVectors>([&]<int u>() HWY_ATTR {
-      IntegerSums<RoundedLanes, X> sums;
+      IntegerSums<Lanes, X> sums;
       sums.clear();
       unrolled<kUnitVectors>([&]<int i>() HWY_ATTR {
         constexpr int v = u * kUnitVectors + i;
@@ -86,7 +89,7 @@ struct Int8Weights {
   }
 };
 
-/// Two numbers, each in the lanes of half a vector.
+/// Two numbers, each in every other block of four lanes.
 template <typename D>
 HWY_INLINE hn::Vec<D> spread_two(D d, const float* numbers) {
   const hn::Repartition<uint8_t, D> bytes;
@@ -96,36 +99,42 @@ HWY_INLINE hn::Vec<D> spread_two(D d, const float* numbers) {
   const auto pairs = hn::BitCast(bytes, hn::Set(hn::Repartition<double, D>(), pair));
   const auto first = hn::Set(words, 0x03020100);
   const auto second = hn::Set(words, 0x07060504);
-  const auto lookup = hn::IfThenElse(hn::FirstN(words, hn::MaxLanes(d) / 2), first, second);
+  const auto is_first = hn::Eq(hn::And(hn::Iota(words, 0), hn::Set(words, 4)), hn::Zero(words));
+  const auto lookup = hn::IfThenElse(is_first, first, second);
   return hn::BitCast(d, hn::TableLookupBytes(pairs, hn::BitCast(bytes, lookup)));
 }
 
-/// Weights of 4 bits. RoundedLanes hold sums of products of numbers of the same 32.
+/// Weights of 4 bits. Lanes hold sums of products of numbers of the same 32.
 template <typename T, int kUnitSize>
 struct Int4Weights {
   using X = T;
   static constexpr int64_t kUnit = kUnitSize;
   static constexpr int64_t kUnits = kRoundedBlock / kUnit;
   static constexpr int64_t kBytes = kRoundedBlock / 2;
-  static constexpr int64_t kXScales = sizeof(X) == 2 ? 1 : kRoundedBlockWords / 2;
 
-  static constexpr int kWords = 2 * static_cast<int>(kRoundedLanes);  // of a vector
+  using Lanes = RoundedLanes;
+  using Vec = hn::Vec<Lanes>;
+
+  static constexpr int kTimes = kTimesOfWords<Lanes>;
+  static constexpr int kWords = 2 * static_cast<int>(kRoundedLanes) / kTimes;  // of a vector
   static constexpr int kVectors = kRoundedBlockWords / kWords;
-  static constexpr int kOfVector = kNumbers<RoundedLanes, X>;
-  static_assert(holds_additions<X>(kUnpacked<X>));
+  static constexpr int kParts = kUnpacked<X> / kTimes;  // of the values of these words
+  static constexpr int kOfVector = kNumbers<Lanes, X>;
+  static constexpr int64_t kXScales = sizeof(X) == 2 ? 1 : kVectors * kRoundedLanes;
+  static_assert(holds_additions<X>(kParts));
 
   struct Block {
-    IntegersOf<RoundedLanes, X> values[kVectors][kUnpacked<X>];
-    RoundedVec scales[kVectors];
+    IntegersOf<Lanes, X> values[kVectors][kParts];
+    Vec scales[kVectors];
   };
 
   static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
-    const RoundedLanes d;
+    const Lanes d;
     const auto* words = reinterpret_cast<const uint16_t*>(values);
     unrolled<kVectors>([&]<int v>() HWY_ATTR {
       const auto packed = load_words(d, words + v * kWords);
-      unrolled<kUnpacked<X>>([&]<int i>()
-                                 HWY_ATTR { block.values[v][i] = unpack_words<X, i>(d, packed); });
+      unrolled<kParts>([&]<int i>()
+                           HWY_ATTR { block.values[v][i] = unpack_words<X, i>(d, packed); });
       if constexpr (kUnits == 1) {
         block.scales[v] = hn::Set(d, scales[0]);
       } else if constexpr (kWords > kInt4Words) {
@@ -136,14 +145,14 @@ struct Int4Weights {
     });
   }
 
-  static HWY_INLINE RoundedVec add_products(const Block& block, const X* x, const float* x_scales,
-                                            RoundedVec sum) {
-    const RoundedLanes d;
+  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
+                                     Vec sum) {
+    const Lanes d;
     unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      IntegerSums<RoundedLanes, X> sums;
+      IntegerSums<Lanes, X> sums;
       sums.clear();
-      unrolled<kUnpacked<X>>([&]<int i>() HWY_ATTR {
-        constexpr int kPlace = (v * kUnpacked<X> + i) * kOfVector;
+      unrolled<kParts>([&]<int i>() HWY_ATTR {
+        constexpr int kPlace = (v * kParts + i) * kOfVector;
         sums.add_products(block.values[v][i], load_integers<X>(d, x + kPlace));
       });
       const auto x_scale =
@@ -156,15 +165,19 @@ struct Int4Weights {
   static void order_x(const X* values, const float* scales, X* to, float* to_scales) {
     for (int v = 0; v < kVectors; ++v) {
       for (int i = 0; i < kUnpacked<X>; ++i) {
-        for (int j = 0; j < kOfVector; ++j) {
-          const int word = v * kWords + j * kWords / kOfVector;
+        constexpr int kOfWords = kOfVector / kTimes;
+        for (int j = 0; j < kOfWords; ++j) {
+          const int word = v * kWords + j * kWords / kOfWords;
           *to++ = values[word / kInt4Words * kMinInt4Group +
                          place_of_unpacked<X>(i, j) * kInt4Words + word % kInt4Words];
         }
       }
     }
     constexpr int64_t kScales = kRoundedBlock / RoundedRows<X>::kGroup;
-    for (int64_t i = 0; i < kXScales; ++i) to_scales[i] = scales[i * kScales / kXScales];
+    constexpr int64_t kLanesOfWords = std::max<int64_t>(kXScales / kTimes, 1);
+    for (int64_t i = 0; i < kXScales; ++i) {
+      to_scales[i] = scales[i % kLanesOfWords * kScales / kLanesOfWords];
+    }
   }
 };
 

@@ -7,9 +7,9 @@
 #define PREPACK_KERNELS_UNROLLED_INL_H_
 #endif
 
-#include <hwy/highway.h>
-
 #include <utility>
+
+#include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
@@ -17,7 +17,8 @@ namespace prepack::HWY_NAMESPACE {
 /// Calls f.operator()<0>() to f.operator()<kCount - 1>().
 template <int kCount, typename F>
 HWY_INLINE void unrolled(const F& f) {
-  const auto call_all = [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR {
+  const auto call_all = [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) HWY_ATTR
+      __attribute__((always_inline)) {
     (f.template operator()<kIndex>(), ...);
   };
   call_all(std::make_integer_sequence<int, kCount>());

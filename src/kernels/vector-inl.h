@@ -20,6 +20,19 @@
 #undef PREPACK_CONVERTS_FLOAT16
 #define PREPACK_CONVERTS_FLOAT16 (HWY_ARCH_X86 ? HWY_TARGET >= HWY_SSE4 : HWY_TARGET >= HWY_EMU128)
 
+#undef PREPACK_HAS_VNNI
+#define PREPACK_HAS_VNNI (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL)
+
+#if PREPACK_HAS_VNNI && HWY_MAJOR == 1 && HWY_MINOR == 0 && HWY_PATCH <= 3
+// Highway 1.0.3 looks for AVX-512's VNNI on a machine before it takes AVX3_DL, but compiles for
+// AVX-VNNI instead, which fewer machines have. What its own functions are compiled for stays a
+// part, so that they can be inlined.
+#undef HWY_TARGET_STR
+#define HWY_TARGET_STR \
+  HWY_TARGET_STR_AVX3  \
+  ",vpclmulqdq,avx512vbmi,avx512vbmi2,vaes,avxvnni,avx512bitalg,avx512vpopcntdq,avx512vnni"
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 

@@ -132,7 +132,7 @@ TEMPLATE_TEST_CASE("a rounded row gives the same bits amid any few rows", "[kern
   on_each_instruction_set([&] {
     for (const auto& format : quantized_formats<TestType>()) {
       CAPTURE(name_of(format));
-      const int64_t in_features = whole_groups(format, 100);
+      const int64_t in_features = whole_groups(format, 2100);  // of several blocks
       const StoredWeight weight(random, format, 7, in_features);
       const auto x = Numbers::random(random, DType::kFloat32, kNumRows * in_features);
       const auto product_of = [&](int64_t num_rows) {

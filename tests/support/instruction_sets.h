@@ -17,10 +17,13 @@ inline std::vector<int64_t> instruction_sets() {
   return targets;
 }
 
-/// While it lives, kernels run as on a machine that has this one alone.
+/// While it lives, kernels run as on a machine that has this one alone; those that are not compiled
+/// for AVX3_DL, with AVX3 in its place.
 class OnlyInstructionSet {
  public:
-  explicit OnlyInstructionSet(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
+  explicit OnlyInstructionSet(int64_t target) {
+    hwy::SetSupportedTargetsForTest(target == HWY_AVX3_DL ? target | HWY_AVX3 : target);
+  }
   ~OnlyInstructionSet() { hwy::SetSupportedTargetsForTest(0); }
   OnlyInstructionSet(const OnlyInstructionSet&) = delete;
   OnlyInstructionSet& operator=(const OnlyInstructionSet&) = delete;
