@@ -15,6 +15,7 @@
 #include "kernels/int8-inl.h"
 #include "kernels/lane_sums-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/streamed_groups-inl.h"
 #include "kernels/streamed_rows-inl.h"
 #include "kernels/vector-inl.h"
 
@@ -393,6 +394,9 @@ bool is_better_widened(const Int8GroupRows& /*weight*/, const FewRowsProduct& pr
 template <typename Layout, typename Rows>
 void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
                      int64_t last) {
+#if HWY_TARGET <= HWY_AVX3
+  return multiply_streamed_groups(product, weight, first, last);
+#endif
   if (product.num_rows == 1) {
     return multiply_groups_by_one_row<Layout>(product, weight, first, last);
   }

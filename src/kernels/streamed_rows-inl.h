@@ -12,6 +12,8 @@
 #include <algorithm>
 
 #include "kernels/few_rows-inl.h"
+#include "kernels/int4-inl.h"
+#include "kernels/int8-inl.h"
 #include "kernels/lane_sums-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/unrolled-inl.h"
@@ -241,6 +243,35 @@ void multiply_streamed(const FewRowsProduct& product, const T* weight, const flo
     for (int64_t n = first; n < last; n += stretch) {
       block.multiply(weight + n * in_features + k, in_features, stretch * in_features, scales, n,
                      std::min(n + stretch, last));
+    }
+  });
+}
+
+/// Weights in groups, of which a stretch is widened at a time.
+template <typename Rows>
+void multiply_streamed_wide(const FewRowsProduct& product, const Rows& weight, int64_t first,
+                            int64_t last) {
+  const int64_t in_features = product.in_features;
+  const int64_t max_size = StreamedBlock::max_size(product.num_rows);
+  const int64_t max_stride = std::min(max_size, in_features) + 2 * kBlockAlignment;
+  const int64_t stretch =
+      product.num_rows <= kMaxStreamedRows
+          ? kStreamedFeatures
+          : std::max(kStretchBytes / 4 / max_stride / kMinStretch, int64_t{1}) * kMinStretch;
+  const int64_t x_size = StreamedBlock::scratch_size(product);
+  Scratch scratch(x_size + stretch * max_stride, 2);
+  float* x = scratch.take(x_size);
+  float* wide = scratch.take(stretch * max_stride);
+  for_blocks(in_features, max_size, [&](int64_t k, int64_t size) HWY_ATTR {
+    const StreamedBlock block(product, k, size, x);
+    // Not whole pages apart, which would take turns in the same places of the first cache.
+    const int64_t stride = (size + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment + 16;
+    for (int64_t n = first; n < last; n += stretch) {
+      const int64_t end = std::min(n + stretch, last);
+      for (int64_t i = n; i < end; ++i) {
+        widen_groups(weight, in_features, i, k, size, wide + (i - n) * stride);
+      }
+      block.multiply(wide, stride, 0, nullptr, n, end);
     }
   });
 }
