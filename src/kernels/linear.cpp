@@ -395,8 +395,8 @@ template <typename Layout, typename Rows>
 void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
                      int64_t last) {
 #if HWY_TARGET <= HWY_AVX3
-  return multiply_streamed_groups(product, weight, first, last);
-#endif
+  multiply_streamed_groups(product, weight, first, last);
+#else
   if (product.num_rows == 1) {
     return multiply_groups_by_one_row<Layout>(product, weight, first, last);
   }
@@ -416,6 +416,7 @@ void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t 
       });
     }
   });
+#endif
 }
 
 void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last) {

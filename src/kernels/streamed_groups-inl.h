@@ -49,7 +49,7 @@ struct StreamedInt4 {
   static constexpr int64_t kBlockBytes = kInt4Block / 2;
   static constexpr int kMaxRows = 5;                     // of a tile
   static constexpr int kTogether = kIsOneGroup ? 2 : 1;  // features whose blocks fit in registers
-  static constexpr int64_t kManyRows = 24;  // from which weights are better widened once for all
+  static constexpr int64_t kManyRows = 32;  // from which weights are better widened once for all
 
   static const Value* values(const Int4Rows& rows) { return rows.values; }
   static int64_t row_bytes(int64_t in_features) { return int4_row_bytes(in_features); }
@@ -281,9 +281,11 @@ void multiply_streamed_groups(const FewRowsProduct& product, const Rows& weight,
   // Blocks begin with groups.
   const int64_t unit = std::max(weight.groups.group_size, kBlockAlignment);
   const int64_t most_rows = (product.num_rows + num_parts - 1) / num_parts;
-  const int64_t max_block = std::max(kGroupNumbers / most_rows / unit, int64_t{1}) * unit;
-  for (int64_t k = 0; k < product.in_features; k += max_block) {
-    const int64_t size = std::min(max_block, product.in_features - k);
+  const int64_t max_block = std::max(kGroupNumbers / most_rows, unit);
+  const int64_t num_blocks = (product.in_features + max_block - 1) / max_block;
+  const int64_t block = (product.in_features / num_blocks + unit - 1) / unit * unit;
+  for (int64_t k = 0; k < product.in_features; k += block) {
+    const int64_t size = std::min(block, product.in_features - k);
     int64_t row = 0;
     for (int64_t part = 0; part < num_parts; ++part) {
       const int64_t num_rows = (product.num_rows - row) / (num_parts - part);

@@ -28,9 +28,10 @@ namespace prepack::HWY_NAMESPACE {
 constexpr int kStreamedFeatures = 4;
 constexpr int64_t kMaxStreamedRows = 6;
 
-// The rows of a tile stay in half of a usual first cache of 48 KB for as much of k as is done
-// before the rest.
+// The rows of a tile stay in a first cache of 48 KB for as much of k as is done before the rest;
+// and with up to so many rows all of them, so that every tile's weights are done with at once.
 constexpr int64_t kStreamedNumbers = 8192;
+constexpr int64_t kRowsOfOneBlock = 8;
 
 // The weights that several groups of rows read, one after the other, stay in the second cache with
 // all of x.
@@ -116,7 +117,7 @@ class StreamedBlock {
  public:
   /// Along k at most, and rounded up to kBlockAlignment.
   static int64_t max_size(int64_t num_rows) {
-    return kStreamedNumbers / std::min(num_rows, kMaxStreamedRows);
+    return kStreamedNumbers / (num_rows <= kRowsOfOneBlock ? num_rows : kMaxStreamedRows);
   }
 
   /// Floats.
@@ -143,6 +144,7 @@ class StreamedBlock {
   /// @param row_bytes  of a weight
   int64_t stretch(int64_t row_bytes, int64_t num_features) const {
     if (num_groups_ == 1) return num_features;
+    if (product_.num_rows <= kRowsOfOneBlock) return kStreamedFeatures;
     return std::max(kStretchBytes / row_bytes / kMinStretch, int64_t{1}) * kMinStretch;
   }
 
