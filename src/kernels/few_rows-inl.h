@@ -22,7 +22,7 @@ constexpr int64_t kBlockAlignment = 64;
 /// Calls f(k, size) for blocks of k, as even as they can be, of at most `max_block` rounded up to
 /// kBlockAlignment.
 template <typename F>
-HWY_INLINE void for_blocks(int64_t in_features, int64_t max_block, const F& f) {
+void for_blocks(int64_t in_features, int64_t max_block, const F& f) {
   const int64_t num_blocks = (in_features + max_block - 1) / max_block;
   const int64_t block =
       (in_features / num_blocks + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;

@@ -27,7 +27,7 @@ namespace prepack::HWY_NAMESPACE {
 
 // The sums of a tile stay in registers with what its weights need.
 constexpr int kGroupTileFeatures = 4;
-constexpr int64_t kGroupNumbers = 8192;  // of x, in half of a usual first cache of 48 KB
+constexpr int64_t kGroupNumbers = 8192;  // of x, in a first cache of 48 KB
 constexpr int64_t kGroupBytesAhead = 4096;
 constexpr int64_t kInt8Block = 64;
 
