@@ -8,12 +8,15 @@
 
 #include <variant>
 
+#include "kernels/few_rows-inl.h"
 #include "kernels/group_rows-inl.h"
 #include "kernels/groups-inl.h"
 #include "kernels/int4-inl.h"
 #include "kernels/int8-inl.h"
 #include "kernels/lane_sums-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/streamed_groups-inl.h"
+#include "kernels/streamed_rows-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -88,18 +91,6 @@ HWY_INLINE void multiply_tile(const Tile<T>& tile, float (*sums)[kTileFeatures])
   store_lane_sums({s00, s01, s02, s03}, sums[0]);
   if (kRows > 1) store_lane_sums({s10, s11, s12, s13}, sums[1]);
   if (kRows > 2) store_lane_sums({s20, s21, s22, s23}, sums[2]);
-}
-
-/// Adds the bias, if it is time, and puts the sums of features first, first + 1, ... where they
-/// belong.
-HWY_INLINE void store_sums(const FewRowsProduct& product, const float* sums, int64_t row,
-                           int64_t first, int64_t count, bool adds_bias, bool adds_to_out) {
-  auto* out = product.out + row * product.out_stride + first;
-  const float* bias = product.bias != nullptr && adds_bias ? product.bias + first : nullptr;
-  for (int64_t i = 0; i < count; ++i) {
-    const float sum = bias != nullptr ? sums[i] + bias[i] : sums[i];
-    out[i] = adds_to_out ? out[i] + sum : sum;
-  }
 }
 
 /// One block of k of the products of a few features with all rows.
@@ -184,19 +175,13 @@ int64_t max_block(const FewRowsProduct& product) {
   return std::max(kMinBlock, kBlockNumbers / product.num_rows);
 }
 
-/// Calls f(k, size) for blocks of k, as even as they can be, of about `max_block` at most.
-template <typename F>
-void for_blocks(int64_t in_features, int64_t max_block, const F& f) {
-  const int64_t num_blocks = (in_features + max_block - 1) / max_block;
-  const int64_t alignment = 64;  // elements; whole vectors, cache lines and blocks of four bits
-  const int64_t block = (in_features / num_blocks + alignment - 1) / alignment * alignment;
-  for (int64_t k = 0; k < in_features; k += block) f(k, std::min(block, in_features - k));
-}
-
 /// @param scales  of all features, or null
 template <typename T>
 void multiply_stored(const FewRowsProduct& product, const T* weight, const float* scales,
                      int64_t first, int64_t last) {
+#if HWY_TARGET <= HWY_AVX3
+  multiply_streamed(product, weight, scales, first, last);
+#else
   const int64_t in_features = product.in_features;
   for_blocks(in_features, max_block(product), [&](int64_t k, int64_t size) HWY_ATTR {
     FeatureTile<T> tile(product, k, size, scales);
@@ -204,6 +189,7 @@ void multiply_stored(const FewRowsProduct& product, const T* weight, const float
       tile.multiply(n, weight + n * in_features + k, in_features, last - n);
     }
   });
+#endif
 }
 
 /// How the values of a format in groups lie in memory, and how its tiles read x.
@@ -408,6 +394,9 @@ bool is_better_widened(const Int8GroupRows& /*weight*/, const FewRowsProduct& pr
 template <typename Layout, typename Rows>
 void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t first,
                      int64_t last) {
+#if HWY_TARGET <= HWY_AVX3
+  multiply_streamed_groups(product, weight, first, last);
+#else
   if (product.num_rows == 1) {
     return multiply_groups_by_one_row<Layout>(product, weight, first, last);
   }
@@ -427,6 +416,7 @@ void multiply_groups(const FewRowsProduct& product, const Rows& weight, int64_t 
       });
     }
   });
+#endif
 }
 
 void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t last) {

@@ -24,6 +24,20 @@ HWY_INLINE void unrolled(const F& f) {
   call_all(std::make_integer_sequence<int, kCount>());
 }
 
+// Of a lambda: it is inlined however large its caller is. Compilers leave out some of several that
+// share an array of vectors, which is then in memory for all of them.
+#undef PREPACK_INLINED
+#define PREPACK_INLINED HWY_ATTR __attribute__((always_inline))
+
+/// The same with lambdas that are PREPACK_INLINED.
+template <int kCount, int kIndex = 0, typename F>
+HWY_INLINE void inlined(const F& f) {
+  if constexpr (kIndex < kCount) {
+    f.template operator()<kIndex>();
+    inlined<kCount, kIndex + 1>(f);
+  }
+}
+
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

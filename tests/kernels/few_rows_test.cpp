@@ -105,6 +105,17 @@ TEST_CASE("products of several blocks equal their definition", "[kernels][produc
   });
 }
 
+TEST_CASE("products of many features equal their definition", "[kernels][products]") {
+  Random random(5);
+  on_each_instruction_set([&] {
+    for (const auto& format : weight_formats()) {
+      // More than the features whose weights are kept in a cache for several groups of rows.
+      check(random, format, 13, whole_groups(format, random.integer(1000, 1300)), 110);
+      check(random, format, 50, whole_groups(format, random.integer(400, 600)), 170);
+    }
+  });
+}
+
 TEST_CASE("weights may lie at any address", "[kernels][products]") {
   Random random(3);
   on_each_instruction_set([&] {
