@@ -11,9 +11,10 @@
 namespace prepack {
 namespace {
 
-/// Rows up to which memory alone limits products of bfloat16, and the kernel of few rows, in
-/// float32, beats those that multiply bfloat16 as it is.
-constexpr int64_t kFewRows = 8;
+/// Rows up to which the kernel of few rows, in float32, beats products of bfloat16 as it is, as
+/// prepack_linear_bench finds it on Zen 5. Where there is a matrix unit that was not measured: so
+/// few that memory alone limits them.
+int64_t max_few_rows() { return has_amx() ? 4 : 16; }
 
 /// By which product a plain weight is multiplied with an input.
 enum class Product { kWide, kPacked, kLibTorch };
@@ -24,7 +25,7 @@ Product product_for(const at::Tensor& input, const Weight& weight) {
   const auto dtype = input.scalar_type();
   const bool is_native = tensor != nullptr && dtype != at::kFloat &&
                          dtype == tensor->scalar_type() && has_native_products(dtype);
-  if (!is_native || input.size(0) <= kFewRows) return Product::kWide;
+  if (!is_native || input.size(0) <= max_few_rows()) return Product::kWide;
   const bool is_packed = dtype == at::kBFloat16 && has_bfloat16_dot_products() && !has_amx();
   return is_packed && tensor->is_contiguous() ? Product::kPacked : Product::kLibTorch;
 }

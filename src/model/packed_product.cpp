@@ -1,7 +1,6 @@
 #include "model/packed_product.h"
 
-#include <ATen/ops/empty.h>
-
+#include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
 #include "base/scalar_type.h"
 #include "kernels/many_rows.h"
@@ -9,10 +8,14 @@
 namespace prepack {
 namespace {
 
-/// Kept by each thread that multiplies: fresh memory for every product costs its first touch.
+/// Kept by each thread that multiplies: fresh memory for every product costs its first touch. One
+/// that is too small is given back first, and leaves no hole in the heap.
 char* packed_buffer(int64_t size) {
   static thread_local at::Tensor buffer;
-  if (!buffer.defined() || buffer.numel() < size) buffer = at::empty({size}, at::kByte);
+  if (!buffer.defined() || buffer.numel() < size) {
+    buffer.reset();
+    buffer = scratch({size}, at::kByte);
+  }
   return static_cast<char*>(buffer.data_ptr());
 }
 

@@ -21,7 +21,7 @@ namespace {
 /// vectors of 512 bits (on Zen 5) our kernel of many rows, else (on Zen 3) LibTorch's product,
 /// which needs weights widened before.
 int64_t max_few_rows(bool is_wide) {
-  if (has_wide_vectors()) return 16;
+  if (has_wide_vectors()) return is_wide ? 24 : 96;
   return is_wide ? 128 : 192;
 }
 
@@ -35,7 +35,7 @@ constexpr int64_t kFewRowsFeatures = 4;
 constexpr int64_t kRoundedFeatures = 32;
 
 /// Rows up to which quantized weights are better widened in registers than once for all rows.
-constexpr int64_t kMaxFewRoundedRows = 48;
+int64_t max_few_rounded_rows() { return has_wide_vectors() ? 24 : 48; }
 
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                          at::Tensor& out, bool adds) {
@@ -101,7 +101,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const auto rows = x.contiguous();
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
-  const bool are_few = num_rows <= kMaxFewRoundedRows;
+  const bool are_few = num_rows <= max_few_rounded_rows();
   using Rows = RoundedRows<T>;
   Rows rounded{};
   rounded.tile_rows = are_few ? 1 : kRoundedTileRows;
