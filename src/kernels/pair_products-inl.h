@@ -1,5 +1,5 @@
-// Sums of products in float32: of one number in each lane, or of two neighbours in bfloat16, which
-// fill one. Included once for each instruction set.
+// Sums of products in float32 of two neighbours in bfloat16, which fill a lane. Included once for
+// each instruction set.
 #if defined(PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_
 #undef PREPACK_KERNELS_PAIR_PRODUCTS_INL_H_
@@ -18,13 +18,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
-
-/// sum + a * b
-struct SingleProducts {
-  static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
-    return hn::MulAdd(a, b, sum);
-  }
-};
 
 /// sum + a's lower * b's lower + a's upper * b's upper, each rounded to float32.
 struct WidenedPairProducts {

@@ -24,8 +24,12 @@ namespace prepack::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX3
 
-// The sums of a tile, 24, stay in registers with four vectors of weights and one of x.
-constexpr int kStreamedFeatures = 4;
+// The sums of a tile, 24, stay in registers with the vectors of weights and one of x: of four
+// features and up to six rows; or of two features and up to twelve rows, so that memory is read
+// once, where multiplying is fast enough for that.
+template <int kRows>
+constexpr int kStreamedFeatures = kRows <= 6 ? 4 : 2;
+constexpr int64_t kMaxStreamedFeatures = 4;
 constexpr int64_t kMaxStreamedRows = 6;
 
 // The rows of a tile stay in a first cache of 48 KB for as much of k as is done before the rest;
@@ -38,14 +42,14 @@ constexpr int64_t kRowsOfOneBlock = 8;
 constexpr int64_t kStretchBytes = 128 * 1024;
 constexpr int64_t kMinStretch = 12;  // features
 
-// Along a row of weights memory is read so far ahead.
-constexpr int64_t kBytesAhead = 2048;
+// The weights of a tile are read from memory so far ahead.
+constexpr int64_t kBytesAhead = 12 * 1024;
 constexpr int64_t kLineBytes = 64;
 
 /// What one tile reads along k, and what it fetches meanwhile. All but x in numbers.
 template <typename T>
 struct StreamedTile {
-  const T* w[kStreamedFeatures];
+  const T* w[kMaxStreamedFeatures];
   const float* x;  // rows, interleaved
   int64_t size;
   int64_t ahead;       // from what is read to what is fetched
@@ -67,10 +71,10 @@ HWY_INLINE void interleave_whole(const float* x, int64_t stride, int64_t num_row
 }
 
 /// sums[r][f] = sum over k of x[r][k] * w[f][k].
-template <int kRows, typename T>
+template <int kRows, typename Products, typename T>
 HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile,
-                                       float (*sums)[kStreamedFeatures]) {
-  constexpr int kFeatures = kStreamedFeatures;
+                                       float (*sums)[kMaxStreamedFeatures]) {
+  constexpr int kFeatures = kStreamedFeatures<kRows>;
   constexpr int64_t kLanes = hn::MaxLanes(Floats());
   constexpr int64_t kLine = kLineBytes / static_cast<int64_t>(sizeof(T));
   const T* HWY_RESTRICT w[kFeatures];
@@ -86,7 +90,7 @@ HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile,
     inlined<kRows>([&]<int r>() PREPACK_INLINED {
       const auto row = load_floats(x + k * kRows + r * kLanes);
       inlined<kFeatures>([&]<int f>()
-                             PREPACK_INLINED { s[f][r] = hn::MulAdd(wide[f], row, s[f][r]); });
+                             PREPACK_INLINED { s[f][r] = Products::add(wide[f], row, s[f][r]); });
     });
   };
   int64_t k = 0;
@@ -108,28 +112,34 @@ HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile,
     });
   }
   inlined<kRows>([&]<int r>() PREPACK_INLINED {
-    store_lane_sums({s[0][r], s[1][r], s[2][r], s[3][r]}, sums[r]);
+    constexpr int kLast = kFeatures - 1;
+    store_lane_sums({s[0][r], s[1][r], s[std::min(2, kLast)][r], s[kLast][r]}, sums[r]);
   });
 }
 
 /// One block of k of all rows.
+/// @tparam Product   a FewRowsProduct, or the like with another type of out
+/// @tparam kMaxRows  of a tile
+template <typename Product = FewRowsProduct, typename Products = SingleProducts,
+          int64_t kMaxRows = kMaxStreamedRows>
 class StreamedBlock {
  public:
   /// Along k at most, and rounded up to kBlockAlignment.
   static int64_t max_size(int64_t num_rows) {
-    return kStreamedNumbers / (num_rows <= kRowsOfOneBlock ? num_rows : kMaxStreamedRows);
+    return kStreamedNumbers /
+           (num_rows <= kRowsOfOneBlock ? num_rows : std::min(num_rows, kMaxRows));
   }
 
   /// Floats.
-  static int64_t scratch_size(const FewRowsProduct& product) {
-    return product.num_rows *
-           (std::min(max_size(product.num_rows), product.in_features) + kBlockAlignment);
+  /// @param size  of a block, the rounding left out
+  static int64_t scratch_size(int64_t num_rows, int64_t size) {
+    return num_rows * (size + kBlockAlignment);
   }
 
-  StreamedBlock(const FewRowsProduct& product, int64_t k, int64_t size, float* scratch)
+  StreamedBlock(const Product& product, int64_t k, int64_t size, float* scratch)
       : product_(product),
         x_(scratch),
-        num_groups_((product.num_rows + kMaxStreamedRows - 1) / kMaxStreamedRows),
+        num_groups_((product.num_rows + kMaxRows - 1) / kMaxRows),
         size_(size),
         row_size_((size + num_lanes() - 1) / num_lanes() * num_lanes()),
         adds_bias_(k == 0 && product.bias != nullptr),
@@ -144,7 +154,7 @@ class StreamedBlock {
   /// @param row_bytes  of a weight
   int64_t stretch(int64_t row_bytes, int64_t num_features) const {
     if (num_groups_ == 1) return num_features;
-    if (product_.num_rows <= kRowsOfOneBlock) return kStreamedFeatures;
+    if (product_.num_rows <= kRowsOfOneBlock) return kMaxStreamedFeatures;
     return std::max(kStretchBytes / row_bytes / kMinStretch, int64_t{1}) * kMinStretch;
   }
 
@@ -157,7 +167,7 @@ class StreamedBlock {
   void multiply(const T* weights, int64_t stride, int64_t next, const float* scales, int64_t first,
                 int64_t last) const {
     for_groups([&](int64_t group, int64_t row, int64_t num_rows) HWY_ATTR {
-      unrolled<static_cast<int>(kMaxStreamedRows)>([&]<int r>() HWY_ATTR {
+      unrolled<static_cast<int>(kMaxRows)>([&]<int r>() HWY_ATTR {
         if (num_rows == r + 1) {
           multiply_group<r + 1>(weights, stride, next, scales, first, last, group, row);
         }
@@ -181,47 +191,50 @@ class StreamedBlock {
   HWY_NOINLINE void multiply_group(const T* weights, int64_t stride, int64_t next,
                                    const float* scales, int64_t first, int64_t last, int64_t group,
                                    int64_t row) const {
+    constexpr int kFeatures = kStreamedFeatures<kRows>;
     StreamedTile<T> tile;
     tile.x = x_ + row * row_size_;
     tile.size = size_;
-    tile.last_size = std::min(kBytesAhead / static_cast<int64_t>(sizeof(T)), size_);
+    constexpr int64_t kAhead = kBytesAhead / kFeatures / static_cast<int64_t>(sizeof(T));
+    tile.last_size = std::min(kAhead, size_);
+    const int64_t tiles_ahead = (kAhead + size_ - 1) / size_;
     int64_t turn = group;
-    for (int64_t n = first; n < last;
-         n += kStreamedFeatures, weights += kStreamedFeatures * stride) {
-      const int64_t count = std::min<int64_t>(last - n, kStreamedFeatures);
-      for (int64_t f = 0; f < kStreamedFeatures; ++f) {
+    for (int64_t n = first; n < last; n += kFeatures, weights += kFeatures * stride) {
+      const int64_t count = std::min<int64_t>(last - n, kFeatures);
+      for (int64_t f = 0; f < kFeatures; ++f) {
         // Past the last feature it is computed again.
         tile.w[f] = weights + std::min(f, count - 1) * stride;
       }
       tile.ahead = tile.last_size;
-      tile.last_ahead = tile.ahead - size_ + kStreamedFeatures * stride;
+      tile.last_ahead = tile.ahead - size_ + tiles_ahead * kFeatures * stride;
       // The groups take turns in fetching what comes next from memory, which would be idle while
       // all but the first multiply.
       if (num_groups_ > 1 && turn-- == 0) {
         turn = num_groups_ - 1;
         tile.ahead = tile.last_ahead = next;
       }
-      HWY_ALIGN float sums[kRows][kStreamedFeatures];
-      multiply_streamed_tile<kRows>(tile, sums);
-      for (int64_t r = 0; r < kRows; ++r) store(sums[r], scales, row + r, n, count);
+      HWY_ALIGN float sums[kRows][kMaxStreamedFeatures];
+      multiply_streamed_tile<kRows, Products>(tile, sums);
+      for (int64_t r = 0; r < kRows; ++r) store<kFeatures>(sums[r], scales, row + r, n, count);
     }
   }
 
+  template <int kFeatures>
   HWY_INLINE void store(float* sums, const float* scales, int64_t row, int64_t first,
                         int64_t count) const {
-    if (count < kStreamedFeatures) {
+    if (count < kFeatures) {
       for (int64_t i = 0; scales != nullptr && i < count; ++i) sums[i] *= scales[first + i];
       return store_sums(product_, sums, row, first, count, adds_bias_, adds_to_out_);
     }
-    const hn::FixedTag<float, kStreamedFeatures> d;
+    const hn::FixedTag<float, kFeatures> d;
     auto* out = product_.out + row * product_.out_stride + first;
     auto sum = hn::Load(d, sums);
     if (scales != nullptr) sum = hn::Mul(sum, hn::LoadU(d, scales + first));
     if (adds_bias_) sum = hn::Add(sum, hn::LoadU(d, product_.bias + first));
-    hn::StoreU(adds_to_out_ ? hn::Add(hn::LoadU(d, out), sum) : sum, d, out);
+    store_floats(d, adds_to_out_ ? hn::Add(load_floats(d, out), sum) : sum, out);
   }
 
-  const FewRowsProduct& product_;
+  const Product& product_;
   const float* x_;  // [num_rows, row_size_], of which the rows of a group are interleaved
   int64_t num_groups_;
   int64_t size_;
@@ -235,12 +248,13 @@ template <typename T>
 void multiply_streamed(const FewRowsProduct& product, const T* weight, const float* scales,
                        int64_t first, int64_t last) {
   const int64_t in_features = product.in_features;
-  const int64_t scratch_size = StreamedBlock::scratch_size(product);
+  const int64_t max_size = StreamedBlock<>::max_size(product.num_rows);
+  const int64_t scratch_size =
+      StreamedBlock<>::scratch_size(product.num_rows, std::min(max_size, in_features));
   Scratch scratch(scratch_size, 1);
   float* x = scratch.take(scratch_size);
-  const int64_t max_size = StreamedBlock::max_size(product.num_rows);
   for_blocks(in_features, max_size, [&](int64_t k, int64_t size) HWY_ATTR {
-    const StreamedBlock block(product, k, size, x);
+    const StreamedBlock<> block(product, k, size, x);
     const int64_t stretch = block.stretch(size * static_cast<int64_t>(sizeof(T)), last - first);
     for (int64_t n = first; n < last; n += stretch) {
       block.multiply(weight + n * in_features + k, in_features, stretch * in_features, scales, n,
@@ -254,18 +268,19 @@ template <typename Rows>
 void multiply_streamed_wide(const FewRowsProduct& product, const Rows& weight, int64_t first,
                             int64_t last) {
   const int64_t in_features = product.in_features;
-  const int64_t max_size = StreamedBlock::max_size(product.num_rows);
+  const int64_t max_size = StreamedBlock<>::max_size(product.num_rows);
   const int64_t max_stride = std::min(max_size, in_features) + 2 * kBlockAlignment;
   const int64_t stretch =
       product.num_rows <= kMaxStreamedRows
-          ? kStreamedFeatures
+          ? kMaxStreamedFeatures
           : std::max(kStretchBytes / 4 / max_stride / kMinStretch, int64_t{1}) * kMinStretch;
-  const int64_t x_size = StreamedBlock::scratch_size(product);
+  const int64_t x_size =
+      StreamedBlock<>::scratch_size(product.num_rows, std::min(max_size, in_features));
   Scratch scratch(x_size + stretch * max_stride, 2);
   float* x = scratch.take(x_size);
   float* wide = scratch.take(stretch * max_stride);
   for_blocks(in_features, max_size, [&](int64_t k, int64_t size) HWY_ATTR {
-    const StreamedBlock block(product, k, size, x);
+    const StreamedBlock<> block(product, k, size, x);
     // Not whole pages apart, which would take turns in the same places of the first cache.
     const int64_t stride = (size + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment + 16;
     for (int64_t n = first; n < last; n += stretch) {

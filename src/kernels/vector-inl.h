@@ -43,16 +43,25 @@ using FloatVec = hn::Vec<Floats>;
 
 HWY_INLINE int64_t num_lanes() { return static_cast<int64_t>(hn::Lanes(Floats())); }
 
-/// num_lanes() numbers from `from`, which need not be aligned.
-HWY_INLINE FloatVec load_floats(const float* from) { return hn::LoadU(Floats(), from); }
-
-HWY_INLINE FloatVec load_floats(const hwy::bfloat16_t* from) {
-  // bfloat16 is the upper half of a float32.
-  const hn::Rebind<uint16_t, Floats> halves;
-  const hn::Rebind<uint32_t, Floats> words;
-  const auto bits = hn::LoadU(halves, reinterpret_cast<const uint16_t*>(from));
-  return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
+/// A vector of numbers from `from`, which need not be aligned.
+template <typename D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const float* from) {
+  return hn::LoadU(d, from);
 }
+
+template <typename D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const hwy::bfloat16_t* from) {
+  // bfloat16 is the upper half of a float32.
+  const hn::Rebind<uint16_t, D> halves;
+  const hn::Rebind<uint32_t, D> words;
+  const auto bits = hn::LoadU(halves, reinterpret_cast<const uint16_t*>(from));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
+}
+
+/// num_lanes() numbers.
+HWY_INLINE FloatVec load_floats(const float* from) { return load_floats(Floats(), from); }
+
+HWY_INLINE FloatVec load_floats(const hwy::bfloat16_t* from) { return load_floats(Floats(), from); }
 
 HWY_INLINE FloatVec load_floats(const int8_t* from) {
   const hn::Rebind<int8_t, Floats> bytes;
@@ -86,20 +95,30 @@ HWY_INLINE FloatVec load_floats(const hwy::float16_t* from) {
 #endif
 
 /// Rounded to the nearest, ties to even, as LibTorch rounds.
-HWY_INLINE void store_floats(FloatVec values, float* to) { hn::StoreU(values, Floats(), to); }
+template <typename D>
+HWY_INLINE void store_floats(D d, hn::Vec<D> values, float* to) {
+  hn::StoreU(values, d, to);
+}
 
-HWY_INLINE void store_floats(FloatVec values, hwy::bfloat16_t* to) {
-  const hn::Rebind<uint16_t, Floats> halves;
-  const hn::Rebind<uint32_t, Floats> words;
+template <typename D>
+HWY_INLINE void store_floats(D /*d*/, hn::Vec<D> values, hwy::bfloat16_t* to) {
+  const hn::Rebind<uint16_t, D> halves;
+  const hn::Rebind<uint32_t, D> words;
   const auto bits = hn::BitCast(words, values);
   const auto is_odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
   const auto rounded = hn::Add(bits, hn::Add(is_odd, hn::Set(words, 0x7FFF)));
   const auto is_nan = hn::RebindMask(words, hn::IsNaN(values));
   const auto upper =
       hn::ShiftRight<16>(hn::IfThenElse(is_nan, hn::Set(words, 0x7FC00000), rounded));
-  const hn::Rebind<int32_t, Floats> integers;
+  const hn::Rebind<int32_t, D> integers;
   hn::StoreU(hn::DemoteTo(halves, hn::BitCast(integers, upper)), halves,
              reinterpret_cast<uint16_t*>(to));
+}
+
+HWY_INLINE void store_floats(FloatVec values, float* to) { store_floats(Floats(), values, to); }
+
+HWY_INLINE void store_floats(FloatVec values, hwy::bfloat16_t* to) {
+  store_floats(Floats(), values, to);
 }
 
 #if PREPACK_CONVERTS_FLOAT16
@@ -133,6 +152,13 @@ HWY_INLINE void store_floats(FloatVec values, hwy::float16_t* to) {
 }
 
 #endif
+
+/// sum + a * b
+struct SingleProducts {
+  static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
+    return hn::MulAdd(a, b, sum);
+  }
+};
 
 /// The first `count` numbers of a vector, fewer than num_lanes(); the others are 0. Nothing behind
 /// them is read.

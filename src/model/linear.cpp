@@ -3,31 +3,32 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 
-#include "kernels/many_rows.h"
+#include "model/bfloat16_product.h"
 #include "model/native_products.h"
-#include "model/packed_product.h"
 #include "model/wide_product.h"
 
 namespace prepack {
 namespace {
 
-/// Rows up to which the kernel of few rows, in float32, beats products of bfloat16 as it is, as
-/// prepack_linear_bench finds it on Zen 5. Where there is a matrix unit that was not measured: so
-/// few that memory alone limits them.
-int64_t max_few_rows() { return has_amx() ? 4 : 16; }
+/// Rows up to which the kernel of few rows, in float32, beats LibTorch's products of 16 bits: so
+/// few that memory alone limits them. No more was measured.
+constexpr int64_t kMaxWideRows = 4;
 
 /// By which product a plain weight is multiplied with an input.
-enum class Product { kWide, kPacked, kLibTorch };
+enum class Product { kWide, kBFloat16, kLibTorch };
 
-Product product_for(const at::Tensor& input, const Weight& weight) {
+/// @param out  what is written or added to
+Product product_for(const at::Tensor& input, const Weight& weight, const at::Tensor& out) {
   const auto* tensor = std::get_if<at::Tensor>(&weight);
   if (!input.is_cpu()) return Product::kLibTorch;
   const auto dtype = input.scalar_type();
   const bool is_native = tensor != nullptr && dtype != at::kFloat &&
                          dtype == tensor->scalar_type() && has_native_products(dtype);
-  if (!is_native || input.size(0) <= max_few_rows()) return Product::kWide;
-  const bool is_packed = dtype == at::kBFloat16 && has_bfloat16_dot_products() && !has_amx();
-  return is_packed && tensor->is_contiguous() ? Product::kPacked : Product::kLibTorch;
+  if (!is_native) return Product::kWide;
+  const bool is_plain = dtype == at::kBFloat16 && out.scalar_type() == dtype &&
+                        tensor->is_contiguous() && out.stride(1) == 1 && out.numel() > 0;
+  if (is_plain && is_bfloat16_product_best(input.size(0))) return Product::kBFloat16;
+  return input.size(0) <= kMaxWideRows ? Product::kWide : Product::kLibTorch;
 }
 
 /// The input's features as the weight's columns are.
@@ -52,9 +53,9 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
     out.copy_(blocked->multiply(input, bias));
     return;
   }
-  const auto product = product_for(input, weight);
-  if (product == Product::kPacked && out.stride(1) == 1) {
-    packed_product(input, weight_rows(weight), bias, out, /*adds=*/false);
+  const auto product = product_for(input, weight, out);
+  if (product == Product::kBFloat16) {
+    bfloat16_product(input, std::get<at::Tensor>(weight), bias, out, /*adds=*/false);
   } else if (product != Product::kWide) {
     at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
   } else if (out.scalar_type() == at::kFloat) {
@@ -72,9 +73,9 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
     blocked->add_product(input, bias, sum);
     return;
   }
-  const auto product = product_for(input, weight);
-  if (product == Product::kPacked && sum.stride(1) == 1) {
-    packed_product(input, weight_rows(weight), bias, sum, /*adds=*/true);
+  const auto product = product_for(input, weight, sum);
+  if (product == Product::kBFloat16) {
+    bfloat16_product(input, std::get<at::Tensor>(weight), bias, sum, /*adds=*/true);
   } else if (product != Product::kWide) {
     sum.addmm_(input, std::get<at::Tensor>(weight).t());
     if (bias) sum.add_(*bias);

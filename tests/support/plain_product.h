@@ -30,4 +30,7 @@ struct ProductOutput {
 std::vector<Expected> plain_product(const std::vector<double>& x, const StoredWeight& weight,
                                     const ProductOutput& before);
 
+/// The same where CPUs may take subnormal numbers for zeros.
+std::vector<Expected> without_subnormals(std::vector<Expected> expected);
+
 }  // namespace prepack::testing
