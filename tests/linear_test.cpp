@@ -272,14 +272,56 @@ TEST_CASE("rows may be of many blocks, and groups longer than these", "[linear]"
   }
 }
 
-TEST_CASE("a product whose weights are widened block by block equals its definition in float64",
+TEST_CASE("a product of many rows equals its definition in float64 with each instruction set",
           "[linear]") {
   Random random(12);
   for (const auto& format : kFormats) {
     INFO(name_of(format));
+    // Wide enough for weights that are widened block by block.
     const int64_t in_features = whole_groups(format, 2100);
     const auto linear = random_linear(random, 1100, in_features, format, true);
-    check_products(random, linear, random_tensor(random, {kManyRows, in_features}));
+    const auto input = random_tensor(random, {kManyRows, in_features});
+    for (const auto target : instruction_sets()) {
+      CAPTURE(hwy::TargetName(target));
+      const OnlyInstructionSet only(target);
+      check_products(random, linear, input);
+    }
+  }
+}
+
+TEST_CASE("a product of more rows than are packed at once equals its definition in float64",
+          "[linear]") {
+  Random random(16);
+  const auto linear = random_linear(random, 33, 3000, DType::kFloat32);
+  check_products(random, linear, random_tensor(random, {2300, 3000}));
+}
+
+TEST_CASE("a product in bfloat16 of any rows and strides equals its definition in float64",
+          "[linear]") {
+  Random random(17);
+  const auto type = at::kBFloat16;
+  const double near = tolerance(DType::kBFloat16).op;
+  for (const int64_t in_features : {514, 515, 2100}) {
+    const auto whole = random_linear(random, 90, in_features, DType::kBFloat16, true);
+    for (const auto& linear : {whole, whole.rows(11, 78)}) {
+      const int64_t out_features = linear.bias->size(0);
+      for (const int64_t num_rows : {1, 7, 12, 13, 30, 64, 65, 300}) {
+        CAPTURE(in_features, out_features, num_rows);
+        const auto wider = random_tensor(random, {num_rows, in_features + 9}, type);
+        const auto input = wider.narrow(1, 5, in_features);
+        check_products(random, linear, input.contiguous());
+        const auto expected = product_in_float64(linear, input);
+        for (auto out : {at::empty({num_rows, out_features + 3}, type).narrow(1, 2, out_features),
+                         at::empty({out_features, num_rows}, type).t()}) {
+          linear.write_to(input, out);
+          CHECK_THAT(out, AllClose(expected, near, near));
+        }
+        auto sum = random_tensor(random, {out_features, num_rows}, type).t();
+        const auto expected_sum = sum.to(at::kDouble).add(expected);
+        linear.add_to(input, sum);
+        CHECK_THAT(sum, AllClose(expected_sum, near, near));
+      }
+    }
   }
 }
 
@@ -367,18 +409,23 @@ TEST_CASE("rows of a linear compute their part of its outputs", "[linear]") {
 TEST_CASE("few rows give the same bits on any number of threads", "[linear]") {
   Random random(7);
   const int num_threads = at::get_num_threads();
+  const auto check = [&](const Linear& linear, const at::Tensor& input) {
+    at::set_num_threads(1);
+    const auto alone = linear(input);
+    for (int threads : {2, 3, 7}) {
+      at::set_num_threads(threads);
+      CHECK_THAT(linear(input), BitEqual(alone));
+    }
+  };
   for (const auto& format : kFormats) {
     const int64_t in_features = whole_groups(format, 2100);
     const auto linear = random_linear(random, 3001, in_features, format, true);
-    for (int64_t num_rows : {1, 5, 64}) {
-      const auto input = random_tensor(random, {num_rows, in_features});
-      at::set_num_threads(1);
-      const auto alone = linear(input);
-      for (int threads : {2, 3, 7}) {
-        at::set_num_threads(threads);
-        CHECK_THAT(linear(input), BitEqual(alone));
-      }
-    }
+    for (int64_t num_rows : {1, 5, 64})
+      check(linear, random_tensor(random, {num_rows, in_features}));
+  }
+  const auto linear = random_linear(random, 3001, 2100, DType::kBFloat16, true);
+  for (int64_t num_rows : {1, 13}) {
+    check(linear, random_tensor(random, {num_rows, 2100}, at::kBFloat16));
   }
   at::set_num_threads(num_threads);
 }

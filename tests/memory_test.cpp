@@ -4,7 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/many_rows.h"
 #include "model/layer_buffers.h"
+#include "model/packed_product.h"
 #include "prepack/device.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
@@ -63,9 +65,9 @@ TEST_CASE("what is known of weights and program takes the place of what is guess
   CHECK(of_one > 100'000'000);  // and what the first forward adds
   CHECK(estimate(1, at::kCPU, {.program = 200'000'000}).libraries == of_one + 100'000'000);
   // Buffers of products of many tokens, which do not grow with them.
-  const int64_t of_many = estimate(1000, at::kCPU, known).libraries;
+  const int64_t of_many = estimate(1'000'000, at::kCPU, known).libraries;
   CHECK(of_many > of_one);
-  CHECK(estimate(2000, at::kCPU, known).libraries == of_many);
+  CHECK(estimate(2'000'000, at::kCPU, known).libraries == of_many);
   CHECK(estimate(1000, at::kCUDA, known).libraries == of_one);
 }
 
@@ -107,6 +109,20 @@ TEST_CASE("activations grow with the tokens of a forward and with its mask", "[m
   CHECK(activations(600, 0) == 2 * activations(300, 0));
   CHECK(activations(0, 600) == 2 * activations(0, 300));
   CHECK(activations(300, 600) == activations(300, 0) + activations(0, 600));
+}
+
+TEST_CASE("what products keep is counted, and no more for jobs of many tokens", "[memory]") {
+  const auto kept = [](int64_t tokens) {
+    const BatchShape shape{.max_forward_tokens = tokens};
+    return estimate_memory(config(), DType::kFloat32, at::kCPU, shape, {}, {.program = 0})
+        .libraries;
+  };
+  CHECK(kept(16) < kept(600));
+  CHECK(kept(3'000'000) == kept(30'000'000));
+  if (!has_wide_vectors()) return;
+  CHECK(kept(16) < kept(30));
+  CHECK(kept(600) - kept(16) >= packed_product_bytes(600, config().intermediate_size,
+                                                     config().hidden_size, DType::kFloat32));
 }
 
 TEST_CASE("dense masks are counted once for each length of sliding window", "[memory]") {

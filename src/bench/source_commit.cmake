@@ -1,5 +1,6 @@
 # Writes a header with the commit that is being built; run before each build, and leaves the header as
 # it is when nothing changed.
+cmake_policy(VERSION 3.22)
 execute_process(COMMAND git rev-parse --show-toplevel
   WORKING_DIRECTORY "${SOURCE_DIR}" OUTPUT_VARIABLE root ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
 execute_process(COMMAND git describe --always --dirty --exclude=*

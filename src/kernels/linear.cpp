@@ -18,6 +18,7 @@
 #include "kernels/streamed_groups-inl.h"
 #include "kernels/streamed_rows-inl.h"
 #include "kernels/vector-inl.h"
+#include "kernels/weight_parts-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
@@ -437,24 +438,8 @@ void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t las
 
 void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
                 float* to) {
-  if (const auto* plain = std::get_if<PlainRows>(&weight)) {
-    with_type(
-        plain->dtype,
-        [&](const auto* values)
-            HWY_ATTR { convert((last - first) * in_features, values + first * in_features, to); },
-        plain->values);
-    return;
-  }
   for (int64_t row = first; row < last; ++row, to += in_features) {
-    if (const auto* int8 = std::get_if<Int8Rows>(&weight)) {
-      const auto scale = hn::Set(Floats(), int8->scales[row]);
-      const auto times_scale = [&](FloatVec values) HWY_ATTR { return hn::Mul(values, scale); };
-      transform(in_features, times_scale, to, int8->values + row * in_features);
-    } else if (const auto* int8_groups = std::get_if<Int8GroupRows>(&weight)) {
-      widen_groups(*int8_groups, in_features, row, 0, in_features, to);
-    } else if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
-      widen_groups(*int4, in_features, row, 0, in_features, to);
-    }
+    widen_part(weight, in_features, row, 0, in_features, to);
   }
 }
 

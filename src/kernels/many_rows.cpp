@@ -30,9 +30,9 @@ constexpr int kVectors = 2;
 HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
 
 // A step is what one lane holds along k. A panel of features stays in the first cache for so many
-// steps (32 KB of 512-bit vectors), with which all tiles of a slice of rows are multiplied, which
-// stays in the second cache (96 KB). Panels are laid out for all rows at once, as many as stay in
-// the second cache too.
+// steps (32 KB of 512-bit vectors), with which all tiles of a slice of rows are multiplied, whose
+// part of these steps stays in the second cache (96 KB). Several panels are laid out at once, whose
+// parts of these steps stay there too (256 KB).
 constexpr int64_t kBlockSteps = 256;
 constexpr int64_t kSliceTiles = 8;
 constexpr int64_t kStretchBytes = int64_t{4} << 20;
@@ -214,22 +214,28 @@ void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, 
 template <typename T, typename Products>
 class Stretch {
  public:
-  static int64_t num_features(const ManyRowsProduct& product) {
+  /// @param most  features that there are
+  static int64_t num_features(int64_t in_features, int64_t most) {
     const int64_t panel_bytes =
-        num_steps<T>(product.in_features) * panel_width() * static_cast<int64_t>(sizeof(float));
-    return std::clamp<int64_t>(kStretchBytes / panel_bytes, 1, kStretchPanels) * panel_width();
+        num_steps<T>(in_features) * panel_width() * static_cast<int64_t>(sizeof(float));
+    const int64_t panels = std::clamp<int64_t>(kStretchBytes / panel_bytes, 1, kStretchPanels);
+    return std::min(panels, (most + panel_width() - 1) / panel_width()) * panel_width();
   }
 
-  explicit Stretch(const ManyRowsProduct& product)
-      : product_(product),
-        steps_(num_steps<T>(product.in_features)),
-        width_(panel_width()),
-        max_features_(num_features(product)) {
-    const int64_t weights_size = max_features_ * steps_;
-    const int64_t sums_size = kSliceTiles * kTileRows * max_features_;
-    Scratch scratch(weights_size + sums_size, 2);
-    weights_ = scratch.take(weights_size);
-    sums_ = scratch.take(sums_size);
+  /// Floats, for so many features.
+  static int64_t weights_size(int64_t in_features, int64_t count) {
+    return count * num_steps<T>(in_features);
+  }
+  static int64_t sums_size(int64_t count) { return kSliceTiles * kTileRows * count; }
+
+  /// @param max_features  at a time, of whole panels
+  Stretch(const ManyRowsProduct& product, int64_t max_features)
+      : product_(product), steps_(num_steps<T>(product.in_features)), width_(panel_width()) {
+    const int64_t of_weights = weights_size(product.in_features, max_features);
+    const int64_t of_sums = sums_size(max_features);
+    Scratch scratch(of_weights + of_sums, 2);
+    weights_ = scratch.take(of_weights);
+    sums_ = scratch.take(of_sums);
   }
 
   /// Features [first, first + count), as many as there is room for at most.
@@ -319,15 +325,14 @@ class Stretch {
   const ManyRowsProduct& product_;
   int64_t steps_;
   int64_t width_;
-  int64_t max_features_;
   float* weights_;  // [num_panels, steps, width] of 32 bits
   float* sums_;     // [num_panels, kSliceTiles, kTileRows, width]
 };
 
 template <typename T, typename Products>
 HWY_FLATTEN void multiply_features(const ManyRowsProduct& product, int64_t first, int64_t last) {
-  Stretch<T, Products> stretch(product);
-  const int64_t size = Stretch<T, Products>::num_features(product);
+  const int64_t size = Stretch<T, Products>::num_features(product.in_features, last - first);
+  Stretch<T, Products> stretch(product, size);
   for (int64_t n = first; n < last; n += size) stretch.multiply(n, std::min(size, last - n));
 }
 
@@ -341,7 +346,22 @@ void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t l
   }
 }
 
+template <typename T>
+int64_t bytes_of_stretch(int64_t in_features, int64_t num_features) {
+  using OfType = Stretch<T, SingleProducts>;
+  const int64_t count = OfType::num_features(in_features, num_features);
+  return (OfType::weights_size(in_features, count) + OfType::sums_size(count)) *
+         static_cast<int64_t>(sizeof(float));
+}
+
+int64_t many_rows_bytes(DType dtype, int64_t in_features, int64_t num_features) {
+  return dtype == DType::kFloat32 ? bytes_of_stretch<float>(in_features, num_features)
+                                  : bytes_of_stretch<hwy::bfloat16_t>(in_features, num_features);
+}
+
 int64_t many_rows_features() { return panel_width(); }
+
+bool has_pair_instruction() { return has_pair_products(); }
 
 bool has_wide_vectors() { return num_lanes() >= 16; }
 
@@ -355,6 +375,8 @@ namespace prepack {
 HWY_EXPORT(pack_rows);
 HWY_EXPORT(multiply_many_rows);
 HWY_EXPORT(many_rows_features);
+HWY_EXPORT(many_rows_bytes);
+HWY_EXPORT(has_pair_instruction);
 HWY_EXPORT(has_wide_vectors);
 
 void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
@@ -370,12 +392,10 @@ int64_t many_rows_features() { return HWY_DYNAMIC_DISPATCH(many_rows_features)()
 
 bool has_wide_vectors() { return HWY_DYNAMIC_DISPATCH(has_wide_vectors)(); }
 
-bool has_bfloat16_dot_products() {
-#if HWY_ARCH_X86
-  return has_wide_vectors() && __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
+bool has_bfloat16_dot_products() { return HWY_DYNAMIC_DISPATCH(has_pair_instruction)(); }
+
+int64_t many_rows_bytes(DType dtype, int64_t in_features, int64_t num_features) {
+  return HWY_DYNAMIC_DISPATCH(many_rows_bytes)(dtype, in_features, num_features);
 }
 
 }  // namespace prepack

@@ -53,6 +53,11 @@ int64_t many_rows_features();
 /// Ref: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication (2008)
 void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t last);
 
+/// What a thread keeps of calls with so many features, besides x: weights that are laid out anew,
+/// and sums.
+/// @param dtype  of x
+int64_t many_rows_bytes(DType dtype, int64_t in_features, int64_t num_features);
+
 /// Whether the CPU's vectors have 512 bits, with which this product is level with the best; with
 /// narrower ones LibTorch's is faster.
 bool has_wide_vectors();

@@ -9,7 +9,7 @@
 
 #include "kernels/vector-inl.h"
 
-// Highway 1.0.3 knows no instructions of bfloat16. Whether the CPU has them is asked before they
+// Highway's AVX3 leaves out instructions of bfloat16. Whether the CPU has them is asked before they
 // are run, and compilers write them nowhere of themselves.
 #if HWY_TARGET == HWY_AVX3
 #undef HWY_TARGET_STR
@@ -38,9 +38,10 @@ struct WidenedPairProducts {
   }
 };
 
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET <= HWY_AVX3
 
-/// The same by one instruction, which takes subnormal numbers for zeros.
+/// The same by one instruction, with the sums in the other order. It takes subnormal numbers for
+/// zeros.
 struct NativePairProducts {
   static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
     return FloatVec{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(a.raw),
@@ -48,22 +49,25 @@ struct NativePairProducts {
   }
 };
 
-/// Calls f with the fastest products of pairs.
-template <typename F>
-HWY_INLINE void with_pair_products(const F& f) {
-  static const bool kIsNative = __builtin_cpu_supports("avx512bf16");
-  if (kIsNative) return f(NativePairProducts());
-  f(WidenedPairProducts());
+HWY_INLINE bool has_pair_products() {
+  static const bool kHas = __builtin_cpu_supports("avx512bf16");
+  return kHas;
 }
 
 #else
 
-template <typename F>
-HWY_INLINE void with_pair_products(const F& f) {
-  f(WidenedPairProducts());
-}
+using NativePairProducts = WidenedPairProducts;
+
+HWY_INLINE bool has_pair_products() { return false; }
 
 #endif
+
+/// Calls f with the fastest products of pairs.
+template <typename F>
+HWY_INLINE void with_pair_products(const F& f) {
+  if (has_pair_products()) return f(NativePairProducts());
+  f(WidenedPairProducts());
+}
 
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

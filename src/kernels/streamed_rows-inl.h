@@ -263,7 +263,7 @@ void multiply_streamed(const FewRowsProduct& product, const T* weight, const flo
   });
 }
 
-/// Weights in groups, of which a stretch is widened at a time.
+/// Weights in groups, of which a stretch is widened at a time, for several groups of rows.
 template <typename Rows>
 void multiply_streamed_wide(const FewRowsProduct& product, const Rows& weight, int64_t first,
                             int64_t last) {
@@ -271,9 +271,7 @@ void multiply_streamed_wide(const FewRowsProduct& product, const Rows& weight, i
   const int64_t max_size = StreamedBlock<>::max_size(product.num_rows);
   const int64_t max_stride = std::min(max_size, in_features) + 2 * kBlockAlignment;
   const int64_t stretch =
-      product.num_rows <= kMaxStreamedRows
-          ? kMaxStreamedFeatures
-          : std::max(kStretchBytes / 4 / max_stride / kMinStretch, int64_t{1}) * kMinStretch;
+      std::max(kStretchBytes / 4 / max_stride / kMinStretch, int64_t{1}) * kMinStretch;
   const int64_t x_size =
       StreamedBlock<>::scratch_size(product.num_rows, std::min(max_size, in_features));
   Scratch scratch(x_size + stretch * max_stride, 2);

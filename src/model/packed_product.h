@@ -16,7 +16,10 @@ namespace prepack {
 void packed_product(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                     at::Tensor& out, bool adds);
 
-/// Bytes of the copy of x that products make, for each row; it is kept for those that follow.
-int64_t packed_bytes_per_row(int64_t in_features, at::ScalarType dtype);
+/// Bytes that are kept for the next products after one of these sizes: a copy of x, of so many rows
+/// at a time that it stays small, and what each thread lays out anew of the weight.
+/// @param dtype  of x
+int64_t packed_product_bytes(int64_t num_rows, int64_t in_features, int64_t out_features,
+                             DType dtype);
 
 }  // namespace prepack

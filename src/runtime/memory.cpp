@@ -5,6 +5,7 @@
 #include "base/scalar_type.h"
 #include "kernels/many_rows.h"
 #include "model/native_products.h"
+#include "model/packed_product.h"
 #include "model/product_shapes.h"
 #include "prepack/kv_cache.h"
 
@@ -24,11 +25,16 @@ constexpr int64_t kTokenizerBytesPerEntry = 400;
 // What the first forward adds to it, measured: code and tables of LibTorch, and threads.
 constexpr int64_t kFirstForwardBytes = int64_t{10} << 20;
 
-// On a CPU, for products of so many tokens: the widened block of weights, and what LibTorch's
-// product packs its operands into, which stay; and some holes in the heap. Measured; threads make
-// no difference.
-constexpr int64_t kProductBytes = int64_t{16} << 20;
+// On a CPU, for products of more tokens: the widened block of weights, and what LibTorch's product
+// packs its operands into, which stay; and some holes in the heap. Measured; threads make no
+// difference.
 constexpr int64_t kFewTokens = 128;
+constexpr int64_t kBlockBytes = int64_t{16} << 20;
+
+// Where vectors have 512 bits, for products of more tokens: holes in the heap, measured, beside what
+// the products say that they keep.
+constexpr int64_t kFewestPackedTokens = 24;
+constexpr int64_t kHeapBytes = int64_t{12} << 20;
 
 /// Dense masks are made in bool, one for each sliding window beside that of the layers without, and
 /// turned into float32 by LibTorch's kernel.
@@ -78,6 +84,27 @@ bool has_ordered_products(const ModelConfig& config, at::Device device) {
   return quantization && quantization->has_own_order && device.is_cpu();
 }
 
+/// What products compute in.
+DType product_dtype(const ModelConfig& config, DType dtype, at::Device device,
+                    const std::optional<Quantization>& quantization) {
+  const bool is_native = !device.is_cpu() || has_native_products(to_scalar_type(dtype));
+  return is_native && !has_packed_products(config, device, quantization) ? dtype : DType::kFloat32;
+}
+
+/// What products on a CPU keep for those that follow, with forwards of so many tokens.
+int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
+                   const std::optional<Quantization>& quantization) {
+  if (!has_wide_vectors()) return num_tokens > kFewTokens ? kBlockBytes : 0;
+  if (num_tokens <= kFewestPackedTokens) return 0;
+  const auto used = product_dtype(config, dtype, at::kCPU, quantization);
+  int64_t most = 0;
+  for (const auto& shape : layer_products(config)) {
+    most = std::max(most,
+                    packed_product_bytes(num_tokens, shape.in_features, shape.out_features, used));
+  }
+  return most + kHeapBytes;
+}
+
 }  // namespace
 
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
@@ -96,21 +123,15 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
                               : 0;
   // Where a product is in float32 for another dtype, it has an input and output of its own.
   const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
-                       (has_packed_products(config, device, quantization) ||
-                        !has_native_products(to_scalar_type(dtype)));
-  // The copy of an input that the product of many rows reads.
-  const int64_t packed = device.is_cpu() && has_wide_vectors()
-                             ? std::max(config.hidden_size, config.intermediate_size)
-                             : 0;
+                       product_dtype(config, dtype, device, quantization) == DType::kFloat32;
   const int64_t product = is_wide ? config.hidden_size + 3 * config.intermediate_size : 0;
   // Attention on a GPU has a result of its own; what its products take was not measured.
   const int64_t on_gpu = device.is_cpu() ? 0 : query_size + 2 * config.intermediate_size;
   const int64_t dense = row_len == 0 ? 0
                                      : dense_bytes_per_token(config, dtype) +
                                            row_len * bytes_per_mask_element(config);
-  return (layer + on_gpu) * element_size(dtype) +
-         packed * element_size(is_wide ? DType::kFloat32 : dtype) +
-         product * element_size(DType::kFloat32) + rounded + dense;
+  return (layer + on_gpu) * element_size(dtype) + product * element_size(DType::kFloat32) +
+         rounded + dense;
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
@@ -121,7 +142,7 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
                                   ? std::min(element_size(dtype), element_size(config.dtype))
                                   : element_size(dtype);
   const int64_t product_bytes =
-      device.is_cpu() && shape.max_forward_tokens > kFewTokens ? kProductBytes : 0;
+      device.is_cpu() ? kept_bytes(config, dtype, shape.max_forward_tokens, quantization) : 0;
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   const int64_t scored_row =
       vocabulary_row + (dtype == DType::kFloat32 ? 0 : config.vocab_size * element_size(dtype));

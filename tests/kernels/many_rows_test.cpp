@@ -99,6 +99,8 @@ TEST_CASE("products of many rows equal their definition", "[kernels][products]")
       // Of several blocks, parts and stretches.
       check(random, format, dtype, random.integer(1, 26), whole_groups(format, 1300), 70);
       check(random, format, dtype, 13, whole_groups(format, 40), 700);
+      check(random, format, dtype, 110, whole_groups(format, 1100), 40);
+      check(random, format, dtype, 5, whole_groups(format, 9000), 270);
     };
     for (const auto& format : weight_formats()) check_shapes(format, DType::kFloat32);
     check_shapes(kBFloat16, DType::kBFloat16);
