@@ -111,6 +111,17 @@ struct IntegerSums {
   HWY_INLINE hn::Vec<D> total() const { return hn::Set(D(), static_cast<float>(sum)); }
 };
 
+/// Of 8-bit integers with 8-bit integers.
+template <typename D>
+struct ByteSums : IntegerSums<D, int8_t> {
+  static constexpr bool kIsBiased = false;
+
+  HWY_INLINE void start(int32_t /*correction*/) { this->clear(); }
+  HWY_INLINE void add_corrected(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
+    this->add_products(weights, x);
+  }
+};
+
 #else
 
 template <typename D, typename T>
@@ -279,6 +290,55 @@ struct IntegerSums<D, int8_t, false> {
     total.clear();
     total.add_products(sums, hn::Set(Shorts(), 1));
     return total.total();
+  }
+};
+
+/// Of weights of 8 bits with x of 8 bits, in 32 bits. Where the instructions take one side for
+/// unsigned (kIsBiased), 128 is added to each weight, as its first bit turned over, and a
+/// correction, -128 * x, to the sums.
+template <typename D, bool kIsVnni = kHasVnni<D> >
+struct ByteSums;
+
+#if PREPACK_HAS_VNNI
+template <typename D>
+struct ByteSums<D, true> : IntegerSums<D, int8_t, true> {
+  static constexpr bool kIsBiased = true;
+
+  HWY_INLINE void start(int32_t correction) {
+    this->sums = reinterpret_cast<typename ByteSums::Lanes>(_mm512_set1_epi32(correction));
+  }
+  /// With the correction of these x.
+  HWY_INLINE void add_corrected(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
+    using Lanes = typename ByteSums::Lanes;
+    const auto bias = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), x.raw);
+    this->sums -= reinterpret_cast<Lanes>(bias);
+    this->add_products(weights, x);
+  }
+};
+#endif
+
+template <typename D>
+struct ByteSums<D, false> : IntegerSums<D, int16_t, false> {
+  static constexpr bool kIsBiased = false;
+
+  HWY_INLINE void start(int32_t /*correction*/) { this->clear(); }
+  HWY_INLINE void add_products(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
+    using Sums = IntegerSums<D, int16_t, false>;
+    Sums::add_products(even_bytes(weights), even_bytes(x));
+    Sums::add_products(odd_bytes(weights), odd_bytes(x));
+  }
+  HWY_INLINE void add_corrected(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
+    add_products(weights, x);
+  }
+
+ private:
+  using Shorts = hn::Repartition<int16_t, D>;
+
+  static HWY_INLINE hn::Vec<Shorts> even_bytes(IntegersOf<D, int8_t> bytes) {
+    return hn::ShiftRight<8>(hn::ShiftLeft<8>(hn::BitCast(Shorts(), bytes)));
+  }
+  static HWY_INLINE hn::Vec<Shorts> odd_bytes(IntegersOf<D, int8_t> bytes) {
+    return hn::ShiftRight<8>(hn::BitCast(Shorts(), bytes));
   }
 };
 

@@ -338,24 +338,40 @@ void multiply_int4(const RoundedProduct<T>& product, int64_t group_size, int64_t
                               : multiply_features<Int4Weights<T, 64>>(product, first, last);
 }
 
-void multiply_few_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
-  const auto* groups = group_scales(product.weight);
-  const int64_t group_size = groups == nullptr ? 0 : groups->group_size;
-  if (std::holds_alternative<Int4Rows>(product.weight)) {
-    multiply_int4(product, group_size, first, last);
-  } else if (group_size == 0) {
-    multiply_features<Int8Weights<0>>(product, first, last);
-  } else if (group_size == 16) {
-    multiply_features<Int8Weights<16>>(product, first, last);
+/// @param group_size  0 for one scale for each row
+template <typename T>
+void multiply_int8(const RoundedProduct<T>& product, int64_t group_size, int64_t first,
+                   int64_t last) {
+  if (group_size == 0) {
+    multiply_features<Int8Weights<T, 0>>(product, first, last);
   } else if (group_size == 32) {
-    multiply_features<Int8Weights<32>>(product, first, last);
+    multiply_features<Int8Weights<T, 32>>(product, first, last);
   } else {
-    multiply_features<Int8Weights<64>>(product, first, last);
+    multiply_features<Int8Weights<T, 64>>(product, first, last);
   }
 }
 
+template <typename T>
+void multiply_few(const RoundedProduct<T>& product, int64_t first, int64_t last) {
+  const auto* groups = group_scales(product.weight);
+  const int64_t group_size = groups == nullptr ? 0 : groups->group_size;
+  if (std::holds_alternative<Int4Rows>(product.weight)) {
+    return multiply_int4(product, group_size, first, last);
+  }
+  if constexpr (sizeof(T) == 2) {
+    if (group_size == 16) {
+      return multiply_features<Int8Weights<T, 16>>(product, first, last);
+    }
+  }
+  multiply_int8(product, group_size, first, last);
+}
+
+void multiply_few_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
+  multiply_few(product, first, last);
+}
+
 void multiply_few_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
-  multiply_int4(product, group_scales(product.weight)->group_size, first, last);
+  multiply_few(product, first, last);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 //
 #include <algorithm>
 #include <iterator>
+#include <type_traits>
 #include <variant>
 
 #include "kernels/groups-inl.h"
@@ -90,6 +91,9 @@ void widen_rows(const WeightRows& weight, int64_t in_features, const int64_t* ro
         const int64_t size = std::min(in_features - b * kBlock, count * kBlock);
         const auto end = std::copy_n(int8_values + rows[i] * in_features + b * kBlock, size, row);
         std::fill(end, row + count * kBlock, T{0});
+        if constexpr (sizeof(T) == 1 && ByteSums<Floats>::kIsBiased) {
+          for (int64_t k = 0; k < count * kBlock; ++k) row[k] ^= -128;
+        }
       }
     }
     // As many numbers as fill 32 bits go together.
@@ -153,13 +157,42 @@ void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int
 /// kRows rows of x, from the same block on as the panel.
 template <typename T>
 struct TileOfRows {
-  const T* values;      // [num_blocks, kBlock / kTogether, kTileRows, kTogether]
-  const float* scales;  // [num_blocks * kBlock / kGroup, kTileRows]
-  const float* sums;    // [num_units, kTileRows]
+  const T* values;             // [num_blocks, kBlock / kTogether, kTileRows, kTogether]
+  const float* scales;         // [num_blocks * kBlock / kGroup, kTileRows]
+  const float* sums;           // [num_units, kTileRows]
+  const int32_t* corrections;  // likewise, of ByteSums
 };
 
+/// -128 times the sums of x in every unit.
+/// @param to  [num_tiles, num_units, kTileRows]
+template <int64_t kUnit>
+void compute_corrections(const RoundedProduct<int8_t>& product, int32_t* to) {
+  constexpr int64_t kOfRows = kTileRows * kTogether<int8_t>;  // numbers that lie side by side
+  const int64_t num_tiles = product.x.num_tiles(product.num_rows);
+  const int64_t num_units =
+      num_tiles * RoundedRows<int8_t>::num_blocks(product.in_features) * (kBlock / kUnit);
+  const int8_t* values = product.x.values;
+  for (int64_t u = 0; u < num_units; ++u, to += kTileRows) {
+    int16_t sums[kOfRows] = {};  // of at most 64 / 4 numbers each
+    for (int64_t k = 0; k < kUnit; k += kTogether<int8_t>, values += kOfRows) {
+      for (int64_t i = 0; i < kOfRows; ++i) sums[i] = static_cast<int16_t>(sums[i] + values[i]);
+    }
+    for (int64_t row = 0; row < kTileRows; ++row) {
+      to[row] = 0;
+      for (int64_t i = 0; i < kTogether<int8_t>; ++i) {
+        to[row] -= 128 * sums[row * kTogether<int8_t> + i];
+      }
+    }
+  }
+}
+
+/// What adds products within a unit.
+template <bool kIsByte, typename T>
+using UnitSums = std::conditional_t<kIsByte, ByteSums<Floats>, IntegerSums<Floats, T>>;
+
 /// sums[row][feature] = sum over the groups of x * weight, both with their scales.
-template <int64_t kUnit, bool kHasMinimums, typename T>
+/// @tparam kIsByte  whether both are of 8 bits
+template <int64_t kUnit, bool kHasMinimums, bool kIsByte, typename T>
 HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks,
                                float* HWY_RESTRICT sums) {
   const Floats d;
@@ -168,11 +201,18 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
   const T* HWY_RESTRICT values = x.values;
   const T* HWY_RESTRICT weight = panel.values;
   constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x
-  static_assert(kScaleUnits > 0 && holds_additions<T>(kUnit / kTogether<T>));
+  static_assert(kScaleUnits > 0 && (kIsByte || holds_additions<T>(kUnit / kTogether<T>)));
   for (int64_t u = 0; u < num_blocks * (kBlock / kUnit); ++u) {
-    IntegerSums<Floats, T> unit_sums[kRows][kVectors];
+    UnitSums<kIsByte, T> unit_sums[kRows][kVectors];
     unrolled<kRows>([&]<int row>() HWY_ATTR {
-      unrolled<kVectors>([&]<int v>() HWY_ATTR { unit_sums[row][v].clear(); });
+      unrolled<kVectors>([&]<int v>() HWY_ATTR {
+        if constexpr (kIsByte) {
+          const int64_t place = u * kTileRows + row;
+          unit_sums[row][v].start(x.corrections != nullptr ? x.corrections[place] : 0);
+        } else {
+          unit_sums[row][v].clear();
+        }
+      });
     });
     HWY_UNROLL(4) for (int64_t k = 0; k < kUnit; k += kTogether<T>) {
       IntegersOf<Floats, T> factors[kVectors];
@@ -226,10 +266,11 @@ void store_tile(const RoundedProduct<T>& product, const float* sums, int64_t row
 }
 
 /// Features [first, first + count), whose weights are widened.
-/// @param panels  one behind the other
-template <int64_t kUnit, bool kHasMinimums, typename T>
-void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, int64_t first,
-                     int64_t count) {
+/// @param panels       one behind the other
+/// @param corrections  of all tiles, or null
+template <int64_t kUnit, bool kHasMinimums, bool kIsByte, typename T>
+void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
+                     const int32_t* corrections, int64_t first, int64_t count) {
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
   constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
   const int64_t width = panel_width();
@@ -243,11 +284,12 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, i
     const int64_t place = (tile * num_blocks + block) * kTileRows;
     const TileOfRows<T> x = {product.x.values + place * kBlock + kTogether<T> * i,
                              product.x.scales + place * kXScales + i,
-                             product.x.sums + place * kUnits + i};
+                             product.x.sums + place * kUnits + i,
+                             corrections == nullptr ? nullptr : corrections + place * kUnits + i};
     const int64_t feature = n * num_blocks + block * width;
     const Panel<T> panel = {panels.values + feature * kBlock, panels.scales + feature * kUnits,
                             kHasMinimums ? panels.minimums + feature * kUnits : nullptr};
-    multiply_tile<kUnit, kHasMinimums>(x, panel, size, sums);
+    multiply_tile<kUnit, kHasMinimums, kIsByte>(x, panel, size, sums);
     store_tile(product, sums, row, std::min<int64_t>(kRows, product.num_rows - row), first + n,
                std::min(width, count - n), block == 0);
   };
@@ -265,7 +307,7 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, i
 }
 
 /// Widens weights for a stretch of features at a time.
-template <int64_t kUnit, bool kHasMinimums, typename T>
+template <int64_t kUnit, bool kHasMinimums, bool kIsByte = false, typename T>
 void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const int64_t width = panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
@@ -275,9 +317,17 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   const int64_t num_features = std::min(stretch, (last - first + width - 1) / width * width);
   const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
   const int64_t num_scales = num_features * num_units;
-  Scratch scratch(num_values + 2 * num_scales, 3);
+  constexpr bool kHasCorrections = kIsByte && ByteSums<Floats>::kIsBiased;
+  const int64_t num_corrections =
+      kHasCorrections ? product.x.num_tiles(product.num_rows) * num_units * kTileRows : 0;
+  Scratch scratch(num_values + 2 * num_scales + num_corrections, 4);
   const Panel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)), scratch.take(num_scales),
                            kHasMinimums ? scratch.take(num_scales) : nullptr};
+  int32_t* corrections = nullptr;
+  if constexpr (kHasCorrections) {
+    corrections = reinterpret_cast<int32_t*>(scratch.take(num_corrections));
+    compute_corrections<kUnit>(product, corrections);
+  }
   for (int64_t n = first; n < last; n += stretch) {
     const int64_t count = std::min(stretch, last - n);
     for (int64_t i = 0; i < count; i += width) {
@@ -286,7 +336,7 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
                     {panels.values + i * num_blocks * kBlock, panels.scales + units_place,
                      kHasMinimums ? panels.minimums + units_place : nullptr});
     }
-    multiply_panels<kUnit, kHasMinimums>(product, panels, n, count);
+    multiply_panels<kUnit, kHasMinimums, kIsByte>(product, panels, corrections, n, count);
   }
 }
 
@@ -294,6 +344,12 @@ template <int64_t kUnit, typename T>
 void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const auto* groups = group_scales(product.weight);
   const bool has_minimums = groups != nullptr && groups->minimums != nullptr;
+  if constexpr (sizeof(T) == 1) {
+    if (!std::holds_alternative<Int4Rows>(product.weight)) {
+      return has_minimums ? multiply_features<kUnit, true, true>(product, first, last)
+                          : multiply_features<kUnit, false, true>(product, first, last);
+    }
+  }
   has_minimums ? multiply_features<kUnit, true>(product, first, last)
                : multiply_features<kUnit, false>(product, first, last);
 }

@@ -9,7 +9,7 @@ namespace prepack {
 
 /// x * weight^T + bias of rounded x and a weight of 8 or 4 bits: sums of integers within a group,
 /// of float32 beyond.
-/// @tparam T  int16_t; or int8_t for a weight of 4 bits
+/// @tparam T  int16_t; or int8_t for a weight of 4 bits, or of 8 in groups of 32 at least
 template <typename T>
 struct RoundedProduct {
   RoundedRows<T> x;   // with a sum_group of rounded_sum_group

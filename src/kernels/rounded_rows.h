@@ -5,9 +5,9 @@
 namespace prepack {
 
 /// Rows of x in 16 or 8 bits, for products with integers: one float32 scale for each group of
-/// numbers of a row, scale = max |x| / 32767 or 127. Products of 16 bits with 8-bit integers,
-/// summed over a group, fit into 32 bits; 8 bits are for values of 4. The rounding is by row, so
-/// that it is the same whatever rows are beside it.
+/// numbers of a row, scale = max |x| / 32767 or 127. Products with 8-bit integers, summed over a
+/// group, fit into 32 bits. The rounding is by row, so that it is the same whatever rows are beside
+/// it.
 ///
 /// Rows are in tiles of `tile_rows`, laid out as products read them: as many numbers of each row as
 /// fill 32 bits, row by row, then the next ones. In tiles of one row the numbers follow each other.

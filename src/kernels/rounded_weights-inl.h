@@ -27,11 +27,12 @@ constexpr int64_t kRoundedBlock = RoundedRows<int16_t>::kBlock;
 static_assert(kRoundedBlock == RoundedRows<int8_t>::kBlock && kRoundedBlock == kInt4Block);
 constexpr int kRoundedBlockWords = kInt4Block / 4;
 
-/// Weights of 8 bits.
+/// Weights of 8 bits, with x of 16.
 /// @tparam kUnitSize  numbers that share a scale; 0: a feature's all do, and it is applied later
-template <int kUnitSize>
+template <typename T, int kUnitSize>
 struct Int8Weights {
-  using X = int16_t;
+  using X = T;
+  static_assert(sizeof(X) == 2);
   static constexpr int64_t kUnit = kUnitSize;
   static constexpr int64_t kUnits = kUnit == 0 ? 0 : kRoundedBlock / kUnit;  // of a block
   static constexpr int64_t kBytes = kRoundedBlock;
@@ -87,6 +88,80 @@ struct Int8Weights {
     std::copy_n(values, kRoundedBlock, to);
     *to_scales = *scales;
   }
+};
+
+/// With x of 8 bits. Lanes hold sums of products of numbers of the same 32.
+template <int kUnitSize>
+struct Int8Weights<int8_t, kUnitSize> {
+  using X = int8_t;
+  static constexpr int64_t kUnit = kUnitSize;
+  static constexpr int64_t kUnits = kUnit == 0 ? 0 : kRoundedBlock / kUnit;  // of a block
+  static constexpr int64_t kBytes = kRoundedBlock;
+
+  using Lanes = RoundedLanes;
+  using Vec = hn::Vec<Lanes>;
+
+  static constexpr int kOfVector = kNumbers<Lanes, X>;
+  static constexpr int kVectors = kRoundedBlock / kOfVector;
+  static constexpr int64_t kXScales = kVectors * kRoundedLanes;
+
+  struct Block {
+    IntegersOf<Lanes, X> values[kVectors];
+    Vec scales[kVectors];
+  };
+
+  static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
+    const Lanes d;
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
+      block.values[v] = biased(load_integers<X>(d, values + v * kOfVector));
+      if constexpr (kUnits == 1) block.scales[v] = hn::Set(d, scales[0]);
+      if constexpr (kUnits == 2) block.scales[v] = unit_scales(scales, v);
+    });
+  }
+
+  static HWY_INLINE Vec add_products(const Block& block, const X* x, const float* x_scales,
+                                     Vec sum) {
+    const Lanes d;
+    unrolled<kVectors>([&]<int v>() HWY_ATTR {
+      ByteSums<Lanes> sums;
+      sums.clear();
+      sums.add_corrected(block.values[v], load_integers<X>(d, x + v * kOfVector));
+      auto scale = hn::LoadU(d, x_scales + v * kRoundedLanes);
+      if constexpr (kUnit != 0) scale = hn::Mul(scale, block.scales[v]);
+      sum = hn::MulAdd(sums.total(), scale, sum);
+    });
+    return sum;
+  }
+
+  static void order_x(const X* values, const float* scales, X* to, float* to_scales) {
+    std::copy_n(values, kRoundedBlock, to);
+    for (int64_t i = 0; i < kXScales; ++i) {
+      to_scales[i] = scales[i * kTogether<X> / RoundedRows<X>::kGroup];
+    }
+  }
+
+ private:
+#if HWY_TARGET == HWY_SCALAR
+  static HWY_INLINE IntegersOf<Lanes, X> biased(IntegersOf<Lanes, X> values) { return values; }
+  static HWY_INLINE Vec unit_scales(const float* scales, int vector) {
+    return hn::Set(Lanes(), scales[vector * kOfVector / kUnit]);
+  }
+#else
+  static HWY_INLINE IntegersOf<Lanes, X> biased(IntegersOf<Lanes, X> values) {
+    if constexpr (!ByteSums<Lanes>::kIsBiased) return values;
+    return hn::Xor(values, hn::Set(hn::Repartition<X, Lanes>(), -128));
+  }
+  /// Each in the lanes of its numbers.
+  static HWY_INLINE Vec unit_scales(const float* scales, int vector) {
+    const Lanes d;
+    if constexpr (kOfVector <= kUnit || kUnit == 0) {
+      return hn::Set(d, scales[vector * kOfVector / std::max<int64_t>(kUnit, 1)]);
+    } else {
+      return hn::IfThenElse(hn::FirstN(d, kUnit / kTogether<X>), hn::Set(d, scales[0]),
+                            hn::Set(d, scales[1]));
+    }
+  }
+#endif
 };
 
 /// Two numbers, each in every other block of four lanes.
