@@ -1,8 +1,8 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, float32 in oneDNN's layout, bfloat16, 8 bits (also with x rounded to 16
-// bits), 4 bits (likewise), and 8 bits in groups of 16; and, where the CPU has instructions for it,
+// weights in float32, float32 in oneDNN's layout, bfloat16, 8 and 4 bits (also with x rounded to 16
+// and 8 bits), and 8 bits in groups of 16; and, where the CPU has instructions for it,
 // of x in bfloat16 with weights in bfloat16, by at::linear, and by Linear in rows and in oneDNN's
 // layout: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored. They
 // take turns, and the median of the turns is printed. As in a model, the weights differ from turn
@@ -110,6 +110,7 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
       contender("bfloat16", n, k, [](const at::Tensor& w) { return w.to(at::kBFloat16); }),
       contender("int8", n, k, to_int8),
       contender("int8 x int16", n, k, to_rounded(8, prepack::Activations::kInt16)),
+      contender("int8 x int8", n, k, to_rounded(8, prepack::Activations::kInt8)),
       contender("int4", n, k, to_int4),
       contender("int4 x int16", n, k, to_rounded(4, prepack::Activations::kInt16)),
       contender("int4 x int8", n, k, to_rounded(4, prepack::Activations::kInt8)),

@@ -89,7 +89,9 @@ const std::vector<Format> kFormats = {DType::kFloat32,
                                       {PackedFormat{4, 96, DType::kFloat32, true}, kInt8},
                                       {PackedFormat{8, 16, DType::kFloat32, true}, kInt16},
                                       {PackedFormat{8, 32, DType::kFloat16, false}, kInt16},
-                                      {PackedFormat{8, 128, DType::kFloat32, true}, kInt16}};
+                                      {PackedFormat{8, 128, DType::kFloat32, true}, kInt16},
+                                      {PackedFormat{8, 32, DType::kFloat16, false}, kInt8},
+                                      {PackedFormat{8, 128, DType::kFloat32, true}, kInt8}};
 
 /// At least this many, and whole groups where there are any.
 int64_t whole_groups(const Format& format, int64_t in_features) {

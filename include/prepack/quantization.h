@@ -37,7 +37,7 @@ std::string to_string(const Quantization& quantization);
 enum class Activations {
   kAsComputed,  // float32
   kInt16,       // 16 bits, with a float32 scale for each 64 features of a token
-  kInt8,        // of 4-bit weights, of which there must be some, 8 and for each 32; else kInt16
+  kInt8,        // 8 bits, for each 32; but kInt16 for weights that share a scale by 16
 };
 
 /// "as computed", "int16" or "int8".

@@ -70,7 +70,7 @@ void ModelOptions::add_to(CLI::App& command) {
       .add_option("--quantize-activations", quantize_activations,
                   "Round what products with quantized weights read too, which makes them faster: "
                   "int16, with a scale for 64 features, off by a hundredth of what 8 bits cost the "
-                  "weights; or int8, with a scale for 32, where weights have 4 bits")
+                  "weights; or int8, with a scale for 32, but for weights with one for 16")
       ->type_name("TYPE")
       ->group(kModelGroup);
   command

@@ -142,9 +142,10 @@ class DecoderBinder {
 
 bool rounds(Activations activations) { return activations != Activations::kAsComputed; }
 
-[[noreturn]] void fail_no_int4_weights() {
+[[noreturn]] void fail_small_groups() {
   throw InvalidArgument(
-      "quantization: activations of int8 are for weights of 4 bits, and the model has none");
+      "quantization: activations of int8 are for weights that share a scale by 32 and more, and "
+      "the model has none");
 }
 
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
@@ -206,9 +207,6 @@ void check(const LoadOptions& options, const ModelConfig& config) {
   check_layout(options, config);
   if (!options.quantization) return;
   options.quantization->validate();
-  if (options.quantization->bits != 4 && options.activations == Activations::kInt8) {
-    fail_no_int4_weights();
-  }
   if (!options.device.is_cpu()) {
     throw InvalidArgument(fmt::format(
         "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
@@ -226,16 +224,16 @@ void round_inputs(Model::Decoder& decoder, Activations activations) {
     products.insert(products.end(), of_layer.begin(), of_layer.end());
   }
   bool has_any = false;
-  bool has_int4 = false;
+  bool has_int8_products = false;
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
     if (quantized == nullptr) continue;
     quantized->activations = activations;
     has_any = true;
-    has_int4 = has_int4 || quantized->format.bits == 4;
+    has_int8_products = has_int8_products || quantized->format.has_int8_products();
   }
   if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
-  if (activations == Activations::kInt8 && !has_int4) fail_no_int4_weights();
+  if (activations == Activations::kInt8 && !has_int8_products) fail_small_groups();
 }
 
 }  // namespace

@@ -38,8 +38,7 @@ Weight narrow(const Weight& weight, int64_t first, int64_t count) {
 Activations activations_of(const Weight& weight) {
   const auto* quantized = std::get_if<QuantizedWeight>(&weight);
   if (quantized == nullptr) return Activations::kAsComputed;
-  const bool has_int8_products = quantized->format.bits == 4;
-  return quantized->activations == Activations::kInt8 && !has_int8_products
+  return quantized->activations == Activations::kInt8 && !quantized->format.has_int8_products()
              ? Activations::kInt16
              : quantized->activations;
 }

@@ -23,6 +23,9 @@ struct PackedFormat {
   /// of two, where several may share what one had.
   PackedFormat for_kernels() const;
 
+  /// Whether products multiply such weights with inputs of 8 bits: those have a scale for each 32.
+  bool has_int8_products() const { return group_size == 0 || group_size >= 32; }
+
   /// Scales of a row.
   int64_t num_groups(int64_t in_features) const;
 
