@@ -23,9 +23,16 @@ namespace {
 constexpr int64_t kTileRows = kRoundedTileRows;
 constexpr int64_t kBlock = RoundedRows<int16_t>::kBlock;
 
-// A tile's sums stay in registers, of two vectors of features for each row. Of the 16 registers of
-// AVX2 six rows would leave room for the operands one by one, but GCC 12 keeps more of them.
-constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : 4;
+// A unit's sums stay in registers, of two vectors of features for each row. Of the 16 registers of
+// AVX2 six rows would leave room for the operands one by one, but GCC 12 keeps more of them. Units
+// of 8 bits are soon summed: of the 32 registers of AVX-512 half are for the sums of all units.
+constexpr bool kHas512Bits = hn::MaxLanes(Floats()) == 16;
+template <typename T>
+constexpr bool kKeepsTotals = kHas512Bits && sizeof(T) == 1;
+template <typename T>
+constexpr int kRows = kKeepsTotals<T>          ? 6
+                      : HWY_TARGET <= HWY_AVX3 ? 12
+                                               : 4;
 constexpr int kVectors = 2;
 constexpr int64_t kMaxFeatures = kVectors * hn::MaxLanes(Floats());
 
@@ -33,7 +40,6 @@ constexpr int64_t kMaxFeatures = kVectors * hn::MaxLanes(Floats());
 // less of 256-bit vectors), for rows that stay in the second (100 KB), of weights that are widened
 // once for all rows (1 MB). Vectors of 512 bits make panels of up to 64 KB, which are read from the
 // second cache in time, and the weights stay there, too.
-constexpr bool kHas512Bits = hn::MaxLanes(Floats()) == 16;
 constexpr int64_t kSliceBlocks = kHas512Bits ? 16 : 8;
 constexpr int64_t kSliceTiles = 8;
 constexpr int64_t kWidenedBytes = int64_t{kHas512Bits ? 512 : 1024} << 10;
@@ -46,7 +52,7 @@ constexpr int64_t kWidenedBlocks = 4;
 template <typename T>
 struct Panel {
   T* values;        // [num_blocks, kBlock / kTogether, width, kTogether]
-  float* scales;    // [num_units, width]
+  float* scales;    // [num_units, width]; null where rows have one each, which is applied at last
   float* minimums;  // likewise; null for none
 };
 
@@ -143,18 +149,11 @@ void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int
   const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
     spread_scales(*groups, numbers, in_features, rows, unit, num_units, to);
   };
-  if (groups != nullptr) {
-    spread(groups->scales, panel.scales);
-    if (panel.minimums != nullptr) spread(groups->minimums, panel.minimums);
-    return;
-  }
-  const float* scales = std::get<Int8Rows>(weight).scales;
-  for (int64_t u = 0; u < num_units; ++u) {
-    for (int64_t i = 0; i < width; ++i) panel.scales[u * width + i] = scales[rows[i]];
-  }
+  if (groups != nullptr) spread(groups->scales, panel.scales);
+  if (panel.minimums != nullptr) spread(groups->minimums, panel.minimums);
 }
 
-/// kRows rows of x, from the same block on as the panel.
+/// kRows<T> rows of x, from the same block on as the panel.
 template <typename T>
 struct TileOfRows {
   const T* values;             // [num_blocks, kBlock / kTogether, kTileRows, kTogether]
@@ -186,27 +185,80 @@ void compute_corrections(const RoundedProduct<int8_t>& product, int32_t* to) {
   }
 }
 
+/// The sums of a tile: in memory, or in registers until they are stored.
+template <typename T, bool kInRegisters = kKeepsTotals<T>>
+class Totals {
+ public:
+  explicit HWY_INLINE Totals(float* to) : to_(to) {
+    for (int i = 0; i < kRows<T> * kVectors; ++i) {
+      hn::Store(hn::Zero(Floats()), Floats(), to + i * num_lanes());
+    }
+  }
+  template <int kRow, int kVector>
+  HWY_INLINE FloatVec get() const {
+    return hn::Load(Floats(), to_ + (kRow * kVectors + kVector) * num_lanes());
+  }
+  template <int kRow, int kVector>
+  HWY_INLINE void set(FloatVec total) {
+    hn::Store(total, Floats(), to_ + (kRow * kVectors + kVector) * num_lanes());
+  }
+  HWY_INLINE void store() const {}
+
+ private:
+  float* to_;
+};
+
+template <typename T>
+class Totals<T, true> {
+ public:
+  explicit HWY_INLINE Totals(float* to) : to_(to) {
+    unrolled<kRows<T> * kVectors>([&]<int i>() HWY_ATTR { totals_[i] = hn::Zero(Floats()); });
+  }
+  template <int kRow, int kVector>
+  HWY_INLINE FloatVec get() const {
+    return totals_[kRow * kVectors + kVector];
+  }
+  template <int kRow, int kVector>
+  HWY_INLINE void set(FloatVec total) {
+    totals_[kRow * kVectors + kVector] = total;
+  }
+  HWY_INLINE void store() const {
+    unrolled<kRows<T> * kVectors>(
+        [&]<int i>() HWY_ATTR { hn::Store(totals_[i], Floats(), to_ + i * num_lanes()); });
+  }
+
+ private:
+  float* to_;
+  FloatVec totals_[kRows<T> * kVectors];
+};
+
+/// What a weight is besides its values.
+struct Form {
+  bool has_groups;  // or else a scale for each row
+  bool has_minimums;
+  bool is_byte;  // of 8 bits, as x
+};
+
 /// What adds products within a unit.
 template <bool kIsByte, typename T>
 using UnitSums = std::conditional_t<kIsByte, ByteSums<Floats>, IntegerSums<Floats, T>>;
 
-/// sums[row][feature] = sum over the groups of x * weight, both with their scales.
-/// @tparam kIsByte  whether both are of 8 bits
-template <int64_t kUnit, bool kHasMinimums, bool kIsByte, typename T>
+/// sums[row][feature] = sum over the groups of x * weight, both with the scales of their groups.
+template <int64_t kUnit, Form kForm, typename T>
 HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_blocks,
                                float* HWY_RESTRICT sums) {
   const Floats d;
   const int64_t lanes = num_lanes();
-  for (int i = 0; i < kRows * kVectors; ++i) hn::Store(hn::Zero(d), d, sums + i * lanes);
+  Totals<T> totals(sums);
   const T* HWY_RESTRICT values = x.values;
   const T* HWY_RESTRICT weight = panel.values;
   constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x
-  static_assert(kScaleUnits > 0 && (kIsByte || holds_additions<T>(kUnit / kTogether<T>)));
+  static_assert(kScaleUnits > 0 && (kForm.is_byte || holds_additions<T>(kUnit / kTogether<T>)));
   for (int64_t u = 0; u < num_blocks * (kBlock / kUnit); ++u) {
-    UnitSums<kIsByte, T> unit_sums[kRows][kVectors];
-    unrolled<kRows>([&]<int row>() HWY_ATTR {
+    UnitSums<kForm.is_byte, T> unit_sums[kRows<T>][kVectors];
+    unrolled<kRows<T>>([&]<int row>() HWY_ATTR {
       unrolled<kVectors>([&]<int v>() HWY_ATTR {
-        if constexpr (kIsByte) {
+        if constexpr (kForm.is_byte) {
           const int64_t place = u * kTileRows + row;
           unit_sums[row][v].start(x.corrections != nullptr ? x.corrections[place] : 0);
         } else {
@@ -219,7 +271,7 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
       unrolled<kVectors>([&]<int v>() HWY_ATTR {
         factors[v] = load_integers<T>(d, weight + v * kTogether<T> * lanes);
       });
-      unrolled<kRows>([&]<int row>() HWY_ATTR {
+      unrolled<kRows<T>>([&]<int row>() HWY_ATTR {
         const auto factor = repeat_lane(d, values + kTogether<T> * row);
         unrolled<kVectors>([&]<int v>()
                                HWY_ATTR { unit_sums[row][v].add_products(factors[v], factor); });
@@ -230,34 +282,40 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
     FloatVec scales[kVectors];
     FloatVec minimums[kVectors];
     unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      scales[v] = hn::Load(d, panel.scales + (u * kVectors + v) * lanes);
-      if (kHasMinimums) minimums[v] = hn::Load(d, panel.minimums + (u * kVectors + v) * lanes);
+      if (kForm.has_groups) scales[v] = hn::Load(d, panel.scales + (u * kVectors + v) * lanes);
+      if (kForm.has_minimums)
+        minimums[v] = hn::Load(d, panel.minimums + (u * kVectors + v) * lanes);
     });
-    unrolled<kRows>([&]<int row>() HWY_ATTR {
+    unrolled<kRows<T>>([&]<int row>() HWY_ATTR {
       const auto scale = hn::Set(d, x.scales[u / kScaleUnits * kTileRows + row]);
-      const auto sum = hn::Set(d, kHasMinimums ? x.sums[u * kTileRows + row] : 0.0F);
+      const auto sum = hn::Set(d, kForm.has_minimums ? x.sums[u * kTileRows + row] : 0.0F);
       unrolled<kVectors>([&]<int v>() HWY_ATTR {
-        float* total = sums + (row * kVectors + v) * lanes;
-        auto result =
-            hn::MulAdd(unit_sums[row][v].total(), hn::Mul(scale, scales[v]), hn::Load(d, total));
-        if (kHasMinimums) result = hn::MulAdd(sum, minimums[v], result);
-        hn::Store(result, d, total);
+        auto total = totals.template get<row, v>();
+        const auto of_both = kForm.has_groups ? hn::Mul(scale, scales[v]) : scale;
+        total = hn::MulAdd(unit_sums[row][v].total(), of_both, total);
+        if (kForm.has_minimums) total = hn::MulAdd(sum, minimums[v], total);
+        totals.template set<row, v>(total);
       });
     });
   }
+  totals.store();
 }
 
 /// Adds a tile's sums to the outputs, or overwrites those.
 template <typename T>
-void store_tile(const RoundedProduct<T>& product, const float* sums, int64_t row, int64_t num_rows,
+void store_tile(const RoundedProduct<T>& product, float* sums, int64_t row, int64_t num_rows,
                 int64_t feature, int64_t num_features, bool is_first_slice) {
+  const auto same = [](FloatVec a) HWY_ATTR { return a; };
+  const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
   const auto plus = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
+  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
   for (int64_t i = 0; i < num_rows; ++i, sums += panel_width()) {
     float* out = product.out + (row + i) * product.out_stride + feature;
+    if (int8 != nullptr) transform(num_features, times, sums, sums, int8->scales + feature);
     if (product.adds_to_out || !is_first_slice) {
       transform(num_features, plus, out, out, sums);
     } else {
-      std::copy_n(sums, num_features, out);
+      transform(num_features, same, out, sums);
     }
     if (product.bias != nullptr && is_first_slice) {
       transform(num_features, plus, out, out, product.bias + feature);
@@ -268,7 +326,7 @@ void store_tile(const RoundedProduct<T>& product, const float* sums, int64_t row
 /// Features [first, first + count), whose weights are widened.
 /// @param panels       one behind the other
 /// @param corrections  of all tiles, or null
-template <int64_t kUnit, bool kHasMinimums, bool kIsByte, typename T>
+template <int64_t kUnit, Form kForm, typename T>
 void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
                      const int32_t* corrections, int64_t first, int64_t count) {
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
@@ -276,7 +334,7 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
   const int64_t width = panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_tiles = product.x.num_tiles(product.num_rows);
-  HWY_ALIGN float sums[kRows * kMaxFeatures];
+  HWY_ALIGN float sums[kRows<T> * kMaxFeatures];
   const auto multiply_rows = [&](int64_t tile, int64_t block, int64_t size, int64_t n,
                                  int64_t i) HWY_ATTR {
     const int64_t row = tile * kTileRows + i;
@@ -287,10 +345,11 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
                              product.x.sums + place * kUnits + i,
                              corrections == nullptr ? nullptr : corrections + place * kUnits + i};
     const int64_t feature = n * num_blocks + block * width;
-    const Panel<T> panel = {panels.values + feature * kBlock, panels.scales + feature * kUnits,
-                            kHasMinimums ? panels.minimums + feature * kUnits : nullptr};
-    multiply_tile<kUnit, kHasMinimums, kIsByte>(x, panel, size, sums);
-    store_tile(product, sums, row, std::min<int64_t>(kRows, product.num_rows - row), first + n,
+    const Panel<T> panel = {panels.values + feature * kBlock,
+                            kForm.has_groups ? panels.scales + feature * kUnits : nullptr,
+                            kForm.has_minimums ? panels.minimums + feature * kUnits : nullptr};
+    multiply_tile<kUnit, kForm>(x, panel, size, sums);
+    store_tile(product, sums, row, std::min<int64_t>(kRows<T>, product.num_rows - row), first + n,
                std::min(width, count - n), block == 0);
   };
   for (int64_t tiles = 0; tiles < num_tiles; tiles += kSliceTiles) {
@@ -299,7 +358,7 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
       const int64_t size = std::min(kSliceBlocks, num_blocks - block);
       for (int64_t n = 0; n < count; n += width) {
         for (int64_t tile = tiles; tile < last_tile; ++tile) {
-          for (int64_t i = 0; i < kTileRows; i += kRows) multiply_rows(tile, block, size, n, i);
+          for (int64_t i = 0; i < kTileRows; i += kRows<T>) multiply_rows(tile, block, size, n, i);
         }
       }
     }
@@ -307,7 +366,7 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
 }
 
 /// Widens weights for a stretch of features at a time.
-template <int64_t kUnit, bool kHasMinimums, bool kIsByte = false, typename T>
+template <int64_t kUnit, Form kForm, typename T>
 void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const int64_t width = panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
@@ -316,13 +375,14 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   const int64_t stretch = std::max(kWidenedBytes / feature_bytes / width, int64_t{1}) * width;
   const int64_t num_features = std::min(stretch, (last - first + width - 1) / width * width);
   const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
-  const int64_t num_scales = num_features * num_units;
-  constexpr bool kHasCorrections = kIsByte && ByteSums<Floats>::kIsBiased;
+  const int64_t num_scales = kForm.has_groups ? num_features * num_units : 0;
+  constexpr bool kHasCorrections = kForm.is_byte && ByteSums<Floats>::kIsBiased;
   const int64_t num_corrections =
       kHasCorrections ? product.x.num_tiles(product.num_rows) * num_units * kTileRows : 0;
   Scratch scratch(num_values + 2 * num_scales + num_corrections, 4);
-  const Panel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)), scratch.take(num_scales),
-                           kHasMinimums ? scratch.take(num_scales) : nullptr};
+  const Panel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)),
+                           kForm.has_groups ? scratch.take(num_scales) : nullptr,
+                           kForm.has_minimums ? scratch.take(num_scales) : nullptr};
   int32_t* corrections = nullptr;
   if constexpr (kHasCorrections) {
     corrections = reinterpret_cast<int32_t*>(scratch.take(num_corrections));
@@ -333,36 +393,36 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
     for (int64_t i = 0; i < count; i += width) {
       const int64_t units_place = i * num_units;
       fill_panel<T>(product.weight, product.in_features, kUnit, n + i, count - i,
-                    {panels.values + i * num_blocks * kBlock, panels.scales + units_place,
-                     kHasMinimums ? panels.minimums + units_place : nullptr});
+                    {panels.values + i * num_blocks * kBlock,
+                     kForm.has_groups ? panels.scales + units_place : nullptr,
+                     kForm.has_minimums ? panels.minimums + units_place : nullptr});
     }
-    multiply_panels<kUnit, kHasMinimums, kIsByte>(product, panels, corrections, n, count);
+    multiply_panels<kUnit, kForm>(product, panels, corrections, n, count);
   }
 }
 
-template <int64_t kUnit, typename T>
+template <int64_t kUnit, bool kIsByte, typename T>
 void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const auto* groups = group_scales(product.weight);
-  const bool has_minimums = groups != nullptr && groups->minimums != nullptr;
-  if constexpr (sizeof(T) == 1) {
-    if (!std::holds_alternative<Int4Rows>(product.weight)) {
-      return has_minimums ? multiply_features<kUnit, true, true>(product, first, last)
-                          : multiply_features<kUnit, false, true>(product, first, last);
-    }
+  if (groups == nullptr) {
+    multiply_features<kUnit, Form{false, false, kIsByte}>(product, first, last);
+  } else if (groups->minimums == nullptr) {
+    multiply_features<kUnit, Form{true, false, kIsByte}>(product, first, last);
+  } else {
+    multiply_features<kUnit, Form{true, true, kIsByte}>(product, first, last);
   }
-  has_minimums ? multiply_features<kUnit, true>(product, first, last)
-               : multiply_features<kUnit, false>(product, first, last);
 }
 
 void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
   const int64_t unit = product.x.sum_group;
-  unit == 16   ? multiply_units<16>(product, first, last)
-  : unit == 32 ? multiply_units<32>(product, first, last)
-               : multiply_units<64>(product, first, last);
+  unit == 16   ? multiply_units<16, false>(product, first, last)
+  : unit == 32 ? multiply_units<32, false>(product, first, last)
+               : multiply_units<64, false>(product, first, last);
 }
 
 void multiply_many_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
-  multiply_units<32>(product, first, last);
+  std::holds_alternative<Int4Rows>(product.weight) ? multiply_units<32, false>(product, first, last)
+                                                   : multiply_units<32, true>(product, first, last);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/integer_sums-inl.h"
 #include "kernels/vector-inl.h"
@@ -74,8 +75,8 @@ HWY_INLINE void store_sums(const RoundedGroup<T>& group, int64_t sum_group, int6
   }
 }
 
-template <typename T>
-void round_tiles(const float* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
+template <typename X, typename T>
+void round_tiles(const X* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
                  const RoundedRows<T>& to) {
   using Rows = RoundedRows<T>;
   constexpr int64_t kSize = kGroup<T>;
@@ -89,10 +90,12 @@ void round_tiles(const float* x, int64_t num_rows, int64_t in_features, int64_t 
         const int64_t size =
             row < num_rows ? std::clamp<int64_t>(in_features - g * kSize, 0, kSize) : 0;
         float padded[kSize];
-        const float* group = size > 0 ? x + row * in_features + g * kSize : padded;
-        if (size < kSize) {
-          std::fill(std::copy_n(group, size, padded), std::end(padded), 0.0F);
-          group = padded;
+        const float* group = padded;
+        if (std::is_same_v<X, float> && size == kSize) {
+          group = reinterpret_cast<const float*>(x + row * in_features + g * kSize);
+        } else {
+          if (size > 0) convert(size, x + row * in_features + g * kSize, padded);
+          std::fill(padded + size, std::end(padded), 0.0F);
         }
         const int64_t place = tile * num_groups + g;
         T* places = to.values + place * kSize * stride + Rows::kTogether * i;
@@ -106,14 +109,24 @@ void round_tiles(const float* x, int64_t num_rows, int64_t in_features, int64_t 
   }
 }
 
-void round_to_int16(const float* x, int64_t num_rows, int64_t in_features, int64_t first,
-                    int64_t last, const RoundedRows<int16_t>& to) {
-  round_tiles(x, num_rows, in_features, first, last, to);
+template <typename T>
+void round_any(DType dtype, const void* x, int64_t num_rows, int64_t in_features, int64_t first,
+               int64_t last, const RoundedRows<T>& to) {
+  with_type(
+      dtype,
+      [&](const auto* numbers)
+          HWY_ATTR { round_tiles(numbers, num_rows, in_features, first, last, to); },
+      x);
 }
 
-void round_to_int8(const float* x, int64_t num_rows, int64_t in_features, int64_t first,
+void round_to_int16(DType dtype, const void* x, int64_t num_rows, int64_t in_features,
+                    int64_t first, int64_t last, const RoundedRows<int16_t>& to) {
+  round_any(dtype, x, num_rows, in_features, first, last, to);
+}
+
+void round_to_int8(DType dtype, const void* x, int64_t num_rows, int64_t in_features, int64_t first,
                    int64_t last, const RoundedRows<int8_t>& to) {
-  round_tiles(x, num_rows, in_features, first, last, to);
+  round_any(dtype, x, num_rows, in_features, first, last, to);
 }
 
 }  // namespace
@@ -126,14 +139,14 @@ namespace prepack {
 HWY_EXPORT(round_to_int16);
 HWY_EXPORT(round_to_int8);
 
-void round_rows(const float* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
-                const RoundedRows<int16_t>& to) {
-  HWY_DYNAMIC_DISPATCH(round_to_int16)(x, num_rows, in_features, first, last, to);
+void round_rows(DType dtype, const void* x, int64_t num_rows, int64_t in_features, int64_t first,
+                int64_t last, const RoundedRows<int16_t>& to) {
+  HWY_DYNAMIC_DISPATCH(round_to_int16)(dtype, x, num_rows, in_features, first, last, to);
 }
 
-void round_rows(const float* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
-                const RoundedRows<int8_t>& to) {
-  HWY_DYNAMIC_DISPATCH(round_to_int8)(x, num_rows, in_features, first, last, to);
+void round_rows(DType dtype, const void* x, int64_t num_rows, int64_t in_features, int64_t first,
+                int64_t last, const RoundedRows<int8_t>& to) {
+  HWY_DYNAMIC_DISPATCH(round_to_int8)(dtype, x, num_rows, in_features, first, last, to);
 }
 
 }  // namespace prepack

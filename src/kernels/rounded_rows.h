@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "prepack/dtype.h"
+
 namespace prepack {
 
 /// Rows of x in 16 or 8 bits, for products with integers: one float32 scale for each group of
@@ -37,10 +39,10 @@ struct RoundedRows {
 
 /// Fills the tiles [first, last) from x. A group that has a number that is not finite makes the
 /// results of its row NaN.
-/// @param x  [num_rows, in_features]
-void round_rows(const float* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
-                const RoundedRows<int16_t>& to);
-void round_rows(const float* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
-                const RoundedRows<int8_t>& to);
+/// @param x  [num_rows, in_features] of `dtype`
+void round_rows(DType dtype, const void* x, int64_t num_rows, int64_t in_features, int64_t first,
+                int64_t last, const RoundedRows<int16_t>& to);
+void round_rows(DType dtype, const void* x, int64_t num_rows, int64_t in_features, int64_t first,
+                int64_t last, const RoundedRows<int8_t>& to);
 
 }  // namespace prepack

@@ -59,10 +59,10 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
   } else if (product != Product::kWide) {
     at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
   } else if (out.scalar_type() == at::kFloat) {
-    wide_product(input.to(at::kFloat), weight, bias, out);
+    wide_product(input, weight, bias, out);
   } else {
     auto wide = at::empty(out.sizes(), out.options().dtype(at::kFloat));
-    wide_product(input.to(at::kFloat), weight, bias, wide);
+    wide_product(input, weight, bias, wide);
     out.copy_(wide);
   }
 }
@@ -80,11 +80,11 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
     sum.addmm_(input, std::get<at::Tensor>(weight).t());
     if (bias) sum.add_(*bias);
   } else if (sum.scalar_type() == at::kFloat) {
-    add_wide_product(input.to(at::kFloat), weight, bias, sum);
+    add_wide_product(input, weight, bias, sum);
   } else {
     // Added in float32, to be rounded once.
     auto wide_sum = sum.to(at::kFloat);
-    add_wide_product(input.to(at::kFloat), weight, bias, wide_sum);
+    add_wide_product(input, weight, bias, wide_sum);
     sum.copy_(wide_sum);
   }
 }

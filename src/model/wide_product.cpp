@@ -8,6 +8,7 @@
 
 #include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
+#include "base/scalar_type.h"
 #include "kernels/linear.h"
 #include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
@@ -99,6 +100,7 @@ template <typename T>
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                              at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
+  const auto dtype = from_scalar_type(x.scalar_type());
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
   const bool are_few = num_rows <= max_few_rounded_rows();
@@ -115,7 +117,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   rounded.scales = scales.data_ptr<float>();
   rounded.sums = sums.data_ptr<float>();
   parallel_rows(num_tiles, rounded.tile_rows * in_features, [&](int64_t first, int64_t last) {
-    round_rows(rows.const_data_ptr<float>(), num_rows, in_features, first, last, rounded);
+    round_rows(dtype, rows.const_data_ptr(), num_rows, in_features, first, last, rounded);
   });
   RoundedProduct<T> product{};
   product.x = rounded;
@@ -148,15 +150,16 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
     case Activations::kAsComputed:
       break;
   }
+  const auto wide = x.to(at::kFloat);
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
   if (x.size(0) <= max_few_rows(is_wide)) {
-    product_of_few_rows(x, weight_rows(weight), bias, out, adds);
+    product_of_few_rows(wide, weight_rows(weight), bias, out, adds);
   } else if (has_wide_vectors()) {
-    packed_product(x, weight_rows(weight), bias, out, adds);
+    packed_product(wide, weight_rows(weight), bias, out, adds);
   } else if (is_wide) {
-    product_of_many_rows(x, *tensor, bias, out, adds);
+    product_of_many_rows(wide, *tensor, bias, out, adds);
   } else {
-    product_by_blocks(x, weight_rows(weight), bias, out, adds);
+    product_by_blocks(wide, weight_rows(weight), bias, out, adds);
   }
 }
 

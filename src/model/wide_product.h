@@ -9,7 +9,7 @@
 namespace prepack {
 
 /// out = x * weight^T + bias in float32 on the CPU, whatever the weight is stored as.
-/// @param x       [num_rows, in_features] float32
+/// @param x       [num_rows, in_features] of any dtype
 /// @param weight  [out_features, in_features]
 /// @param bias    [out_features]
 /// @param out     [num_rows, out_features] float32; may be a slice of columns

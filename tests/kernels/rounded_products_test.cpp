@@ -77,7 +77,9 @@ void check(Random& random, const Kernel<T>& kernel, const WeightFormat& format, 
            int64_t in_features, int64_t out_features) {
   CAPTURE(kernel.name, name_of(format), num_rows, in_features, out_features);
   const StoredWeight weight(random, format, out_features, in_features);
-  const auto x = Numbers::random(random, DType::kFloat32, num_rows * in_features);
+  static constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
+  const auto dtype = kDTypes[random.integer(0, 2)];
+  const auto x = Numbers::random(random, dtype, num_rows * in_features);
   const RoundedInput<T> rounded(x, num_rows, in_features, kernel.tile_rows,
                                 rounded_sum_group(weight.rows(), RoundedRows<T>::kGroup));
   const ProductOutput output(random, num_rows, out_features);

@@ -32,8 +32,8 @@ class RoundedInput {
     rows_.sums = sums_.data();
     // In two portions, the second one first.
     const int64_t middle = num_tiles / 2;
-    round_rows(x.floats(), num_rows, in_features, middle, num_tiles, rows_);
-    round_rows(x.floats(), num_rows, in_features, 0, middle, rows_);
+    round_rows(x.dtype(), x.data(), num_rows, in_features, middle, num_tiles, rows_);
+    round_rows(x.dtype(), x.data(), num_rows, in_features, 0, middle, rows_);
   }
 
   const Rows& rows() const { return rows_; }
