@@ -1,13 +1,14 @@
 // prepack_linear_bench [K,N...]
 //
 // Products of M rows with weights [N, K], by LibTorch's at::linear in float32 and by Linear with
-// weights in float32, float32 in oneDNN's layout, bfloat16, 8 and 4 bits (also with x rounded to 16
-// and 8 bits), and 8 bits in groups of 16; and, where the CPU has instructions for it,
-// of x in bfloat16 with weights in bfloat16, by at::linear, and by Linear in rows and in oneDNN's
-// layout: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored. They
-// take turns, and the median of the turns is printed. As in a model, the weights differ from turn
-// to turn, so that they come from memory and not from a cache. With one thread (OMP_NUM_THREADS=1)
-// the time is the processor's, which other programs on the machine disturb less.
+// weights in float32, float32 in oneDNN's layout, bfloat16, 8 and 4 bits (also with x rounded to
+// 16 and 8 bits), and 8 bits in groups of 16; and, where the CPU has instructions for it, of x
+// in bfloat16 with weights in bfloat16, by at::linear, and by Linear in rows and in oneDNN's
+// layout: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored.
+// They take turns, and the median of the turns is printed. As in a model, the weights differ
+// from turn to turn, so that they come from memory and not from a cache. With one thread
+// (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the machine disturb
+// less.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
