@@ -49,6 +49,13 @@ SYSTEMS = [
         weights="int8",
     ),
     System(
+        "prepack-int8+int8",
+        "prepack",
+        "prepack, with weights and activations quantized to 8 bits",
+        {"method": "packed", "arguments": ["--quantize", "int8", "--quantize-activations", "int8"]},
+        weights="int8",
+    ),
+    System(
         "prepack-int4",
         "prepack",
         "prepack, with weights quantized to 4 bits and activations to 8",
