@@ -437,11 +437,13 @@ TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[
   for (const auto& format : kFormats) {
     const int64_t in_features = whole_groups(format, 1000);
     const auto linear = random_linear(random, 50, in_features, format);
-    const auto input = random_tensor(random, {24, in_features});
+    // More rounded rows are multiplied by another kernel.
+    const int64_t most = format.rounds_input() ? 14 : 24;
+    const auto input = random_tensor(random, {most, in_features});
     const auto all = linear(input);
     // Of float32, fewer rows than a group are summed in another order.
     const int64_t least = format.rounds_input() ? 1 : 4;
-    for (int64_t num_rows : {least, least + 1, int64_t{7}, int64_t{12}, int64_t{23}}) {
+    for (int64_t num_rows : {least, least + 1, int64_t{7}, int64_t{12}, most - 1}) {
       CHECK_THAT(linear(input.narrow(0, 0, num_rows)), BitEqual(all.narrow(0, 0, num_rows)));
     }
   }

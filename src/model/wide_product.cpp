@@ -5,6 +5,7 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <variant>
 
 #include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
@@ -35,8 +36,13 @@ constexpr int64_t kBlockFeatures = 512;
 constexpr int64_t kFewRowsFeatures = 4;
 constexpr int64_t kRoundedFeatures = 32;
 
-/// Rows up to which quantized weights are better widened in registers than once for all rows.
-int64_t max_few_rounded_rows() { return has_wide_vectors() ? 24 : 48; }
+/// Rows of T up to which quantized weights are better widened in registers than once for all rows.
+template <typename T>
+int64_t max_few_rounded_rows(const WeightRows& weight) {
+  if (!has_wide_vectors()) return 48;
+  const bool is_int4 = std::holds_alternative<Int4Rows>(weight);
+  return sizeof(T) == 1 ? (is_int4 ? 20 : 14) : (is_int4 ? 24 : 48);
+}
 
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                          at::Tensor& out, bool adds) {
@@ -103,7 +109,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const auto dtype = from_scalar_type(x.scalar_type());
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
-  const bool are_few = num_rows <= max_few_rounded_rows();
+  const bool are_few = num_rows <= max_few_rounded_rows<T>(weight);
   using Rows = RoundedRows<T>;
   Rows rounded{};
   rounded.tile_rows = are_few ? 1 : kRoundedTileRows;
