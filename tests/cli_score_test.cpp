@@ -163,6 +163,7 @@ TEST_CASE("info shows the memory of quantized weights", "[cli][quantization]") {
   };
   CHECK(weights("--quantize int8") < weights(""));
   CHECK(weights("--quantize int8 --quantize-activations int16") == weights("--quantize int8"));
+  CHECK(weights("--quantize int8 --quantize-activations int8") == weights("--quantize int8"));
   CHECK_THAT(run_with_model("info", "--quantize int4 --quantize-group 128").out,
              ContainsSubstring(", weights int4 in groups of 128:"));
 }

@@ -121,8 +121,8 @@ TEST_CASE("what products keep is counted, and no more for jobs of many tokens", 
   CHECK(kept(3'000'000) == kept(30'000'000));
   if (!has_wide_vectors()) return;
   CHECK(kept(16) < kept(30));
-  CHECK(kept(600) - kept(16) >= packed_product_bytes(600, config().intermediate_size,
-                                                     config().hidden_size, DType::kFloat32));
+  CHECK(kept(600) - kept(16) >=
+        packed_rows_bytes(600, config().intermediate_size, DType::kFloat32));
 }
 
 TEST_CASE("dense masks are counted once for each length of sliding window", "[memory]") {

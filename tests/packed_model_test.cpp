@@ -285,5 +285,19 @@ TEST_CASE("a packed GGUF model can be quantized anew", "[gguf][quantization]") {
   }
 }
 
+TEST_CASE("activations of 8 bits need weights that share a scale by 32", "[gguf][quantization]") {
+  const testing::TempDir folder;
+  const auto load = [&](const BlockType& type) {
+    const auto files =
+        make_files(9, false, [&](const std::string&) -> const BlockType& { return type; });
+    load_model(folder.write("packed.gguf", files.packed), {.activations = Activations::kInt8});
+  };
+  CHECK_THROWS_WITH(load(kQ6_K),
+                    "quantization: activations of int8 are for weights that share a scale by 32 "
+                    "and more, and the model has none");
+  CHECK_NOTHROW(load(kQ8_0));
+  CHECK_NOTHROW(load(kQ4_0));
+}
+
 }  // namespace
 }  // namespace prepack

@@ -67,10 +67,11 @@ void ModelOptions::add_to(CLI::App& command) {
       ->needs(quantizes)
       ->group(kModelGroup);
   command
-      .add_option("--quantize-activations", quantize_activations,
-                  "Round what products with quantized weights read too, which makes them faster: "
-                  "int16, with a scale for 64 features, off by a hundredth of what 8 bits cost the "
-                  "weights; or int8, with a scale for 32, but for weights with one for 16")
+      .add_option(
+          "--quantize-activations", quantize_activations,
+          "Round what products with quantized weights read too, which makes them faster: "
+          "int16, with a scale for 64 features, off by a hundredth of what 8 bits cost the "
+          "weights; or int8, with a scale for 32, but int16 for weights with a scale for 16")
       ->type_name("TYPE")
       ->group(kModelGroup);
   command

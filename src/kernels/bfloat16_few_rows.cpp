@@ -71,20 +71,24 @@ void multiply_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first, 
   const int64_t in_features = product.in_features;
   const int64_t max_size = Block::max_size(num_rows);
   const int64_t scratch_size = Block::scratch_size(num_rows, std::min(max_size, in_features));
+  if (in_features <= max_size) {
+    Scratch scratch(scratch_size, 1);
+    float* x = scratch.take(scratch_size);
+    return multiply_block<Products>(product, 0, in_features, x, first, last);
+  }
   const int64_t sums_size = num_rows * kSummedFeatures;
   Scratch scratch(scratch_size + sums_size, 2);
   float* x = scratch.take(scratch_size);
   float* sums = scratch.take(sums_size);
-  if (in_features <= max_size) {
-    return multiply_block<Products>(product, 0, in_features, x, first, last);
-  }
   for (int64_t n = first; n < last; n += kSummedFeatures) {
     const int64_t count = std::min(last - n, kSummedFeatures);
     // Rounded once, when all blocks are summed.
-    const PairProduct<float> wide{product.x, product.weight, nullptr,         sums - n,
-                                  num_rows,  in_features,    kSummedFeatures, false};
+    const PairProduct<float> wide{product.x,       product.weight + n * in_features,
+                                  nullptr,         sums,
+                                  num_rows,        in_features,
+                                  kSummedFeatures, false};
     for_blocks(in_features, max_size, [&](int64_t k, int64_t size) HWY_ATTR {
-      multiply_block<Products>(wide, k, size, x, n, n + count);
+      multiply_block<Products>(wide, k, size, x, 0, count);
     });
     for (int64_t row = 0; row < num_rows; ++row) {
       store_sums(product, sums + row * kSummedFeatures, row, n, count, /*adds_bias=*/true,

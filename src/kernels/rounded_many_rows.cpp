@@ -159,31 +159,8 @@ struct TileOfRows {
   const T* values;             // [num_blocks, kBlock / kTogether, kTileRows, kTogether]
   const float* scales;         // [num_blocks * kBlock / kGroup, kTileRows]
   const float* sums;           // [num_units, kTileRows]
-  const int32_t* corrections;  // likewise, of ByteSums
+  const int32_t* corrections;  // as scales, of ByteSums
 };
-
-/// -128 times the sums of x in every unit.
-/// @param to  [num_tiles, num_units, kTileRows]
-template <int64_t kUnit>
-void compute_corrections(const RoundedProduct<int8_t>& product, int32_t* to) {
-  constexpr int64_t kOfRows = kTileRows * kTogether<int8_t>;  // numbers that lie side by side
-  const int64_t num_tiles = product.x.num_tiles(product.num_rows);
-  const int64_t num_units =
-      num_tiles * RoundedRows<int8_t>::num_blocks(product.in_features) * (kBlock / kUnit);
-  const int8_t* values = product.x.values;
-  for (int64_t u = 0; u < num_units; ++u, to += kTileRows) {
-    int16_t sums[kOfRows] = {};  // of at most 64 / 4 numbers each
-    for (int64_t k = 0; k < kUnit; k += kTogether<int8_t>, values += kOfRows) {
-      for (int64_t i = 0; i < kOfRows; ++i) sums[i] = static_cast<int16_t>(sums[i] + values[i]);
-    }
-    for (int64_t row = 0; row < kTileRows; ++row) {
-      to[row] = 0;
-      for (int64_t i = 0; i < kTogether<int8_t>; ++i) {
-        to[row] -= 128 * sums[row * kTogether<int8_t> + i];
-      }
-    }
-  }
-}
 
 /// The sums of a tile: in memory, or in registers until they are stored.
 template <typename T, bool kInRegisters = kKeepsTotals<T>>
@@ -259,8 +236,8 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
     unrolled<kRows<T>>([&]<int row>() HWY_ATTR {
       unrolled<kVectors>([&]<int v>() HWY_ATTR {
         if constexpr (kForm.is_byte) {
-          const int64_t place = u * kTileRows + row;
-          unit_sums[row][v].start(x.corrections != nullptr ? x.corrections[place] : 0);
+          static_assert(kScaleUnits == 1);
+          unit_sums[row][v].start(x.corrections[u * kTileRows + row]);
         } else {
           unit_sums[row][v].clear();
         }
@@ -324,11 +301,10 @@ void store_tile(const RoundedProduct<T>& product, float* sums, int64_t row, int6
 }
 
 /// Features [first, first + count), whose weights are widened.
-/// @param panels       one behind the other
-/// @param corrections  of all tiles, or null
+/// @param panels  one behind the other
 template <int64_t kUnit, Form kForm, typename T>
-void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
-                     const int32_t* corrections, int64_t first, int64_t count) {
+void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, int64_t first,
+                     int64_t count) {
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
   constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
   const int64_t width = panel_width();
@@ -340,10 +316,10 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels,
     const int64_t row = tile * kTileRows + i;
     if (row >= product.num_rows) return;
     const int64_t place = (tile * num_blocks + block) * kTileRows;
-    const TileOfRows<T> x = {product.x.values + place * kBlock + kTogether<T> * i,
-                             product.x.scales + place * kXScales + i,
-                             product.x.sums + place * kUnits + i,
-                             corrections == nullptr ? nullptr : corrections + place * kUnits + i};
+    const TileOfRows<T> x = {
+        product.x.values + place * kBlock + kTogether<T> * i,
+        product.x.scales + place * kXScales + i, product.x.sums + place * kUnits + i,
+        kForm.is_byte ? product.x.corrections + place * kXScales + i : nullptr};
     const int64_t feature = n * num_blocks + block * width;
     const Panel<T> panel = {panels.values + feature * kBlock,
                             kForm.has_groups ? panels.scales + feature * kUnits : nullptr,
@@ -376,18 +352,10 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   const int64_t num_features = std::min(stretch, (last - first + width - 1) / width * width);
   const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
   const int64_t num_scales = kForm.has_groups ? num_features * num_units : 0;
-  constexpr bool kHasCorrections = kForm.is_byte && ByteSums<Floats>::kIsBiased;
-  const int64_t num_corrections =
-      kHasCorrections ? product.x.num_tiles(product.num_rows) * num_units * kTileRows : 0;
-  Scratch scratch(num_values + 2 * num_scales + num_corrections, 4);
+  Scratch scratch(num_values + 2 * num_scales, 3);
   const Panel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)),
                            kForm.has_groups ? scratch.take(num_scales) : nullptr,
                            kForm.has_minimums ? scratch.take(num_scales) : nullptr};
-  int32_t* corrections = nullptr;
-  if constexpr (kHasCorrections) {
-    corrections = reinterpret_cast<int32_t*>(scratch.take(num_corrections));
-    compute_corrections<kUnit>(product, corrections);
-  }
   for (int64_t n = first; n < last; n += stretch) {
     const int64_t count = std::min(stretch, last - n);
     for (int64_t i = 0; i < count; i += width) {
@@ -397,7 +365,7 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
                      kForm.has_groups ? panels.scales + units_place : nullptr,
                      kForm.has_minimums ? panels.minimums + units_place : nullptr});
     }
-    multiply_panels<kUnit, kForm>(product, panels, corrections, n, count);
+    multiply_panels<kUnit, kForm>(product, panels, n, count);
   }
 }
 

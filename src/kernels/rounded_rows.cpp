@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 //
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <type_traits>
@@ -32,6 +33,7 @@ template <typename T>
 struct RoundedGroup {
   float scale;
   float sums[kMaxSums<T>];  // of kMinSumGroup numbers
+  float value_sum;
 };
 
 /// @param group  kGroup<T> numbers
@@ -51,7 +53,7 @@ RoundedGroup<T> round_group(const float* group, T* values) {
   const bool is_zero = !(scale >= std::numeric_limits<float>::min());
   const auto inverse = hn::Set(d, is_zero ? 0.0F : 1 / scale);
   const float step = (is_zero ? 0 : scale) + hn::GetLane(hn::SumOfLanes(d, not_finite));
-  RoundedGroup<T> rounded{step, {}};
+  RoundedGroup<T> rounded{step, {}, 0};
   for (int64_t part = 0; part < kMaxSums<T>; ++part) {
     auto sum = hn::Zero(d);
     for (int64_t i = part * kMinSumGroup; i < (part + 1) * kMinSumGroup; i += kLanes) {
@@ -59,7 +61,9 @@ RoundedGroup<T> round_group(const float* group, T* values) {
       sum = hn::Add(sum, hn::ConvertTo(d, value));
       hn::StoreU(hn::DemoteTo(integers, value), integers, values + i);
     }
-    rounded.sums[part] = step * hn::GetLane(hn::SumOfLanes(d, sum));
+    const float value_sum = hn::GetLane(hn::SumOfLanes(d, sum));
+    rounded.sums[part] = step * value_sum;
+    rounded.value_sum += value_sum;
   }
   return rounded;
 }
@@ -103,6 +107,11 @@ void round_tiles(const X* x, int64_t num_rows, int64_t in_features, int64_t firs
         const auto rounded = round_group(group, stride == 1 ? places : values);
         if (stride != 1) store_by_lanes<kSize>(values, stride, places);
         to.scales[place * stride + i] = rounded.scale;
+        if (to.corrections != nullptr) {
+          // Of a group that is not finite any: its scale makes the results NaN.
+          const float sum = std::isfinite(rounded.scale) ? rounded.value_sum : 0;
+          to.corrections[place * stride + i] = -128 * static_cast<int32_t>(sum);
+        }
         store_sums(rounded, to.sum_group, stride, to.sums + place * sums_of_group * stride + i);
       }
     }

@@ -29,6 +29,8 @@ struct RoundedRows {
   float* scales;      // [num_tiles, num_blocks * kBlock / kGroup, tile_rows]
   float* sums;        // [num_tiles, num_blocks * kBlock / sum_group, tile_rows]: of x by groups, to
                       // be multiplied with minimums
+  int32_t* corrections = nullptr;  // as scales, or null: -128 times the sums of values by groups,
+                                   // for products of many rows of 8 bits with weights of 8 bits
 
   int64_t num_tiles(int64_t num_rows) const { return (num_rows + tile_rows - 1) / tile_rows; }
 

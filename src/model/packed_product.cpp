@@ -1,7 +1,5 @@
 #include "model/packed_product.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
 #include "base/mapped_tensor.h"
@@ -71,12 +69,10 @@ void packed_product(const at::Tensor& x, const WeightRows& weight, const Bias& b
   }
 }
 
-int64_t packed_product_bytes(int64_t num_rows, int64_t in_features, int64_t out_features,
-                             DType dtype) {
+int64_t packed_rows_bytes(int64_t num_rows, int64_t in_features, DType dtype) {
   const int64_t num_tiles =
       std::min(PackedRows::num_tiles(num_rows), max_slice_tiles(in_features, dtype));
-  return num_tiles * tile_bytes(in_features, dtype) +
-         at::get_num_threads() * many_rows_bytes(dtype, in_features, out_features);
+  return num_tiles * tile_bytes(in_features, dtype);
 }
 
 }  // namespace prepack

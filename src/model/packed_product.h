@@ -16,10 +16,9 @@ namespace prepack {
 void packed_product(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                     at::Tensor& out, bool adds);
 
-/// Bytes that are kept for the next products after one of these sizes: a copy of x, of so many rows
-/// at a time that it stays small, and what each thread lays out anew of the weight.
+/// Bytes of the copy of x that is kept for the next products after one of so many rows. Each thread
+/// keeps many_rows_bytes() besides.
 /// @param dtype  of x
-int64_t packed_product_bytes(int64_t num_rows, int64_t in_features, int64_t out_features,
-                             DType dtype);
+int64_t packed_rows_bytes(int64_t num_rows, int64_t in_features, DType dtype);
 
 }  // namespace prepack

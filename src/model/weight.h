@@ -21,7 +21,7 @@ at::Tensor embed(const Weight& weight, const at::Tensor& ids);
 /// Some of the output features; shares the memory of the whole.
 Weight narrow(const Weight& weight, int64_t first, int64_t count);
 
-/// What products multiply the weight with; kInt8 for weights of 4 bits alone.
+/// What products multiply the weight with; kInt16 in place of kInt8 where 16 share a scale.
 Activations activations_of(const Weight& weight);
 
 /// What the CPU's own products see; valid as long as the weight is, which must be contiguous, and

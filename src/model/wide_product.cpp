@@ -119,6 +119,10 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   const at::Tensor values = scratch({size}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));
   const at::Tensor scales = at::empty({size / Rows::kGroup}, at::kFloat);
   const at::Tensor sums = at::empty({size / rounded.sum_group}, at::kFloat);
+  const bool has_corrections =
+      sizeof(T) == 1 && !are_few && !std::holds_alternative<Int4Rows>(weight);
+  const at::Tensor corrections = at::empty({has_corrections ? size / Rows::kGroup : 0}, at::kInt);
+  if (has_corrections) rounded.corrections = corrections.data_ptr<int32_t>();
   rounded.values = values.data_ptr<T>();
   rounded.scales = scales.data_ptr<float>();
   rounded.sums = sums.data_ptr<float>();

@@ -1,5 +1,7 @@
 #include "prepack/memory.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 
 #include "base/scalar_type.h"
@@ -31,8 +33,8 @@ constexpr int64_t kFirstForwardBytes = int64_t{10} << 20;
 constexpr int64_t kFewTokens = 128;
 constexpr int64_t kBlockBytes = int64_t{16} << 20;
 
-// Where vectors have 512 bits, for products of more tokens: holes in the heap, measured, beside what
-// the products say that they keep.
+// Where vectors have 512 bits, for products of more tokens: holes in the heap, measured, beside
+// what the products say that they keep.
 constexpr int64_t kFewestPackedTokens = 24;
 constexpr int64_t kHeapBytes = int64_t{12} << 20;
 
@@ -97,12 +99,13 @@ int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
   if (!has_wide_vectors()) return num_tokens > kFewTokens ? kBlockBytes : 0;
   if (num_tokens <= kFewestPackedTokens) return 0;
   const auto used = product_dtype(config, dtype, at::kCPU, quantization);
-  int64_t most = 0;
+  int64_t of_rows = 0;
+  int64_t of_thread = 0;
   for (const auto& shape : layer_products(config)) {
-    most = std::max(most,
-                    packed_product_bytes(num_tokens, shape.in_features, shape.out_features, used));
+    of_rows = std::max(of_rows, packed_rows_bytes(num_tokens, shape.in_features, used));
+    of_thread = std::max(of_thread, many_rows_bytes(used, shape.in_features, shape.out_features));
   }
-  return most + kHeapBytes;
+  return of_rows + at::get_num_threads() * of_thread + kHeapBytes;
 }
 
 }  // namespace
@@ -117,7 +120,7 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const int64_t layer = 2 * config.hidden_size +
                         std::max(2 * query_size + 2 * key_size, 3 * config.intermediate_size) +
                         (has_ordered_products(config, device) ? config.intermediate_size : 0);
-  // Inputs that products round to 16 bits, with their scales and sums.
+  // Inputs that products round, to 16 bits at most, with their scales and sums.
   const int64_t rounded = device.is_cpu() && has_packed_products(config, device, quantization)
                               ? std::max(config.hidden_size, config.intermediate_size) * 9 / 4
                               : 0;
@@ -160,8 +163,9 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
       // activations, which are freed before.
       .logits = 2 * shape.num_prompts * vocabulary_row +
                 std::max<int64_t>(shape.num_scored * scored_row - activations, 0),
-      .libraries = known.program ? *known.program + kFirstForwardBytes + product_bytes
-                                 : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
+      .libraries = product_bytes +
+                   (known.program ? *known.program + kFirstForwardBytes
+                                  : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry),
   };
 }
 

@@ -72,10 +72,10 @@ TEST_CASE("products of few rows of bfloat16 equal their definition", "[kernels][
   });
 }
 
-TEST_CASE("a row of bfloat16 gives the same bits amid any few rows", "[kernels][products]") {
+TEST_CASE("a short row of bfloat16 gives the same bits amid any few rows", "[kernels][products]") {
   constexpr int64_t kNumRows = 16;
   constexpr int64_t kFeatures = 13;
-  constexpr int64_t kInFeatures = 390;
+  constexpr int64_t kInFeatures = 390;  // one block, with however many rows
   Random random(2);
   on_each_instruction_set([&] {
     const StoredWeight weight(random, kBFloat16, kFeatures, kInFeatures);

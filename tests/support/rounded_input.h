@@ -27,6 +27,8 @@ class RoundedInput {
     values_.resize(size, 99);
     scales_.resize(size / Rows::kGroup, 99);
     sums_.resize(size / static_cast<size_t>(sum_group), 99);
+    corrections_.resize(scales_.size(), 99);
+    rows_.corrections = sizeof(T) == 1 ? corrections_.data() : nullptr;
     rows_.values = values_.data();
     rows_.scales = scales_.data();
     rows_.sums = sums_.data();
@@ -74,6 +76,7 @@ class RoundedInput {
   Rows rows_;
   std::vector<T> values_;
   std::vector<float> scales_;
+  std::vector<int32_t> corrections_;
   std::vector<float> sums_;
 };
 
