@@ -163,9 +163,8 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
       // activations, which are freed before.
       .logits = 2 * shape.num_prompts * vocabulary_row +
                 std::max<int64_t>(shape.num_scored * scored_row - activations, 0),
-      .libraries = product_bytes +
-                   (known.program ? *known.program + kFirstForwardBytes
-                                  : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry),
+      .libraries = known.program ? *known.program + kFirstForwardBytes + product_bytes
+                                 : kLibraryBytes + config.vocab_size * kTokenizerBytesPerEntry,
   };
 }
 
