@@ -30,18 +30,8 @@ struct PairProduct {
 template <typename Out>
 HWY_INLINE void store_sums(const PairProduct<Out>& product, const float* sums, int64_t row,
                            int64_t first, int64_t count, bool adds_bias, bool adds_to_out) {
-  auto* out = product.out + row * product.out_stride + first;
-  const auto same = [](FloatVec a) HWY_ATTR { return a; };
-  const auto add = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
-  const auto add_both = [](FloatVec a, FloatVec b, FloatVec c)
-                            HWY_ATTR { return hn::Add(a, hn::Add(b, c)); };
   const float* bias = product.bias != nullptr && adds_bias ? product.bias + first : nullptr;
-  if (bias == nullptr) {
-    adds_to_out ? transform(count, add, out, out, sums) : transform(count, same, out, sums);
-  } else {
-    adds_to_out ? transform(count, add_both, out, out, sums, bias)
-                : transform(count, add, out, sums, bias);
-  }
+  store_biased(count, sums, bias, adds_to_out, product.out + row * product.out_stride + first);
 }
 
 #if HWY_TARGET <= HWY_AVX3
@@ -53,12 +43,7 @@ template <typename Products, typename Out>
 void multiply_block(const PairProduct<Out>& product, int64_t k, int64_t size, float* scratch,
                     int64_t first, int64_t last) {
   const PairBlock<Products, Out> block(product, k, size, scratch);
-  const int64_t in_features = product.in_features;
-  const int64_t stretch = block.stretch(size * static_cast<int64_t>(sizeof(float)), last - first);
-  for (int64_t n = first; n < last; n += stretch) {
-    block.multiply(product.weight + n * in_features + k, in_features, stretch * in_features,
-                   nullptr, n, std::min(n + stretch, last));
-  }
+  block.multiply_stored(product.weight + k, nullptr, first, last);
 }
 
 /// Of features whose sums, of several blocks of k, stay in a second cache.

@@ -191,22 +191,10 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_REST
 template <typename T>
 void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, int64_t num_rows,
                 int64_t feature, int64_t num_features) {
-  const auto same = [](FloatVec a) HWY_ATTR { return a; };
-  const auto add = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
-  const auto add_both = [](FloatVec a, FloatVec b, FloatVec c)
-                            HWY_ATTR { return hn::Add(a, hn::Add(b, c)); };
   const float* bias = product.bias != nullptr ? product.bias + feature : nullptr;
   for (int64_t i = 0; i < num_rows; ++i, sums += panel_width()) {
     T* out = static_cast<T*>(product.out) + (row + i) * product.out_stride + feature;
-    if (product.adds_to_out && bias != nullptr) {
-      transform(num_features, add_both, out, out, sums, bias);
-    } else if (product.adds_to_out) {
-      transform(num_features, add, out, out, sums);
-    } else if (bias != nullptr) {
-      transform(num_features, add, out, sums, bias);
-    } else {
-      transform(num_features, same, out, sums);
-    }
+    store_biased(num_features, sums, bias, product.adds_to_out, out);
   }
 }
 

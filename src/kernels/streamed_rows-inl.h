@@ -158,6 +158,19 @@ class StreamedBlock {
     return std::max(kStretchBytes / row_bytes / kMinStretch, int64_t{1}) * kMinStretch;
   }
 
+  /// Multiplies with features [first, last) as they are stored.
+  /// @param weights  from k on
+  /// @param scales   of all features, or null
+  template <typename T>
+  void multiply_stored(const T* weights, const float* scales, int64_t first, int64_t last) const {
+    const int64_t in_features = product_.in_features;
+    const int64_t count = stretch(size_ * static_cast<int64_t>(sizeof(T)), last - first);
+    for (int64_t n = first; n < last; n += count) {
+      multiply(weights + n * in_features, in_features, count * in_features, scales, n,
+               std::min(n + count, last));
+    }
+  }
+
   /// Multiplies with features [first, last).
   /// @param weights  that of `first`, from k on
   /// @param stride   from one to the next
@@ -255,11 +268,7 @@ void multiply_streamed(const FewRowsProduct& product, const T* weight, const flo
   float* x = scratch.take(scratch_size);
   for_blocks(in_features, max_size, [&](int64_t k, int64_t size) HWY_ATTR {
     const StreamedBlock<> block(product, k, size, x);
-    const int64_t stretch = block.stretch(size * static_cast<int64_t>(sizeof(T)), last - first);
-    for (int64_t n = first; n < last; n += stretch) {
-      block.multiply(weight + n * in_features + k, in_features, stretch * in_features, scales, n,
-                     std::min(n + stretch, last));
-    }
+    block.multiply_stored(weight + k, scales, first, last);
   });
 }
 

@@ -186,6 +186,26 @@ HWY_INLINE void transform(int64_t size, const F& f, Out* out, const In*... in) {
   if (i < size) store_first(f(load_first(in + i, size - i)...), size - i, out + i);
 }
 
+/// out = sums + bias, or out += that; in float32, and rounded where it must be.
+/// @param bias  null for none
+template <typename T>
+HWY_INLINE void store_biased(int64_t size, const float* sums, const float* bias, bool adds,
+                             T* out) {
+  const auto same = [](FloatVec a) HWY_ATTR { return a; };
+  const auto add = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
+  const auto add_both = [](FloatVec a, FloatVec b, FloatVec c)
+                            HWY_ATTR { return hn::Add(a, hn::Add(b, c)); };
+  if (adds && bias != nullptr) {
+    transform(size, add_both, out, out, sums, bias);
+  } else if (adds) {
+    transform(size, add, out, out, sums);
+  } else if (bias != nullptr) {
+    transform(size, add, out, sums, bias);
+  } else {
+    transform(size, same, out, sums);
+  }
+}
+
 /// Calls f(static_cast<T*>(data)...) with the T that `dtype` names, keeping const.
 template <typename F, typename... Data>
 HWY_INLINE void with_type(DType dtype, const F& f, Data*... data) {
