@@ -71,26 +71,25 @@ HWY_INLINE void interleave_whole(const float* x, int64_t stride, int64_t num_row
 }
 
 /// sums[r][f] = sum over k of x[r][k] * w[f][k].
+/// @param sums  [kRows, kStreamedFeatures]
 template <int kRows, typename Products, typename T>
-HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile,
-                                       float (*sums)[kMaxStreamedFeatures]) {
+HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile, float* sums) {
   constexpr int kFeatures = kStreamedFeatures<kRows>;
   constexpr int64_t kLanes = hn::MaxLanes(Floats());
   constexpr int64_t kLine = kLineBytes / static_cast<int64_t>(sizeof(T));
   const T* HWY_RESTRICT w[kFeatures];
   inlined<kFeatures>([&]<int f>() PREPACK_INLINED { w[f] = tile.w[f]; });
   const float* HWY_RESTRICT x = tile.x;
-  FloatVec s[kFeatures][kRows];
-  inlined<kFeatures>([&]<int f>() PREPACK_INLINED {
-    inlined<kRows>([&]<int r>() PREPACK_INLINED { s[f][r] = hn::Zero(Floats()); });
-  });
+  FloatVec s[kRows * kFeatures];
+  inlined<kRows * kFeatures>([&]<int i>() PREPACK_INLINED { s[i] = hn::Zero(Floats()); });
   const auto add_products = [&](int64_t k, const auto& load) PREPACK_INLINED {
     FloatVec wide[kFeatures];
     inlined<kFeatures>([&]<int f>() PREPACK_INLINED { wide[f] = load(w[f] + k); });
     inlined<kRows>([&]<int r>() PREPACK_INLINED {
       const auto row = load_floats(x + k * kRows + r * kLanes);
-      inlined<kFeatures>([&]<int f>()
-                             PREPACK_INLINED { s[f][r] = Products::add(wide[f], row, s[f][r]); });
+      inlined<kFeatures>([&]<int f>() PREPACK_INLINED {
+        s[r * kFeatures + f] = Products::add(wide[f], row, s[r * kFeatures + f]);
+      });
     });
   };
   int64_t k = 0;
@@ -111,10 +110,7 @@ HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile,
       return count < kLanes ? load_first(from, count) : load_floats(from);
     });
   }
-  inlined<kRows>([&]<int r>() PREPACK_INLINED {
-    constexpr int kLast = kFeatures - 1;
-    store_lane_sums({s[0][r], s[1][r], s[std::min(2, kLast)][r], s[kLast][r]}, sums[r]);
-  });
+  store_row_sums(Floats(), s, sums);
 }
 
 /// One block of k of all rows.
@@ -226,9 +222,11 @@ class StreamedBlock {
         turn = num_groups_ - 1;
         tile.ahead = tile.last_ahead = next;
       }
-      HWY_ALIGN float sums[kRows][kMaxStreamedFeatures];
+      HWY_ALIGN float sums[kRows * kFeatures];
       multiply_streamed_tile<kRows, Products>(tile, sums);
-      for (int64_t r = 0; r < kRows; ++r) store<kFeatures>(sums[r], scales, row + r, n, count);
+      for (int64_t r = 0; r < kRows; ++r) {
+        store<kFeatures>(sums + r * kFeatures, scales, row + r, n, count);
+      }
     }
   }
 
@@ -241,7 +239,7 @@ class StreamedBlock {
     }
     const hn::FixedTag<float, kFeatures> d;
     auto* out = product_.out + row * product_.out_stride + first;
-    auto sum = hn::Load(d, sums);
+    auto sum = hn::LoadU(d, sums);
     if (scales != nullptr) sum = hn::Mul(sum, hn::LoadU(d, scales + first));
     if (adds_bias_) sum = hn::Add(sum, hn::LoadU(d, product_.bias + first));
     store_floats(d, adds_to_out_ ? hn::Add(load_floats(d, out), sum) : sum, out);
