@@ -16,6 +16,12 @@ c10::Device select_device(std::string_view name);
 /// Waits until the device has done what it was given; returns at once on the CPU.
 void synchronize(c10::Device device);
 
+/// CPU threads for a process that is told nothing else: one per core, or what OMP_NUM_THREADS says,
+/// else no more than the CPUs whose time the process's control group may take: with more, threads
+/// would stand still for most of each period, and the others wait for them. To be asked before
+/// at::set_num_threads.
+int default_threads();
+
 /// Bytes that this process may still take: on the CPU what the system has available, within the
 /// limits of the process's control group; on a CUDA device its free memory.
 int64_t available_memory(c10::Device device);

@@ -100,7 +100,8 @@ WeightsInfo inspect_weights(const std::filesystem::path& model) {
 ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   ModelInfo info;
   info.config = load_model_config(model);
-  if (options.model.threads > 0) at::set_num_threads(options.model.threads);  // whose memory counts
+  // Whose memory counts.
+  at::set_num_threads(options.model.threads > 0 ? options.model.threads : default_threads());
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
   info.quantization = parse_quantize_options(options.model, info.config, device);

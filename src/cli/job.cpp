@@ -221,7 +221,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
     throw UsageError("--capacity: --method padded has no bins");
   }
   job.batch_size = batch.batch_size;
-  job.threads = model.threads > 0 ? model.threads : at::get_num_threads();
+  job.threads = model.threads > 0 ? model.threads : default_threads();
   at::set_num_threads(job.threads);
 
   job.model_folder = resolve_model(model.folder);

@@ -83,7 +83,9 @@ void ModelOptions::add_to(CLI::App& command) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kModelGroup);
-  command.add_option("--threads", threads, "CPU threads [default: one per core]")
+  command
+      .add_option("--threads", threads,
+                  "CPU threads [default: one per core, or as many as the container may use]")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""))
       ->group(kModelGroup);

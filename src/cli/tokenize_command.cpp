@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <memory>
@@ -7,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/job.h"
 #include "cli/output.h"
+#include "prepack/device.h"
 #include "prepack/error.h"
 
 namespace prepack::cli {
@@ -22,7 +22,7 @@ struct Options {
 void run(const Options& options) {
   const auto model = resolve_model(options.model);
   const auto tokenizer = load_tokenizer(model);
-  const int threads = options.threads > 0 ? options.threads : at::get_num_threads();
+  const int threads = options.threads > 0 ? options.threads : default_threads();
   const auto check = [&](const PreparedPrompt& prompt) {
     if (prompt.request.prompt_ids.empty()) throw InvalidArgument("the prompt is empty");
     for (TokenId id : prompt.request.prompt_ids) {
@@ -54,7 +54,9 @@ void add_tokenize_command(CLI::App& app) {
                    "Folder or GGUF file that holds a tokenizer [default: the default model]")
       ->type_name("MODEL")
       ->group("Model");
-  command->add_option("--threads", options->threads, "CPU threads [default: one per core]")
+  command
+      ->add_option("--threads", options->threads,
+                   "CPU threads [default: one per core, or as many as the container may use]")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""))
       ->group("Model");

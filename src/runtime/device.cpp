@@ -1,17 +1,18 @@
 #include "prepack/device.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
-#include <optional>
-#include <sstream>
-#include <string>
 
 #include "cuda/cuda_half.h"
 #include "prepack/error.h"
+#include "runtime/control_group.h"
+#include "runtime/system_file.h"
 
 namespace prepack {
 namespace {
@@ -35,54 +36,9 @@ c10::Device cuda_device(std::string_view name, int index) {
   return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
-/// The number that a file holds; nothing where there is no file, or "max".
-std::optional<int64_t> read_number(const char* path) {
-  std::ifstream file(path);
-  int64_t number = 0;
-  if (file >> number) return number;
-  return std::nullopt;
-}
-
-/// The number beside `wanted` in a file of lines "key number unit"; 0 if there is none.
-int64_t read_field(const char* path, std::string_view wanted) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream fields(line);
-    std::string key;
-    int64_t number = 0;
-    if (fields >> key && key == wanted && fields >> number) return number;
-  }
-  return 0;
-}
-
 int64_t system_available() {
   const int64_t kib = read_field("/proc/meminfo", "MemAvailable:");
   return kib > 0 ? kib * 1024 : std::numeric_limits<int64_t>::max();
-}
-
-/// What the control group of a container leaves, in version 2 or 1 of that interface. File pages
-/// that are not in use count as used there, but are given up when they are needed.
-int64_t control_group_available() {
-  struct Files {
-    const char* limit;
-    const char* usage;
-    const char* statistics;
-    const char* reclaimable;
-  };
-  constexpr Files kVersions[] = {
-      {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat",
-       "inactive_file"},
-      {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-       "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"},
-  };
-  for (const auto& files : kVersions) {
-    const auto limit = read_number(files.limit);
-    const auto usage = read_number(files.usage);
-    if (!limit || !usage) continue;
-    const int64_t used = *usage - read_field(files.statistics, files.reclaimable);
-    return std::max<int64_t>(*limit - used, 0);
-  }
-  return std::numeric_limits<int64_t>::max();
 }
 
 }  // namespace
@@ -107,9 +63,16 @@ void synchronize(c10::Device device) {
   if (device.is_cuda()) cuda_half().synchronize(device.index());
 }
 
+int default_threads() {
+  const int per_core = at::get_num_threads();
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) return per_core;
+  const double cpus = std::ceil(ControlGroup().available_cpus());
+  return cpus < per_core ? std::max(static_cast<int>(cpus), 1) : per_core;
+}
+
 int64_t available_memory(c10::Device device) {
   if (device.is_cuda()) return cuda_half().free_memory(device.index());
-  return std::min(system_available(), control_group_available());
+  return std::min(system_available(), ControlGroup().available_memory());
 }
 
 int64_t resident_memory() { return read_field(kProcessStatus, "VmRSS:") * 1024; }
