@@ -273,5 +273,55 @@ TEST_CASE("attention of extreme scores goes to the largest that a query may see"
   });
 }
 
+TEST_CASE("the first keys of a stretch are those of its first run that a query may see",
+          "[kernels][attention]") {
+  Random random(5);
+  for (int i = num_samples(300); i > 0; --i) {
+    auto shape = random_shape(random, /*streams=*/true);
+    shape.num_keys += random.integer(0, 600);
+    Sample sample(random, DType::kFloat32, shape, 4);
+    const auto block = sample.block();
+    const auto slots = sample.slots();
+    for (int64_t number = 0; number < num_stretches(block); ++number) {
+      const auto stretch = key_stretch(block, number);
+      const int64_t first = std::max(stretch.begin, first_key(block, 0));
+      int64_t end = first + 1;
+      while (end < stretch.end && slots[end] == slots[end - 1] + 1) ++end;
+      const auto run = first_keys(block, number);
+      CAPTURE(shape.num_queries, shape.num_keys, shape.window, number);
+      REQUIRE(run.keys == block.keys);
+      REQUIRE(run.key_stride == block.key_stride);
+      REQUIRE(run.slots.first_slot == slots[first]);
+      // Runs that happen to touch are still two.
+      REQUIRE(run.slots.num_slots > 0);
+      REQUIRE(run.slots.num_slots <= end - first);
+    }
+  }
+}
+
+TEST_CASE("what is attended to next changes no bit", "[kernels][attention]") {
+  Random random(6);
+  on_each_instruction_set([&] {
+    for (const auto dtype : kDTypes) {
+      for (int i = num_samples(100); i > 0; --i) {
+        const auto shape = random_shape(random, /*streams=*/true);
+        CAPTURE(to_string(dtype), shape.num_queries, shape.num_keys, shape.group, shape.head_dim,
+                shape.window);
+        Sample sample(random, dtype, shape, 3);
+        attend(sample.block());
+        const auto alone = sample.out.values();
+        // Often more keys than the block has, and often fewer.
+        auto next_shape = random_shape(random, /*streams=*/true);
+        next_shape.head_dim = shape.head_dim;
+        Sample next(random, dtype, next_shape, 3);
+        auto block = sample.block();
+        block.next = first_keys(next.block(), 0);
+        attend(block);
+        REQUIRE(sample.out.values() == alone);
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace prepack
