@@ -24,7 +24,7 @@ HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
 /// Rows that share each load of a key or value: more would leave no registers for their sums.
-constexpr int kStreamedRows = 3;
+constexpr int kStreamedRows = HWY_TARGET <= HWY_AVX3 ? 4 : 3;
 
 /// Keys of a block: their scores and values stay in the first cache.
 constexpr int64_t kStreamedKeys = 64;
@@ -58,12 +58,12 @@ HWY_INLINE void score_four_keys(const T* const (&keys)[4], const RowsAhead<T>& a
   }
   const auto add = [&](int64_t dim, const auto& load) HWY_ATTR {
     FloatVec query[kRows];
-    HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+    HWY_UNROLL(4) for (int row = 0; row < kRows; ++row) {
       query[row] = load_floats(queries + row * stride + dim);
     }
     HWY_UNROLL(4) for (int i = 0; i < 4; ++i) {
       const auto key = load(keys[i] + dim);
-      HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+      HWY_UNROLL(4) for (int row = 0; row < kRows; ++row) {
         sums[row][i] = hn::MulAdd(key, query[row], sums[row][i]);
       }
     }
@@ -109,12 +109,12 @@ HWY_INLINE void add_values(const T* values, int64_t value_stride, int64_t num_ke
       --num_left;
     }
     FloatVec weight[kRows];
-    HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+    HWY_UNROLL(4) for (int row = 0; row < kRows; ++row) {
       weight[row] = hn::Set(d, weights[row * kScoreStride + key]);
     }
     HWY_UNROLL(8) for (int v = 0; v < kVectors; ++v) {
       const auto value = load(values + v * lanes);
-      HWY_UNROLL(3) for (int row = 0; row < kRows; ++row) {
+      HWY_UNROLL(4) for (int row = 0; row < kRows; ++row) {
         sums[row][v] = hn::MulAdd(value, weight[row], sums[row][v]);
       }
     }
