@@ -56,7 +56,7 @@ inline int64_t first_key(const AttentionBlock& block, int64_t row) {
 }
 
 /// Rows that are cheaper to stream than to lay out as a panel.
-inline constexpr int64_t kMostStreamedRows = 6;
+inline constexpr int64_t kMostStreamedRows = 8;
 
 inline bool is_streamed(const AttentionBlock& block) {
   return block.num_queries * block.group <= kMostStreamedRows;
