@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <ranges>
 
 #include "kernels/attention.h"
 
@@ -74,7 +75,29 @@ AttentionWork cut_work(const VarlenAttention& spec, int64_t num_kv_heads, int64_
     }
   }
   std::ranges::stable_sort(work.tasks, std::greater(), &AttentionTask::cost);
+  double cost_left = 0;
+  for (auto& task : std::views::reverse(work.tasks)) task.cost_left = cost_left += task.cost;
   return work;
+}
+
+int64_t UnitQueue::share(int64_t unit) const {
+  const auto& task = work_.tasks[unit / num_kv_heads_];
+  const double cost_left = static_cast<double>(num_kv_heads_) * task.cost_left -
+                           static_cast<double>(unit % num_kv_heads_) * task.cost;
+  // Half of what each thread has yet to do. No unit behind this one costs more.
+  const double share = 0.5 * cost_left / (static_cast<double>(num_threads_) * task.cost);
+  return std::max<int64_t>(static_cast<int64_t>(share), 1);
+}
+
+AttentionUnits UnitQueue::take() {
+  const int64_t num_units = std::ssize(work_.tasks) * num_kv_heads_;
+  int64_t begin = next_.load(std::memory_order_relaxed);
+  int64_t end = begin;
+  do {
+    if (begin >= num_units) return {num_units, num_units};
+    end = begin + share(begin);
+  } while (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
+  return {begin, end};
 }
 
 }  // namespace prepack

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -23,7 +24,14 @@ struct QueryPart {
 struct AttentionTask {
   size_t part;
   int64_t stretch;
-  double cost;  // multiplications per key head
+  double cost;           // multiplications per key head
+  double cost_left = 0;  // of this task and those behind it
+};
+
+/// Consecutive units of work: unit i is task i / num_kv_heads in key head i % num_kv_heads.
+struct AttentionUnits {
+  int64_t begin;
+  int64_t end;
 };
 
 /// What is to be computed for a varlen batch. Where it is cut depends on nothing but a sequence's
@@ -38,5 +46,26 @@ struct AttentionWork {
 /// @param group  query heads per key head
 AttentionWork cut_work(const VarlenAttention& spec, int64_t num_kv_heads, int64_t group,
                        int64_t head_dim);
+
+/// Hands the units of work out to threads, each as often as it is done with what it had. A thread
+/// gets several at a time, so that it knows what it will read next; fewer towards the end, so that
+/// all threads end at about the same time.
+class UnitQueue {
+ public:
+  UnitQueue(const AttentionWork& work, int64_t num_kv_heads, int64_t num_threads)
+      : work_(work), num_kv_heads_(num_kv_heads), num_threads_(num_threads) {}
+
+  /// None once all have been taken.
+  AttentionUnits take();
+
+ private:
+  /// How many units a thread gets that takes the next.
+  int64_t share(int64_t unit) const;
+
+  const AttentionWork& work_;
+  int64_t num_kv_heads_;
+  int64_t num_threads_;
+  std::atomic<int64_t> next_ = 0;
+};
 
 }  // namespace prepack

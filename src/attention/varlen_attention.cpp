@@ -173,10 +173,13 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   const HeadAddresses to(attended);
   const auto work = cut_work(spec, num_kv_heads, group, head_dim);
   PartialResults partials(work, num_kv_heads);
-  const auto attend_task = [&](const AttentionTask& task, int64_t kv_head) {
-    const auto& part = work.parts[task.part];
-    const auto runs = key_runs(spec, part.sequence);
-    const AttentionBlock block = {
+  const auto task_of = [&](int64_t unit) -> const AttentionTask& {
+    return work.tasks[unit / num_kv_heads];
+  };
+  const auto block_of = [&](int64_t unit, const Runs& runs) {
+    const auto& part = work.parts[task_of(unit).part];
+    const int64_t kv_head = unit % num_kv_heads;
+    return AttentionBlock{
         .dtype = dtype,
         .queries = from_queries.at(part.first_query, kv_head * group),
         .keys = from_keys.at(0, kv_head),
@@ -193,24 +196,39 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
         .head_dim = head_dim,
         .window = spec.window,
     };
+  };
+  const auto runs_of = [&](int64_t unit) {
+    return key_runs(spec, work.parts[task_of(unit).part].sequence);
+  };
+  const auto first_keys_of = [&](int64_t unit) {
+    const auto runs = runs_of(unit);
+    return first_keys(block_of(unit, runs), task_of(unit).stretch);
+  };
+  const auto attend_unit = [&](int64_t unit, const KeyRun& next) {
+    const auto& task = task_of(unit);
+    const auto& part = work.parts[task.part];
+    const auto runs = runs_of(unit);
+    auto block = block_of(unit, runs);
+    block.next = next;
     if (part.num_stretches == 1) return attend_block(block);
+    const int64_t kv_head = unit % num_kv_heads;
     float* partial = partials.of(task.part, kv_head);
     attend_stretch(block, task.stretch, partial + task.stretch * part.partial_size);
     if (partials.is_last(task.part, kv_head)) combine_stretches(block, partial);
   };
 
-  // Threads take the tasks as they get done with others, so that all end at about the same time.
-  const int64_t num_tasks = std::ssize(work.tasks) * num_kv_heads;
-  std::atomic<int64_t> next_task = 0;
-  const auto do_tasks = [&] {
-    for (int64_t i; (i = next_task.fetch_add(1, std::memory_order_relaxed)) < num_tasks;) {
-      attend_task(work.tasks[i / num_kv_heads], i % num_kv_heads);
-    }
-  };
   constexpr double kWorthThreads = 5e5;  // multiplications that take longer than to wake a thread
+  const int64_t num_units = std::ssize(work.tasks) * num_kv_heads;
   const int64_t num_threads =
-      work.cost < kWorthThreads ? 1 : std::min<int64_t>(at::get_num_threads(), num_tasks);
-  at::parallel_for(0, num_threads, /*grain_size=*/1, [&](int64_t, int64_t) { do_tasks(); });
+      work.cost < kWorthThreads ? 1 : std::min<int64_t>(at::get_num_threads(), num_units);
+  UnitQueue queue(work, num_kv_heads, num_threads);
+  at::parallel_for(0, num_threads, /*grain_size=*/1, [&](int64_t, int64_t) {
+    for (auto units = queue.take(); units.begin < units.end; units = queue.take()) {
+      for (int64_t unit = units.begin; unit < units.end; ++unit) {
+        attend_unit(unit, unit + 1 < units.end ? first_keys_of(unit + 1) : KeyRun{});
+      }
+    }
+  });
   return attended;
 }
 

@@ -58,6 +58,25 @@ KeyStretch key_stretch(const AttentionBlock& block, int64_t number) {
   return {begin, std::min(begin + kStretchKeys, block.num_keys)};
 }
 
+KeyRun leading_run(const AttentionBlock& block, int64_t begin, int64_t end) {
+  int64_t offset = begin;
+  for (const auto& run : block.runs) {
+    if (offset < run.num_slots) {
+      return {block.keys,
+              block.key_stride,
+              {run.first_slot + offset, std::min(end - begin, run.num_slots - offset)}};
+    }
+    offset -= run.num_slots;
+  }
+  return {};
+}
+
+KeyRun first_keys(const AttentionBlock& block, int64_t number) {
+  if (!is_streamed(block)) return {};
+  const auto stretch = key_stretch(block, number);
+  return leading_run(block, std::max(stretch.begin, first_key(block, 0)), stretch.end);
+}
+
 int64_t partial_size(const AttentionBlock& block) {
   constexpr int64_t kLine = 16;
   const int64_t num_rows = block.num_queries * block.group;

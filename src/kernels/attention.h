@@ -9,6 +9,13 @@
 
 namespace prepack {
 
+/// Keys of one head that lie in one run of slots.
+struct KeyRun {
+  const void* keys = nullptr;  // [num_slots, head_dim], key_stride from slot to slot
+  int64_t key_stride = 0;
+  SlotRun slots;
+};
+
 /// Consecutive queries of one sequence, in the `group` heads that share one key head. Query i
 /// attends to the last `window` of the keys [0, num_keys - num_queries + i]. Keys are counted along
 /// the runs of slots that they lie in. Strides are in elements.
@@ -28,6 +35,9 @@ struct AttentionBlock {
   int64_t group;
   int64_t head_dim;
   int64_t window;  // at least 1; blocks of keys that no query's window reaches are not read
+  // What the thread attends to after this block begins with these keys: they are fetched from
+  // memory while this block is computed.
+  KeyRun next{};
 };
 
 /// The last key that a row attends to. A row is one query in one head; the heads of a query are
@@ -46,7 +56,7 @@ inline int64_t first_key(const AttentionBlock& block, int64_t row) {
 }
 
 /// Rows that are cheaper to stream than to lay out as a panel.
-inline constexpr int64_t kMostStreamedRows = 6;
+inline constexpr int64_t kMostStreamedRows = 8;
 
 inline bool is_streamed(const AttentionBlock& block) {
   return block.num_queries * block.group <= kMostStreamedRows;
@@ -83,6 +93,12 @@ int64_t num_stretches(const AttentionBlock& block);
 
 /// @param number  from 0, of those that the block's queries attend to
 KeyStretch key_stretch(const AttentionBlock& block, int64_t number);
+
+/// The keys [begin, end), as far as they lie in the run of the first of them.
+KeyRun leading_run(const AttentionBlock& block, int64_t begin, int64_t end);
+
+/// The keys that a stretch begins with: `next` of the block before. None if it is not streamed.
+KeyRun first_keys(const AttentionBlock& block, int64_t number);
 
 /// Floats of one stretch's partial result: whole cache lines, because threads write to neighbours.
 int64_t partial_size(const AttentionBlock& block);

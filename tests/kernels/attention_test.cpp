@@ -197,9 +197,9 @@ int64_t random_window(Random& random) {
 
 /// @param streams  whether there are few rows, as in decoding
 Shape random_shape(Random& random, bool streams) {
-  const int64_t group = random.integer(1, streams ? 6 : 8);
-  const int64_t least = streams ? 1 : 6 / group + 1;
-  const int64_t most = streams ? 6 / group : 40;
+  const int64_t group = random.integer(1, streams ? kMostStreamedRows : 10);
+  const int64_t least = streams ? 1 : kMostStreamedRows / group + 1;
+  const int64_t most = streams ? kMostStreamedRows / group : 40;
   const int64_t num_queries = random.integer(least, random.integer(least, most));
   const int64_t num_cached = random.integer(0, random.integer(0, 3) == 0 ? 200 : 30);
   return {num_queries, num_cached + num_queries, group, random_head_dim(random),
@@ -232,12 +232,13 @@ TEST_CASE("attention to several blocks of keys equals its definition", "[kernels
   Random random(3);
   on_each_instruction_set([&] {
     // Blocks hold 64 keys where queries are few, and about 8192 / head_dim where they are many.
-    for (const auto& shape : {Shape{1, 300, 3, 64}, Shape{2, 257, 2, 64, 100}, Shape{6, 128, 1, 33},
-                              Shape{90, 200, 1, 128}, Shape{33, 140, 3, 128, 65},
-                              Shape{20, 600, 1, 17, 500}, Shape{12, 70, 1, 300},
-                              // Of several stretches.
-                              Shape{1, 700, 8, 64}, Shape{1, 1100, 7, 80, 300},
-                              Shape{6, 515, 1, 33, 256}, Shape{3, 1030, 2, 17}}) {
+    for (const auto& shape :
+         {Shape{1, 300, 3, 64}, Shape{2, 257, 2, 64, 100}, Shape{6, 128, 1, 33},
+          Shape{90, 200, 1, 128}, Shape{33, 140, 3, 128, 65}, Shape{20, 600, 1, 17, 500},
+          Shape{12, 70, 1, 300},
+          // Of several stretches.
+          Shape{1, 700, 8, 64}, Shape{1, 700, 9, 64}, Shape{1, 1100, 12, 80, 300},
+          Shape{6, 515, 1, 33, 256}, Shape{3, 1030, 2, 17}}) {
       check(random, DType::kFloat32, shape, 3);
     }
   });
@@ -268,6 +269,56 @@ TEST_CASE("attention of extreme scores goes to the largest that a query may see"
           }
         }
         REQUIRE(num_different == 0);
+      }
+    }
+  });
+}
+
+TEST_CASE("the first keys of a stretch are those of its first run that a query may see",
+          "[kernels][attention]") {
+  Random random(5);
+  for (int i = num_samples(300); i > 0; --i) {
+    auto shape = random_shape(random, /*streams=*/true);
+    shape.num_keys += random.integer(0, 600);
+    Sample sample(random, DType::kFloat32, shape, 4);
+    const auto block = sample.block();
+    const auto slots = sample.slots();
+    for (int64_t number = 0; number < num_stretches(block); ++number) {
+      const auto stretch = key_stretch(block, number);
+      const int64_t first = std::max(stretch.begin, first_key(block, 0));
+      int64_t end = first + 1;
+      while (end < stretch.end && slots[end] == slots[end - 1] + 1) ++end;
+      const auto run = first_keys(block, number);
+      CAPTURE(shape.num_queries, shape.num_keys, shape.window, number);
+      REQUIRE(run.keys == block.keys);
+      REQUIRE(run.key_stride == block.key_stride);
+      REQUIRE(run.slots.first_slot == slots[first]);
+      // Runs that happen to touch are still two.
+      REQUIRE(run.slots.num_slots > 0);
+      REQUIRE(run.slots.num_slots <= end - first);
+    }
+  }
+}
+
+TEST_CASE("what is attended to next changes no bit", "[kernels][attention]") {
+  Random random(6);
+  on_each_instruction_set([&] {
+    for (const auto dtype : kDTypes) {
+      for (int i = num_samples(100); i > 0; --i) {
+        const auto shape = random_shape(random, /*streams=*/true);
+        CAPTURE(to_string(dtype), shape.num_queries, shape.num_keys, shape.group, shape.head_dim,
+                shape.window);
+        Sample sample(random, dtype, shape, 3);
+        attend(sample.block());
+        const auto alone = sample.out.values();
+        // Often more keys than the block has, and often fewer.
+        auto next_shape = random_shape(random, /*streams=*/true);
+        next_shape.head_dim = shape.head_dim;
+        Sample next(random, dtype, next_shape, 3);
+        auto block = sample.block();
+        block.next = first_keys(next.block(), 0);
+        attend(block);
+        REQUIRE(sample.out.values() == alone);
       }
     }
   });
