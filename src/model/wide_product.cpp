@@ -132,6 +132,7 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
   RoundedProduct<T> product{};
   product.x = rounded;
   product.weight = weight;
+  product.out_dtype = from_scalar_type(out.scalar_type());
   multiply_in_panels(product, are_few ? kFewRowsFeatures : kRoundedFeatures, rows, bias, out, adds,
                      [&](const RoundedProduct<T>& part, int64_t first, int64_t last) {
                        are_few ? multiply_few_rounded_rows(part, first, last)
@@ -159,6 +160,13 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
       return product_of_rounded_rows<int8_t>(x, weight_rows(weight), bias, out, adds);
     case Activations::kAsComputed:
       break;
+  }
+  if (out.scalar_type() != at::kFloat) {
+    // Added in float32, to be rounded once.
+    auto wide_out = adds ? out.to(at::kFloat) : at::empty(out.sizes(), at::kFloat);
+    multiply(x, weight, bias, wide_out, adds);
+    out.copy_(wide_out);
+    return;
   }
   const auto wide = x.to(at::kFloat);
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
