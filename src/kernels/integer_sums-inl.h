@@ -23,14 +23,6 @@ constexpr int kTogether = static_cast<int>(RoundedRows<T>::kTogether);
 template <typename D, typename T>
 constexpr int kNumbers = kTogether<T>* static_cast<int>(hn::MaxLanes(D()));
 
-/// kCount numbers of one row, lane by lane, to every stride-th of the places.
-template <int64_t kCount, typename T>
-HWY_INLINE void store_by_lanes(const T* numbers, int64_t stride, T* to) {
-  for (int64_t k = 0; k < kCount; k += kTogether<T>) {
-    std::memcpy(to + k * stride, numbers + k, sizeof(int32_t));
-  }
-}
-
 /// Vectors of T that words of four 4-bit values unpack to.
 template <typename T>
 constexpr int kUnpacked = 2 * static_cast<int>(sizeof(T));

@@ -109,6 +109,24 @@ StoredValues values_of(const WeightRows& weight, int64_t in_features) {
   return {int8 != nullptr ? int8->values : std::get<Int8GroupRows>(weight).values, in_features};
 }
 
+/// Sums to where the product says, with the bias.
+/// @param sums  [num_rows, kMaxStretch]; scaled here where rows of the weight have a scale each
+template <typename X>
+HWY_NOINLINE void store_stretch(const RoundedProduct<X>& product, float* sums, int64_t first,
+                                int64_t count) {
+  const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
+  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
+  const float* bias = product.bias != nullptr ? product.bias + first : nullptr;
+  const auto store_rows = [&](auto* out) HWY_ATTR {
+    out += first;
+    for (int64_t i = 0; i < product.num_rows; ++i, sums += kMaxStretch, out += product.out_stride) {
+      if (int8 != nullptr) transform(count, times, sums, sums, int8->scales + first);
+      store_biased(count, sums, bias, product.adds_to_out, out);
+    }
+  };
+  with_type(product.out_dtype, store_rows, product.out);
+}
+
 /// One product, whose x is put into the order of the tiles first.
 template <typename Weights>
 class Product {
@@ -133,14 +151,16 @@ class Product {
                           : std::max<int64_t>(kSliceBlocks * kUnits >> group_shift_, 1)),
         scratch_(num_parts_ * (x_size() / kTogether<X> + x_scales_size() +
                                num_slices_ * part_rows_ * kSumsStride) +
-                     2 * kScalesSize + kMaxStretch * kSlice / 4,
-                 6),
+                     2 * kScalesSize + kMaxStretch * kSlice / 4 +
+                     num_parts_ * part_rows_ * kMaxStretch,
+                 7),
         x_(reinterpret_cast<X*>(scratch_.take(num_parts_ * x_size() / kTogether<X>))),
         x_scales_(scratch_.take(num_parts_ * x_scales_size())),
         x_sums_(scratch_.take(num_parts_ * num_slices_ * part_rows_ * kSumsStride)),
         scales_(scratch_.take(kScalesSize)),
         minimums_(scratch_.take(kScalesSize)),
-        padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kMaxStretch * kSlice / 4))) {
+        padded_values_(reinterpret_cast<int8_t*>(scratch_.take(kMaxStretch * kSlice / 4))),
+        sums_(scratch_.take(num_parts_ * part_rows_ * kMaxStretch)) {
     order_x();
   }
 
@@ -155,10 +175,11 @@ class Product {
         const auto values = slice_values(n, count, slice);
         for (int64_t part = 0; part < num_parts_; ++part) {
           unrolled<kMaxRows>([&]<int r>() HWY_ATTR {
-            if (part_rows_ == r + 1) multiply_part<r + 1>(values, n, count, slice, part);
+            if (part_rows_ == r + 1) multiply_part<r + 1>(values, count, slice, part);
           });
         }
       }
+      store_stretch(product_, sums_, n, count);
     }
   }
 
@@ -263,8 +284,7 @@ class Product {
   }
 
   template <int kRows>
-  void multiply_part(const StoredValues& values, int64_t first, int64_t count, int64_t slice,
-                     int64_t part) {
+  void multiply_part(const StoredValues& values, int64_t count, int64_t slice, int64_t part) {
     constexpr int kFeatures = kTileFeatures<kRows>;
     const int64_t place = (part * num_blocks_ + slice * kSliceBlocks) * kRows;
     Tile<Weights, kFeatures> tile;
@@ -287,20 +307,13 @@ class Product {
       }
       float sums[kFeatures][kRows];
       multiply_tile<kRows>(tile, sums);
-      const int64_t num_rows = std::min<int64_t>(kRows, product_.num_rows - part * kRows);
+      float* to = sums_ + part * kRows * kMaxStretch + i;
       for (int64_t f = 0; f < num_features; ++f) {
-        store(sums[f], num_rows, part * kRows, first + i + f, slice);
+        for (int64_t r = 0; r < kRows; ++r) {
+          float& sum = to[r * kMaxStretch + f];
+          sum = slice == 0 ? sums[f][r] : sum + sums[f][r];
+        }
       }
-    }
-  }
-
-  void store(const float* sums, int64_t num_rows, int64_t row, int64_t feature, int64_t slice) {
-    const float scale = kUnit == 0 ? std::get<Int8Rows>(product_.weight).scales[feature] : 1.0F;
-    const float bias = product_.bias != nullptr && slice == 0 ? product_.bias[feature] : 0.0F;
-    const bool adds = product_.adds_to_out || slice > 0;
-    float* out = product_.out + row * product_.out_stride + feature;
-    for (int64_t r = 0; r < num_rows; ++r, out += product_.out_stride) {
-      *out = sums[r] * scale + (adds ? bias + *out : bias);
     }
   }
 
@@ -323,6 +336,7 @@ class Product {
   float* scales_;          // [kMaxStretch, kSumsStride]
   float* minimums_;        // likewise
   int8_t* padded_values_;  // [kMaxStretch, kSlice]
+  float* sums_;            // [num_parts, part_rows, kMaxStretch]
 };
 
 template <typename Weights>

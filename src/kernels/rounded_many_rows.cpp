@@ -278,39 +278,37 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
   totals.store();
 }
 
-/// Adds a tile's sums to the outputs, or overwrites those.
+/// A tile's sums to where the product says, with the bias.
+/// @param sums  [num_rows, width]; scaled here where rows of the weight have a scale each
 template <typename T>
 void store_tile(const RoundedProduct<T>& product, float* sums, int64_t row, int64_t num_rows,
-                int64_t feature, int64_t num_features, bool is_first_slice) {
-  const auto same = [](FloatVec a) HWY_ATTR { return a; };
+                int64_t feature, int64_t num_features) {
   const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
-  const auto plus = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
   const auto* int8 = std::get_if<Int8Rows>(&product.weight);
-  for (int64_t i = 0; i < num_rows; ++i, sums += panel_width()) {
-    float* out = product.out + (row + i) * product.out_stride + feature;
-    if (int8 != nullptr) transform(num_features, times, sums, sums, int8->scales + feature);
-    if (product.adds_to_out || !is_first_slice) {
-      transform(num_features, plus, out, out, sums);
-    } else {
-      transform(num_features, same, out, sums);
+  const float* bias = product.bias != nullptr ? product.bias + feature : nullptr;
+  const auto store_rows = [&](auto* out) HWY_ATTR {
+    out += row * product.out_stride + feature;
+    for (int64_t i = 0; i < num_rows; ++i, sums += panel_width(), out += product.out_stride) {
+      if (int8 != nullptr) transform(num_features, times, sums, sums, int8->scales + feature);
+      store_biased(num_features, sums, bias, product.adds_to_out, out);
     }
-    if (product.bias != nullptr && is_first_slice) {
-      transform(num_features, plus, out, out, product.bias + feature);
-    }
-  }
+  };
+  with_type(product.out_dtype, store_rows, product.out);
 }
 
 /// Features [first, first + count), whose weights are widened.
-/// @param panels  one behind the other
+/// @param panels      one behind the other
+/// @param slice_sums  [count, kSliceTiles * kTileRows]: of the slices of k before the last
 template <int64_t kUnit, Form kForm, typename T>
-void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, int64_t first,
-                     int64_t count) {
+void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, float* slice_sums,
+                     int64_t first, int64_t count) {
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
   constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
   const int64_t width = panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_tiles = product.x.num_tiles(product.num_rows);
   HWY_ALIGN float sums[kRows<T> * kMaxFeatures];
+  const auto add = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Add(a, b); };
   const auto multiply_rows = [&](int64_t tile, int64_t block, int64_t size, int64_t n,
                                  int64_t i) HWY_ATTR {
     const int64_t row = tile * kTileRows + i;
@@ -325,8 +323,17 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, i
                             kForm.has_groups ? panels.scales + feature * kUnits : nullptr,
                             kForm.has_minimums ? panels.minimums + feature * kUnits : nullptr};
     multiply_tile<kUnit, kForm>(x, panel, size, sums);
-    store_tile(product, sums, row, std::min<int64_t>(kRows<T>, product.num_rows - row), first + n,
-               std::min(width, count - n), block == 0);
+    // Rounded to the output's dtype once, when all slices are summed.
+    constexpr int64_t kSize = kRows<T> * kVectors * hn::MaxLanes(Floats());
+    const int64_t sums_place =
+        (n * kSliceTiles + tile % kSliceTiles * width) * kTileRows + i * width;
+    if (block > 0) transform(kSize, add, sums, slice_sums + sums_place, sums);
+    if (block + size < num_blocks) {
+      std::copy_n(sums, kSize, slice_sums + sums_place);
+    } else {
+      store_tile(product, sums, row, std::min<int64_t>(kRows<T>, product.num_rows - row), first + n,
+                 std::min(width, count - n));
+    }
   };
   for (int64_t tiles = 0; tiles < num_tiles; tiles += kSliceTiles) {
     const int64_t last_tile = std::min(tiles + kSliceTiles, num_tiles);
@@ -352,10 +359,12 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   const int64_t num_features = std::min(stretch, (last - first + width - 1) / width * width);
   const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
   const int64_t num_scales = kForm.has_groups ? num_features * num_units : 0;
-  Scratch scratch(num_values + 2 * num_scales, 3);
+  const int64_t num_sums = num_blocks > kSliceBlocks ? num_features * kSliceTiles * kTileRows : 0;
+  Scratch scratch(num_values + 2 * num_scales + num_sums, 4);
   const Panel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)),
                            kForm.has_groups ? scratch.take(num_scales) : nullptr,
                            kForm.has_minimums ? scratch.take(num_scales) : nullptr};
+  float* const slice_sums = scratch.take(num_sums);
   for (int64_t n = first; n < last; n += stretch) {
     const int64_t count = std::min(stretch, last - n);
     for (int64_t i = 0; i < count; i += width) {
@@ -365,7 +374,7 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
                      kForm.has_groups ? panels.scales + units_place : nullptr,
                      kForm.has_minimums ? panels.minimums + units_place : nullptr});
     }
-    multiply_panels<kUnit, kForm>(product, panels, n, count);
+    multiply_panels<kUnit, kForm>(product, panels, slice_sums, n, count);
   }
 }
 

@@ -4,18 +4,20 @@
 
 #include "kernels/rounded_rows.h"
 #include "kernels/weight_rows.h"
+#include "prepack/dtype.h"
 
 namespace prepack {
 
 /// x * weight^T + bias of rounded x and a weight of 8 or 4 bits: sums of integers within a group,
-/// of float32 beyond.
+/// of float32 beyond, which are rounded to the dtype of `out` once.
 /// @tparam T  int16_t; or int8_t for a weight of 4 bits, or of 8 in groups of 32 at least
 template <typename T>
 struct RoundedProduct {
   RoundedRows<T> x;   // with a sum_group of rounded_sum_group
   WeightRows weight;  // not PlainRows
   const float* bias;  // [out_features]; null for none
-  float* out;         // [num_rows, out_features], with rows `out_stride` apart
+  DType out_dtype;
+  void* out;  // [num_rows, out_features], with rows `out_stride` apart
   int64_t num_rows;
   int64_t in_features;  // at least 1
   int64_t out_stride;

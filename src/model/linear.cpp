@@ -58,12 +58,8 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
     bfloat16_product(input, std::get<at::Tensor>(weight), bias, out, /*adds=*/false);
   } else if (product != Product::kWide) {
     at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
-  } else if (out.scalar_type() == at::kFloat) {
-    wide_product(input, weight, bias, out);
   } else {
-    auto wide = at::empty(out.sizes(), out.options().dtype(at::kFloat));
-    wide_product(input, weight, bias, wide);
-    out.copy_(wide);
+    wide_product(input, weight, bias, out);
   }
 }
 
@@ -79,13 +75,8 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
   } else if (product != Product::kWide) {
     sum.addmm_(input, std::get<at::Tensor>(weight).t());
     if (bias) sum.add_(*bias);
-  } else if (sum.scalar_type() == at::kFloat) {
-    add_wide_product(input, weight, bias, sum);
   } else {
-    // Added in float32, to be rounded once.
-    auto wide_sum = sum.to(at::kFloat);
-    add_wide_product(input, weight, bias, wide_sum);
-    sum.copy_(wide_sum);
+    add_wide_product(input, weight, bias, sum);
   }
 }
 

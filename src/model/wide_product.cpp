@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <variant>
 
-#include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
 #include "base/scalar_type.h"
 #include "kernels/linear.h"
 #include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
 #include "model/packed_product.h"
+#include "model/product_buffer.h"
 #include "model/product_panels.h"
 
 namespace prepack {
@@ -101,42 +101,66 @@ void product_by_blocks(const at::Tensor& x, const WeightRows& weight, const Bias
   }
 }
 
+/// Bytes of x rounded to T.
+/// @param size  numbers, with those that fill up blocks and tiles
+template <typename T>
+int64_t rounded_bytes(int64_t size, int64_t sum_group) {
+  const int64_t num_scales = size / RoundedRows<T>::kGroup;
+  // Corrections are as many as scales, and not always needed.
+  return size * static_cast<int64_t>(sizeof(T)) +
+         (2 * num_scales + size / sum_group) * static_cast<int64_t>(sizeof(float));
+}
+
+/// x rounded to T, in memory that is kept for the next products.
+template <typename T>
+RoundedRows<T> round_to_buffer(const at::Tensor& x, const WeightRows& weight, int64_t tile_rows) {
+  using Rows = RoundedRows<T>;
+  Rows to{};
+  to.tile_rows = tile_rows;
+  to.sum_group = rounded_sum_group(weight, Rows::kGroup);
+  const int64_t num_rows = x.size(0);
+  const int64_t in_features = x.size(1);
+  const int64_t num_tiles = to.num_tiles(num_rows);
+  const int64_t size = num_tiles * Rows::num_blocks(in_features) * Rows::kBlock * tile_rows;
+  const int64_t num_scales = size / Rows::kGroup;
+  const bool has_corrections =
+      sizeof(T) == 1 && tile_rows > 1 && !std::holds_alternative<Int4Rows>(weight);
+  char* const buffer = product_buffer(rounded_bytes<T>(size, to.sum_group));
+  to.values = reinterpret_cast<T*>(buffer);
+  to.scales = reinterpret_cast<float*>(to.values + size);
+  to.sums = to.scales + num_scales;
+  if (has_corrections) {
+    to.corrections = reinterpret_cast<int32_t*>(to.sums + size / to.sum_group);
+  }
+  const auto dtype = from_scalar_type(x.scalar_type());
+  parallel_rows(num_tiles, tile_rows * in_features, [&](int64_t first, int64_t last) {
+    round_rows(dtype, x.const_data_ptr(), num_rows, in_features, first, last, to);
+  });
+  return to;
+}
+
 /// Of a quantized weight, with x rounded to T.
 template <typename T>
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
                              at::Tensor& out, bool adds) {
-  const auto rows = x.contiguous();
-  const auto dtype = from_scalar_type(x.scalar_type());
-  const int64_t num_rows = x.size(0);
-  const int64_t in_features = x.size(1);
-  const bool are_few = num_rows <= max_few_rounded_rows<T>(weight);
-  using Rows = RoundedRows<T>;
-  Rows rounded{};
-  rounded.tile_rows = are_few ? 1 : kRoundedTileRows;
-  rounded.sum_group = rounded_sum_group(weight, Rows::kGroup);
-  const int64_t num_tiles = rounded.num_tiles(num_rows);
-  const int64_t size = num_tiles * Rows::num_blocks(in_features) * Rows::kBlock * rounded.tile_rows;
-  const at::Tensor values = scratch({size}, at::TensorOptions(c10::CppTypeToScalarType<T>::value));
-  const at::Tensor scales = at::empty({size / Rows::kGroup}, at::kFloat);
-  const at::Tensor sums = at::empty({size / rounded.sum_group}, at::kFloat);
-  const bool has_corrections =
-      sizeof(T) == 1 && !are_few && !std::holds_alternative<Int4Rows>(weight);
-  const at::Tensor corrections = at::empty({has_corrections ? size / Rows::kGroup : 0}, at::kInt);
-  if (has_corrections) rounded.corrections = corrections.data_ptr<int32_t>();
-  rounded.values = values.data_ptr<T>();
-  rounded.scales = scales.data_ptr<float>();
-  rounded.sums = sums.data_ptr<float>();
-  parallel_rows(num_tiles, rounded.tile_rows * in_features, [&](int64_t first, int64_t last) {
-    round_rows(dtype, rows.const_data_ptr(), num_rows, in_features, first, last, rounded);
-  });
-  RoundedProduct<T> product{};
-  product.x = rounded;
-  product.weight = weight;
-  multiply_in_panels(product, are_few ? kFewRowsFeatures : kRoundedFeatures, rows, bias, out, adds,
-                     [&](const RoundedProduct<T>& part, int64_t first, int64_t last) {
-                       are_few ? multiply_few_rounded_rows(part, first, last)
-                               : multiply_rounded_rows(part, first, last);
-                     });
+  const bool are_few = x.size(0) <= max_few_rounded_rows<T>(weight);
+  const int64_t tile_rows = are_few ? 1 : kRoundedTileRows;
+  const int64_t tile_size =
+      tile_rows * RoundedRows<T>::num_blocks(x.size(1)) * RoundedRows<T>::kBlock;
+  const int64_t tile_bytes =
+      rounded_bytes<T>(tile_size, rounded_sum_group(weight, RoundedRows<T>::kGroup));
+  for_slices(
+      x.contiguous(), out, tile_rows, tile_bytes, [&](const at::Tensor& rows, at::Tensor& part) {
+        RoundedProduct<T> product{};
+        product.x = round_to_buffer<T>(rows, weight, tile_rows);
+        product.weight = weight;
+        product.out_dtype = from_scalar_type(out.scalar_type());
+        multiply_in_panels(product, are_few ? kFewRowsFeatures : kRoundedFeatures, rows, bias, part,
+                           adds, [&](const RoundedProduct<T>& panels, int64_t first, int64_t last) {
+                             are_few ? multiply_few_rounded_rows(panels, first, last)
+                                     : multiply_rounded_rows(panels, first, last);
+                           });
+      });
 }
 
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
@@ -159,6 +183,13 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
       return product_of_rounded_rows<int8_t>(x, weight_rows(weight), bias, out, adds);
     case Activations::kAsComputed:
       break;
+  }
+  if (out.scalar_type() != at::kFloat) {
+    // Added in float32, to be rounded once.
+    auto wide_out = adds ? out.to(at::kFloat) : at::empty(out.sizes(), at::kFloat);
+    multiply(x, weight, bias, wide_out, adds);
+    out.copy_(wide_out);
+    return;
   }
   const auto wide = x.to(at::kFloat);
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;

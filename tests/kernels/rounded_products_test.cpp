@@ -27,6 +27,11 @@ using testing::weight_formats;
 using testing::WeightFormat;
 using testing::whole_groups;
 
+DType any_dtype(Random& random) {
+  static constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
+  return kDTypes[random.integer(0, 2)];
+}
+
 /// One of the two kernels.
 template <typename T>
 struct Kernel {
@@ -60,7 +65,8 @@ Numbers multiply(const Kernel<T>& kernel, const RoundedInput<T>& x, const Stored
   const RoundedProduct<T> product = {.x = x.rows(),
                                      .weight = weight.rows(),
                                      .bias = output.bias_or_null(),
-                                     .out = out.floats(),
+                                     .out_dtype = out.dtype(),
+                                     .out = out.data(),
                                      .num_rows = output.num_rows,
                                      .in_features = weight.in_features(),
                                      .out_stride = output.stride,
@@ -77,12 +83,11 @@ void check(Random& random, const Kernel<T>& kernel, const WeightFormat& format, 
            int64_t in_features, int64_t out_features) {
   CAPTURE(kernel.name, name_of(format), num_rows, in_features, out_features);
   const StoredWeight weight(random, format, out_features, in_features);
-  static constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
-  const auto dtype = kDTypes[random.integer(0, 2)];
-  const auto x = Numbers::random(random, dtype, num_rows * in_features);
+  const auto x = Numbers::random(random, any_dtype(random), num_rows * in_features);
   const RoundedInput<T> rounded(x, num_rows, in_features, kernel.tile_rows,
                                 rounded_sum_group(weight.rows(), RoundedRows<T>::kGroup));
-  const ProductOutput output(random, num_rows, out_features);
+  ProductOutput output(random, num_rows, out_features);
+  output.round_to(any_dtype(random));
   const auto out = multiply(kernel, rounded, weight, output, {0, out_features});
   REQUIRE_THAT(out, Near(plain_product(rounded.wide(), weight, output)));
   // Shared among calls, it is the same.

@@ -18,6 +18,12 @@ ProductOutput::ProductOutput(Random& random, int64_t num_rows, int64_t out_featu
   }
 }
 
+void ProductOutput::round_to(DType dtype) {
+  Numbers rounded(dtype, out.size());
+  for (int64_t i = 0; i < out.size(); ++i) rounded.set(i, out[i]);
+  out = rounded;
+}
+
 std::vector<Expected> plain_product(const std::vector<double>& x, const StoredWeight& weight,
                                     const ProductOutput& before) {
   // A few roundings of float32 of what is summed: one by one, or sums of values and of minimums by

@@ -9,7 +9,7 @@
 
 namespace prepack::testing {
 
-/// What a product adds to and writes to: rows of float32, with gaps between them.
+/// What a product adds to and writes to: rows of float32 at first, with gaps between them.
 struct ProductOutput {
   Numbers bias;  // [out_features], or none
   Numbers out;   // [num_rows, out_features], with rows `stride` apart
@@ -20,6 +20,9 @@ struct ProductOutput {
 
   /// What the product overwrites is NaN.
   ProductOutput(Random& random, int64_t num_rows, int64_t out_features);
+
+  /// What is there, in another dtype.
+  void round_to(DType dtype);
 
   const float* bias_or_null() const { return bias.size() > 0 ? bias.floats() : nullptr; }
 };

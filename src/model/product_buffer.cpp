@@ -1,0 +1,26 @@
+#include "model/product_buffer.h"
+
+#include "base/mapped_tensor.h"
+
+namespace prepack {
+namespace {
+
+constexpr int64_t kSliceBytes = int64_t{24} << 20;
+constexpr int64_t kMinSliceTiles = 32;
+
+}  // namespace
+
+char* product_buffer(int64_t size) {
+  static thread_local at::Tensor buffer;
+  if (!buffer.defined() || buffer.numel() < size) {
+    buffer.reset();  // first, to leave no hole in the heap
+    buffer = scratch({size}, at::kByte);
+  }
+  return static_cast<char*>(buffer.data_ptr());
+}
+
+int64_t max_slice_tiles(int64_t tile_bytes) {
+  return std::max(kSliceBytes / std::max<int64_t>(tile_bytes, 1), kMinSliceTiles);
+}
+
+}  // namespace prepack
