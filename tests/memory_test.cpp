@@ -158,14 +158,35 @@ TEST_CASE("a token's row of the mask counts among its activations", "[memory]") 
 TEST_CASE("tensors that stay quantized are multiplied in float32, whatever the dtype", "[memory]") {
   auto packed = config();
   packed.has_quantized_tensors = true;
-  const auto bytes = [](const ModelConfig& of, at::Device device,
-                        const std::optional<Quantization>& quantization = {}) {
-    return activation_bytes_per_token(of, DType::kBFloat16, device, /*row_len=*/0, quantization);
+  const auto bytes = [](const ModelConfig& of, at::Device device, const Rounding& rounding = {}) {
+    return estimate_memory(of, DType::kBFloat16, device, kShape, rounding).activations;
   };
   // As with those that are quantized when they are loaded.
-  CHECK(bytes(packed, at::kCPU) == bytes(config(), at::kCPU, Quantization{.bits = 8}));
-  CHECK(bytes(packed, at::kCPU) > bytes(config(), at::kCUDA));
+  CHECK(bytes(packed, at::kCPU) == bytes(config(), at::kCPU, {.quantization = Quantization{}}));
+  CHECK(bytes(packed, at::kCPU) >
+        kShape.max_forward_tokens *
+            activation_bytes_per_token(packed, DType::kBFloat16, at::kCPU, /*row_len=*/0));
   CHECK(bytes(packed, at::kCUDA) == bytes(config(), at::kCUDA));  // widened as they are loaded
+}
+
+TEST_CASE("products that round their input make no copies in float32", "[memory]") {
+  auto shape = kShape;
+  const auto bytes = [&](Activations activations) {
+    return estimate_memory(config(), DType::kBFloat16, at::kCPU, shape,
+                           {Quantization{}, activations})
+        .activations;
+  };
+  for (auto activations : {Activations::kInt8, Activations::kInt16}) {
+    CHECK(bytes(activations) < bytes(Activations::kAsComputed));
+  }
+  // They are made of slices: of more tokens they take no more.
+  const auto of_copies = [&](int64_t num_tokens) {
+    shape.max_forward_tokens = num_tokens;
+    return bytes(Activations::kAsComputed) -
+           num_tokens * activation_bytes_per_token(config(), DType::kBFloat16, at::kCPU, 0);
+  };
+  CHECK(of_copies(1 << 20) == of_copies(1 << 21));
+  CHECK(of_copies(100) < of_copies(1 << 20));
 }
 
 TEST_CASE("a product that reads its input in an order of its own reads a copy", "[memory]") {

@@ -548,7 +548,7 @@ TEST_CASE("a quantized model of 1.3 billion parameters takes what it is said to"
   config.head_dim = 128;
   config.dtype = DType::kBFloat16;
   const auto weights = [&](const std::optional<Quantization>& quantization) {
-    return estimate_memory(config, DType::kFloat32, at::kCPU, {}, quantization).weights;
+    return estimate_memory(config, DType::kFloat32, at::kCPU, {}, {quantization}).weights;
   };
   CHECK(weights({}) == 2 * config.num_parameters());
   CHECK(weights(kInt4) < 1'000'000'000);

@@ -44,25 +44,21 @@ struct KnownBytes {
   std::optional<int64_t> program = {};
 };
 
-/// @param dtype         to compute in; weights keep the stored one on a CPU, if that is narrower
-/// @param quantization  of products; absent: none
+/// @param dtype  to compute in; weights keep the stored one on a CPU, if that is narrower
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
-                               const BatchShape& shape,
-                               const std::optional<Quantization>& quantization = {},
+                               const BatchShape& shape, const Rounding& rounding = {},
                                const KnownBytes& known = {});
 
 /// Bytes of activations that one token of a forward takes at the peak of a layer.
 /// @param row_len  of the dense mask; 0 where there is none
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
-                                   int64_t row_len,
-                                   const std::optional<Quantization>& quantization = {});
+                                   int64_t row_len);
 
 /// The token budget for this machine: as many tokens as half of `free_bytes` has room for, but no
 /// more than 2,048, beyond which products get slower (on a GPU 16,384, beyond which they should get
 /// no faster), and no fewer than the longest prompt has.
 /// @param free_bytes  what is left beside weights and caches
 int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device device,
-                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes,
-                             const std::optional<Quantization>& quantization = {});
+                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes);
 
 }  // namespace prepack

@@ -47,6 +47,12 @@ std::string_view to_string(Activations activations);
 /// @throws InvalidArgument for any other
 Activations parse_activations(std::string_view name);
 
+/// What is rounded in a decoder's products.
+struct Rounding {
+  std::optional<Quantization> quantization = {};  // of the weights, as they are loaded
+  Activations activations = Activations::kAsComputed;
+};
+
 /// How reports go on behind a dtype: ", weights int8, activations int16"; empty if nothing is
 /// rounded.
 std::string rounding_note(const std::optional<Quantization>& quantization, Activations activations);

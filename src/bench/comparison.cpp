@@ -127,7 +127,8 @@ class Comparison {
         .needed_bytes = estimate_memory(model_.config(), model_.dtype(), model_.device(),
                                         batch_shape(lengths, plan, options, result.metric,
                                                     options_.max_new_tokens, model_.device()),
-                                        model_.quantization(), {.weights = model_.weight_bytes()})
+                                        {model_.quantization(), model_.activations()},
+                                        {.weights = model_.weight_bytes()})
                             .total(),
     };
   }
@@ -155,7 +156,8 @@ class Comparison {
     return default_token_budget(
         config, model_.dtype(), model_.device(), PrefillMethod::kPacked, longest,
         limit - estimate_memory(config, model_.dtype(), model_.device(), caches,
-                                model_.quantization(), {.weights = model_.weight_bytes()})
+                                {model_.quantization(), model_.activations()},
+                                {.weights = model_.weight_bytes()})
                     .total());
   }
 

@@ -51,15 +51,15 @@ MemoryEstimate largest_batch(const bench::ThroughputOptions& options, const Job&
                          {.num_prompts = num_prompts,
                           .cache_slots = num_prompts * (longest + options.decode_steps),
                           .max_forward_tokens = std::min(token_budget, num_prompts * longest)},
-                         job.quantization, job.known_bytes);
+                         {job.quantization, job.activations}, job.known_bytes);
 }
 
 /// Chooses the token budget and predicts the peak of memory.
 void plan_memory(bench::ThroughputOptions& options, Job& job) {
   const int64_t longest = std::ranges::max(options.prompt_lens);
   const int64_t free = job.memory_limit - largest_batch(options, job, 0).total();
-  options.prefill.token_budget = default_token_budget(
-      job.config, job.dtype, job.device, options.prefill.method, longest, free, job.quantization);
+  options.prefill.token_budget = default_token_budget(job.config, job.dtype, job.device,
+                                                      options.prefill.method, longest, free);
   job.memory = largest_batch(options, job, options.prefill.token_budget);
 }
 

@@ -135,7 +135,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
           .max_mask_elements = plan.max_mask_elements,
           .max_row_len = plan.max_row_len,
       },
-      info.quantization,
+      {info.quantization, info.activations},
       find_known_bytes(model, {info.dtype, device, info.quantization, info.activations,
                                parse_weight_layout_option(options.model)}));
   info.weights = inspect_weights(model);

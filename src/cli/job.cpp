@@ -262,11 +262,11 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
     // Activations may be chosen from what weights and caches leave.
     const int64_t free =
         job.memory_limit - estimate_memory(job.config, job.dtype, job.device, caches,
-                                           job.quantization, job.known_bytes)
+                                           {job.quantization, job.activations}, job.known_bytes)
                                .total();
-    job.prefill.token_budget = default_token_budget(
-        job.config, job.dtype, job.device, job.prefill.method,
-        std::max(longest_prompt(job), job.prefill.capacity), free, job.quantization);
+    job.prefill.token_budget =
+        default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
+                             std::max(longest_prompt(job), job.prefill.capacity), free);
   }
   job.memory = predict_memory(job);
   return job;
@@ -274,7 +274,7 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
 
 MemoryEstimate predict_memory(const Job& job) {
   return estimate_memory(job.config, job.dtype, job.device, largest_batch(job, largest_caches(job)),
-                         job.quantization, job.known_bytes);
+                         {job.quantization, job.activations}, job.known_bytes);
 }
 
 void require_memory(const Job& job) {

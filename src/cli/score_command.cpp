@@ -182,18 +182,19 @@ void plan_memory(Job& job, const Work& work) {
     longest = std::max<int64_t>(longest, length);
   }
   if (job.prefill.token_budget == 0) {
-    const int64_t free = job.memory_limit - estimate_memory(job.config, job.dtype, job.device, {},
-                                                            job.quantization, job.known_bytes)
-                                                .total();
+    const int64_t free =
+        job.memory_limit - estimate_memory(job.config, job.dtype, job.device, {},
+                                           {job.quantization, job.activations}, job.known_bytes)
+                               .total();
     job.prefill.token_budget =
         default_token_budget(job.config, job.dtype, job.device, job.prefill.method,
-                             std::max(longest, job.prefill.capacity), free, job.quantization);
+                             std::max(longest, job.prefill.capacity), free);
   } else if (longest > job.prefill.token_budget) {
     throw UsageError(fmt::format("--token-budget: the longest sequence has {} tokens", longest));
   }
   job.memory = estimate_memory(job.config, job.dtype, job.device,
-                               score_shape(job.config, lengths, job.prefill), job.quantization,
-                               job.known_bytes);
+                               score_shape(job.config, lengths, job.prefill),
+                               {job.quantization, job.activations}, job.known_bytes);
   require_memory(job);
 }
 

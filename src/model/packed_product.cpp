@@ -44,8 +44,7 @@ void packed_product(const at::Tensor& x, const WeightRows& weight, const Bias& b
 }
 
 int64_t packed_rows_bytes(int64_t num_rows, int64_t in_features, DType dtype) {
-  const int64_t of_tile = tile_bytes(in_features, dtype);
-  return std::min(PackedRows::num_tiles(num_rows), max_slice_tiles(of_tile)) * of_tile;
+  return slice_bytes(num_rows, kTileRows, tile_bytes(in_features, dtype));
 }
 
 }  // namespace prepack

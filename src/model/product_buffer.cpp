@@ -23,4 +23,9 @@ int64_t max_slice_tiles(int64_t tile_bytes) {
   return std::max(kSliceBytes / std::max<int64_t>(tile_bytes, 1), kMinSliceTiles);
 }
 
+int64_t slice_bytes(int64_t num_rows, int64_t tile_rows, int64_t tile_bytes) {
+  const int64_t num_tiles = (num_rows + tile_rows - 1) / tile_rows;
+  return std::min(num_tiles, max_slice_tiles(tile_bytes)) * tile_bytes;
+}
+
 }  // namespace prepack

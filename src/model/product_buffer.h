@@ -15,6 +15,9 @@ char* product_buffer(int64_t size);
 /// but so many at least that making the weights ready for them is little beside.
 int64_t max_slice_tiles(int64_t tile_bytes);
 
+/// Bytes of the largest slice of so many rows.
+int64_t slice_bytes(int64_t num_rows, int64_t tile_rows, int64_t tile_bytes);
+
 /// Calls multiply(rows of x, rows of out) for slices of at most max_slice_tiles.
 /// @param x, out  [num_rows, ...]
 template <typename F>
@@ -24,6 +27,10 @@ void for_slices(const at::Tensor& x, const at::Tensor& out, int64_t tile_rows, i
   const int64_t num_tiles = (num_rows + tile_rows - 1) / tile_rows;
   const int64_t max_tiles = max_slice_tiles(tile_bytes);
   const int64_t num_slices = (num_tiles + max_tiles - 1) / max_tiles;
+  if (num_slices == 1) {
+    auto all = out;
+    return multiply(x, all);
+  }
   for (int64_t slice = 0; slice < num_slices; ++slice) {
     const int64_t first = num_tiles * slice / num_slices * tile_rows;
     const int64_t last = std::min(num_tiles * (slice + 1) / num_slices * tile_rows, num_rows);

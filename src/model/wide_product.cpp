@@ -32,6 +32,14 @@ int64_t max_few_rows(bool is_wide) {
 constexpr int64_t kBlockBytes = int64_t{4} << 20;
 constexpr int64_t kBlockFeatures = 512;
 
+/// Copies in float32 are made of slices of so many rows, or of several times as many.
+constexpr int64_t kSliceRows = PackedRows::kTileRows;
+
+/// Of an input and its output in float32.
+int64_t wide_row_bytes(int64_t in_features, int64_t out_features) {
+  return (in_features + out_features) * element_size(DType::kFloat32);
+}
+
 /// Features are shared among threads by so many, which the kernels compute together.
 constexpr int64_t kFewRowsFeatures = 4;
 constexpr int64_t kRoundedFeatures = 32;
@@ -185,11 +193,14 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
       break;
   }
   if (out.scalar_type() != at::kFloat) {
-    // Added in float32, to be rounded once.
-    auto wide_out = adds ? out.to(at::kFloat) : at::empty(out.sizes(), at::kFloat);
-    multiply(x, weight, bias, wide_out, adds);
-    out.copy_(wide_out);
-    return;
+    return for_slices(x, out, kSliceRows, kSliceRows * wide_row_bytes(x.size(1), out.size(1)),
+                      [&](const at::Tensor& rows, at::Tensor& part) {
+                        // Added in float32, to be rounded once.
+                        auto wide =
+                            adds ? part.to(at::kFloat) : at::empty(part.sizes(), at::kFloat);
+                        multiply(rows, weight, bias, wide, adds);
+                        part.copy_(wide);
+                      });
   }
   const auto wide = x.to(at::kFloat);
   const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
@@ -205,6 +216,15 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
 }
 
 }  // namespace
+
+int64_t wide_copy_bytes(int64_t num_rows, int64_t in_features, int64_t out_features) {
+  return slice_bytes(num_rows, kSliceRows, kSliceRows * wide_row_bytes(in_features, out_features));
+}
+
+int64_t rounded_rows_bytes(int64_t num_rows, int64_t in_features) {
+  const int64_t of_row = rounded_bytes<int16_t>(in_features, RoundedRows<int16_t>::kGroup);
+  return slice_bytes(num_rows, kRoundedTileRows, kRoundedTileRows * of_row);
+}
 
 void wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out) {
   multiply(x, weight, bias, out, false);

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <optional>
 
 #include "model/weight.h"
@@ -20,5 +21,12 @@ void wide_product(const at::Tensor& x, const Weight& weight, const std::optional
 /// out += x * weight^T + bias, likewise.
 void add_wide_product(const at::Tensor& x, const Weight& weight,
                       const std::optional<at::Tensor>& bias, at::Tensor& out);
+
+/// Bytes of the copies in float32 that a product of another dtype makes of its input and output,
+/// if it does not round its input.
+int64_t wide_copy_bytes(int64_t num_rows, int64_t in_features, int64_t out_features);
+
+/// Bytes of an input that a product rounds, at most, which are kept for the next products.
+int64_t rounded_rows_bytes(int64_t num_rows, int64_t in_features);
 
 }  // namespace prepack

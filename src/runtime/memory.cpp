@@ -9,6 +9,7 @@
 #include "model/native_products.h"
 #include "model/packed_product.h"
 #include "model/product_shapes.h"
+#include "model/wide_product.h"
 #include "prepack/kv_cache.h"
 
 namespace prepack {
@@ -74,10 +75,15 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
 }
 
 /// Whether products unpack weights as they read them.
-bool has_packed_products(const ModelConfig& config, at::Device device,
-                         const std::optional<Quantization>& quantization) {
+bool has_packed_products(const ModelConfig& config, at::Device device, const Rounding& rounding) {
   const bool is_packed_in_file = config.checkpoint_quantization || config.has_quantized_tensors;
-  return quantization || (is_packed_in_file && device.is_cpu());
+  return rounding.quantization || (is_packed_in_file && device.is_cpu());
+}
+
+/// Whether they round what they read, and write in the dtype of their output.
+bool has_rounded_products(const ModelConfig& config, at::Device device, const Rounding& rounding) {
+  return device.is_cpu() && rounding.activations != Activations::kAsComputed &&
+         has_packed_products(config, device, rounding);
 }
 
 /// Whether products may read their input in an order of their own, from a copy.
@@ -88,17 +94,36 @@ bool has_ordered_products(const ModelConfig& config, at::Device device) {
 
 /// What products compute in.
 DType product_dtype(const ModelConfig& config, DType dtype, at::Device device,
-                    const std::optional<Quantization>& quantization) {
+                    const Rounding& rounding) {
   const bool is_native = !device.is_cpu() || has_native_products(to_scalar_type(dtype));
-  return is_native && !has_packed_products(config, device, quantization) ? dtype : DType::kFloat32;
+  return is_native && !has_packed_products(config, device, rounding) ? dtype : DType::kFloat32;
+}
+
+/// What products of so many tokens make of their inputs and outputs: rounded, or in float32 where
+/// they compute in that for another dtype; those leave as much in holes of the heap, measured.
+int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device device,
+                         int64_t num_tokens, const Rounding& rounding) {
+  const bool is_rounded = has_rounded_products(config, device, rounding);
+  const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
+                       product_dtype(config, dtype, device, rounding) == DType::kFloat32;
+  int64_t most = 0;
+  for (const auto& shape : layer_products(config)) {
+    if (is_rounded) {
+      most = std::max(most, rounded_rows_bytes(num_tokens, shape.in_features));
+    } else if (is_wide) {
+      most = std::max(most, 2 * wide_copy_bytes(num_tokens, shape.in_features, shape.out_features));
+    }
+  }
+  return most;
 }
 
 /// What products on a CPU keep for those that follow, with forwards of so many tokens.
 int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
-                   const std::optional<Quantization>& quantization) {
+                   const Rounding& rounding) {
+  if (has_rounded_products(config, at::kCPU, rounding)) return 0;  // but what activations count
   if (!has_wide_vectors()) return num_tokens > kFewTokens ? kBlockBytes : 0;
   if (num_tokens <= kFewestPackedTokens) return 0;
-  const auto used = product_dtype(config, dtype, at::kCPU, quantization);
+  const auto used = product_dtype(config, dtype, at::kCPU, rounding);
   int64_t of_rows = 0;
   int64_t of_thread = 0;
   for (const auto& shape : layer_products(config)) {
@@ -111,8 +136,7 @@ int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
 }  // namespace
 
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
-                                   int64_t row_len,
-                                   const std::optional<Quantization>& quantization) {
+                                   int64_t row_len) {
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
   // Residual stream and normed input; and then of the layer's two halves the larger: queries, keys,
@@ -120,43 +144,35 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   const int64_t layer = 2 * config.hidden_size +
                         std::max(2 * query_size + 2 * key_size, 3 * config.intermediate_size) +
                         (has_ordered_products(config, device) ? config.intermediate_size : 0);
-  // Inputs that products round, to 16 bits at most, with their scales and sums.
-  const int64_t rounded = device.is_cpu() && has_packed_products(config, device, quantization)
-                              ? std::max(config.hidden_size, config.intermediate_size) * 9 / 4
-                              : 0;
-  // Where a product is in float32 for another dtype, it has an input and output of its own.
-  const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
-                       product_dtype(config, dtype, device, quantization) == DType::kFloat32;
-  const int64_t product = is_wide ? config.hidden_size + 3 * config.intermediate_size : 0;
   // Attention on a GPU has a result of its own; what its products take was not measured.
   const int64_t on_gpu = device.is_cpu() ? 0 : query_size + 2 * config.intermediate_size;
   const int64_t dense = row_len == 0 ? 0
                                      : dense_bytes_per_token(config, dtype) +
                                            row_len * bytes_per_mask_element(config);
-  return (layer + on_gpu) * element_size(dtype) + product * element_size(DType::kFloat32) +
-         rounded + dense;
+  return (layer + on_gpu) * element_size(dtype) + dense;
 }
 
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
-                               const BatchShape& shape,
-                               const std::optional<Quantization>& quantization,
+                               const BatchShape& shape, const Rounding& rounding,
                                const KnownBytes& known) {
   const int64_t weight_size = device.is_cpu()
                                   ? std::min(element_size(dtype), element_size(config.dtype))
                                   : element_size(dtype);
   const int64_t product_bytes =
-      device.is_cpu() ? kept_bytes(config, dtype, shape.max_forward_tokens, quantization) : 0;
+      device.is_cpu() ? kept_bytes(config, dtype, shape.max_forward_tokens, rounding) : 0;
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   const int64_t scored_row =
       vocabulary_row + (dtype == DType::kFloat32 ? 0 : config.vocab_size * element_size(dtype));
-  const int64_t token_bytes =
-      activation_bytes_per_token(config, dtype, device, /*row_len=*/0, quantization) +
-      (shape.max_row_len > 0 ? dense_bytes_per_token(config, dtype) : 0);
-  const int64_t activations = shape.max_forward_tokens * token_bytes + mask_bytes(config, shape);
+  const int64_t token_bytes = activation_bytes_per_token(config, dtype, device, /*row_len=*/0) +
+                              (shape.max_row_len > 0 ? dense_bytes_per_token(config, dtype) : 0);
+  const int64_t activations =
+      shape.max_forward_tokens * token_bytes + mask_bytes(config, shape) +
+      input_copy_bytes(config, dtype, device, shape.max_forward_tokens, rounding);
   return {
       .weights = known.weights.value_or(
           config.num_parameters() * weight_size +
-          (quantization ? quantized_difference(config, *quantization, weight_size) : 0)),
+          (rounding.quantization ? quantized_difference(config, *rounding.quantization, weight_size)
+                                 : 0)),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations = activations,
       // Of all prompts, and of the forward that is adding to them. Others take the place of the
@@ -169,11 +185,10 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
 }
 
 int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device device,
-                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes,
-                             const std::optional<Quantization>& quantization) {
+                             PrefillMethod method, int64_t longest_prompt, int64_t free_bytes) {
   const int64_t row_len = method == PrefillMethod::kPacked ? 0 : longest_prompt;
   const int64_t room = std::max<int64_t>(free_bytes, 0) / 2 /
-                       activation_bytes_per_token(config, dtype, device, row_len, quantization);
+                       activation_bytes_per_token(config, dtype, device, row_len);
   const int64_t most = device.is_cpu() ? kMostUsefulTokens : kMostUsefulGpuTokens;
   return std::max(longest_prompt, std::clamp(room, kFewestTokens, most));
 }
