@@ -295,7 +295,19 @@ TEST_CASE("a product of more rows than are packed at once equals its definition 
           "[linear]") {
   Random random(16);
   const auto linear = random_linear(random, 33, 3000, DType::kFloat32);
-  check_products(random, linear, random_tensor(random, {2300, 3000}));
+  for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    check_products(random, linear, random_tensor(random, {2300, 3000}, type));
+  }
+}
+
+TEST_CASE("a product of more rows than are rounded at once equals its definition in float64",
+          "[linear]") {
+  Random random(18);
+  for (const auto activations : {kInt16, kInt8}) {
+    const Format format(PackedFormat{4, 32, DType::kFloat32, true}, activations);
+    const auto linear = random_linear(random, 20, 20000, format, true);
+    check_products(random, linear, random_tensor(random, {1000, 20000}));
+  }
 }
 
 TEST_CASE("a product in bfloat16 of any rows and strides equals its definition in float64",

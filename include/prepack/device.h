@@ -17,9 +17,9 @@ c10::Device select_device(std::string_view name);
 void synchronize(c10::Device device);
 
 /// CPU threads for a process that is told nothing else: one per core, or what OMP_NUM_THREADS says,
-/// else no more than the CPUs whose time the process's control group may take: with more, threads
-/// would stand still for most of each period, and the others wait for them. To be asked before
-/// at::set_num_threads.
+/// else no more than the CPUs whose time the process's control group may take, rounded up: with
+/// more, threads would stand still for most of each period, and the others wait for them. To be
+/// asked before at::set_num_threads.
 int default_threads();
 
 /// Bytes that this process may still take: on the CPU what the system has available, within the

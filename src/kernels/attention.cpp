@@ -74,7 +74,7 @@ KeyRun leading_run(const AttentionBlock& block, int64_t begin, int64_t end) {
 KeyRun first_keys(const AttentionBlock& block, int64_t number) {
   if (!is_streamed(block)) return {};
   const auto stretch = key_stretch(block, number);
-  return leading_run(block, std::max(stretch.begin, first_key(block, 0)), stretch.end);
+  return leading_run(block, first_streamed_key(block, stretch), stretch.end);
 }
 
 int64_t partial_size(const AttentionBlock& block) {

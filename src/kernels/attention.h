@@ -94,6 +94,16 @@ int64_t num_stretches(const AttentionBlock& block);
 /// @param number  from 0, of those that the block's queries attend to
 KeyStretch key_stretch(const AttentionBlock& block, int64_t number);
 
+/// Keys that streamed rows attend to together: their scores and values stay in the first cache.
+/// Such blocks begin at multiples of it, whatever the stretch and the window are.
+inline constexpr int64_t kStreamedKeys = 64;
+static_assert(kStretchKeys % kStreamedKeys == 0);
+
+/// The first key of a stretch that streamed rows read.
+inline int64_t first_streamed_key(const AttentionBlock& block, KeyStretch stretch) {
+  return std::max(first_key(block, 0) / kStreamedKeys * kStreamedKeys, stretch.begin);
+}
+
 /// The keys [begin, end), as far as they lie in the run of the first of them.
 KeyRun leading_run(const AttentionBlock& block, int64_t begin, int64_t end);
 

@@ -26,14 +26,11 @@ namespace prepack::HWY_NAMESPACE {
 /// Rows that share each load of a key or value: more would leave no registers for their sums.
 constexpr int kStreamedRows = HWY_TARGET <= HWY_AVX3 ? 4 : 3;
 
-/// Keys of a block: their scores and values stay in the first cache.
-constexpr int64_t kStreamedKeys = 64;
-
 /// From one row's scores to the next's. Scores are computed four at a time, and where keys lie in
 /// several runs, up to three are written behind the last.
 constexpr int64_t kScoreStride = kStreamedKeys + 16;
 
-/// Numbers of a cache line, of which one at most is fetched at a time.
+/// Numbers of a cache line, the least that is fetched.
 template <typename T>
 constexpr int64_t kLineNumbers = 64 / static_cast<int64_t>(sizeof(T));
 
@@ -238,11 +235,8 @@ void attend_streamed(const AttentionBlock& block, KeyStretch stretch, float* par
 
   StreamedSoftmax softmax[kMostStreamedRows];
   float shrink[kMostStreamedRows];
-  // Blocks begin at the same keys whatever the stretch is.
-  static_assert(kStretchKeys % kStreamedKeys == 0);
-  const int64_t first_block =
-      std::max(first_key(block, 0) / kStreamedKeys * kStreamedKeys, stretch.begin);
-  for (int64_t first = first_block; first < stretch.end; first += kStreamedKeys) {
+  for (int64_t first = first_streamed_key(block, stretch); first < stretch.end;
+       first += kStreamedKeys) {
     const int64_t num_keys = std::min(kStreamedKeys, stretch.end - first);
     const int64_t end = first + num_keys;
     const auto next_keys =

@@ -11,9 +11,10 @@ namespace prepack {
 /// group, fit into 32 bits. The rounding is by row, so that it is the same whatever rows are beside
 /// it.
 ///
-/// Rows are in tiles of `tile_rows`, laid out as products read them: as many numbers of each row as
-/// fill 32 bits, row by row, then the next ones. In tiles of one row the numbers follow each other.
-/// Rows past the last are zeros, and so are the numbers past a row's end up to whole blocks.
+/// Rows are in tiles of `tile_rows`, 1 or kRoundedTileRows, laid out as products read them: as many
+/// numbers of each row as fill 32 bits, row by row, then the next ones. In tiles of one row the
+/// numbers follow each other. Rows past the last are zeros, and so are the numbers past a row's end
+/// up to whole blocks.
 /// Ref: Dettmers et al. (arXiv:2208.07339), products of integers with scales of activations;
 ///      llama.cpp's Q8_0, of 8 bits in groups of 32
 /// @tparam T  int16_t or int8_t
@@ -30,7 +31,8 @@ struct RoundedRows {
   float* sums;        // [num_tiles, num_blocks * kBlock / sum_group, tile_rows]: of x by groups, to
                       // be multiplied with minimums
   int32_t* corrections = nullptr;  // as scales, or null: -128 times the sums of values by groups,
-                                   // for products of many rows of 8 bits with weights of 8 bits
+                                   // for products of many rows of 8 bits with weights of 8 bits;
+                                   // left alone in tiles of one row
 
   int64_t num_tiles(int64_t num_rows) const { return (num_rows + tile_rows - 1) / tile_rows; }
 

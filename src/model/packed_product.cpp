@@ -1,7 +1,5 @@
 #include "model/packed_product.h"
 
-#include <algorithm>
-
 #include "base/parallel_rows.h"
 #include "base/scalar_type.h"
 #include "kernels/many_rows.h"

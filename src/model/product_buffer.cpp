@@ -1,5 +1,7 @@
 #include "model/product_buffer.h"
 
+#include <algorithm>
+
 #include "base/mapped_tensor.h"
 
 namespace prepack {

@@ -42,7 +42,8 @@ int64_t ControlGroup::available_memory() const {
     const auto limit = read_number(root_ / files.limit);
     const auto usage = read_number(root_ / files.usage);
     if (!limit || !usage) continue;
-    const int64_t used = *usage - read_field(root_ / files.statistics, files.reclaimable);
+    const int64_t used =
+        std::max<int64_t>(*usage - read_field(root_ / files.statistics, files.reclaimable), 0);
     return std::max<int64_t>(*limit - used, 0);
   }
   return std::numeric_limits<int64_t>::max();

@@ -65,7 +65,8 @@ void synchronize(c10::Device device) {
 
 int default_threads() {
   const int per_core = at::get_num_threads();
-  if (std::getenv("OMP_NUM_THREADS") != nullptr) return per_core;
+  const char* asked = std::getenv("OMP_NUM_THREADS");
+  if (asked != nullptr && *asked != '\0') return per_core;
   const double cpus = std::ceil(ControlGroup().available_cpus());
   return cpus < per_core ? std::max(static_cast<int>(cpus), 1) : per_core;
 }

@@ -120,14 +120,16 @@ int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device devi
 /// What products on a CPU keep for those that follow, with forwards of so many tokens.
 int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
                    const Rounding& rounding) {
-  if (has_rounded_products(config, at::kCPU, rounding)) return 0;  // but what activations count
   if (!has_wide_vectors()) return num_tokens > kFewTokens ? kBlockBytes : 0;
   if (num_tokens <= kFewestPackedTokens) return 0;
   const auto used = product_dtype(config, dtype, at::kCPU, rounding);
   int64_t of_rows = 0;
   int64_t of_thread = 0;
   for (const auto& shape : layer_products(config)) {
-    of_rows = std::max(of_rows, packed_rows_bytes(num_tokens, shape.in_features, used));
+    // Those that round their input count among the activations.
+    if (!has_rounded_products(config, at::kCPU, rounding)) {
+      of_rows = std::max(of_rows, packed_rows_bytes(num_tokens, shape.in_features, used));
+    }
     of_thread = std::max(of_thread, many_rows_bytes(used, shape.in_features, shape.out_features));
   }
   return of_rows + at::get_num_threads() * of_thread + kHeapBytes;
