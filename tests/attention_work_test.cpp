@@ -100,4 +100,19 @@ TEST_CASE("a thread that takes several units of attention leaves the others as m
   }
 }
 
+TEST_CASE("a thread takes several units of attention while there are many", "[attention]") {
+  VarlenAttention steps{{0}, {}, {}};
+  for (int i = 1; i <= 32; ++i) {
+    steps.cu_seqlens.push_back(i);
+    steps.first_keys.push_back(0);
+    steps.num_keys.push_back(100);
+  }
+  const auto work = cut_work(steps, /*num_kv_heads=*/12, /*group=*/1, /*head_dim=*/64);
+  UnitQueue queue(work, 12, /*num_threads=*/2);
+  const auto first = queue.take();
+  CHECK(first.end - first.begin == 32 * 12 / 4);
+  const auto second = queue.take();
+  CHECK(second.end - second.begin == (32 * 12 - 96) / 4);
+}
+
 }  // namespace prepack
