@@ -44,12 +44,14 @@ struct KnownBytes {
   std::optional<int64_t> program = {};
 };
 
-/// @param dtype  to compute in; weights keep the stored one on a CPU, if that is narrower
+/// @param dtype     to compute in; weights keep the stored one on a CPU, if that is narrower
+/// @param rounding  of weights, and of what they are multiplied with
 MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Device device,
                                const BatchShape& shape, const Rounding& rounding = {},
                                const KnownBytes& known = {});
 
-/// Bytes of activations that one token of a forward takes at the peak of a layer.
+/// Bytes of activations that one token of a forward takes at the peak of a layer; without the
+/// copies that products make of theirs, slice by slice, which estimate_memory counts.
 /// @param row_len  of the dense mask; 0 where there is none
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
                                    int64_t row_len);
