@@ -11,6 +11,7 @@
 
 #include "kernels/groups-inl.h"
 #include "kernels/lane_sums-inl.h"
+#include "kernels/rounded_sums-inl.h"
 #include "kernels/rounded_weights-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/unrolled-inl.h"
@@ -109,24 +110,6 @@ StoredValues values_of(const WeightRows& weight, int64_t in_features) {
   return {int8 != nullptr ? int8->values : std::get<Int8GroupRows>(weight).values, in_features};
 }
 
-/// Sums to where the product says, with the bias.
-/// @param sums  [num_rows, kMaxStretch]; scaled here where rows of the weight have a scale each
-template <typename X>
-HWY_NOINLINE void store_stretch(const RoundedProduct<X>& product, float* sums, int64_t first,
-                                int64_t count) {
-  const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
-  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
-  const float* bias = product.bias != nullptr ? product.bias + first : nullptr;
-  const auto store_rows = [&](auto* out) HWY_ATTR {
-    out += first;
-    for (int64_t i = 0; i < product.num_rows; ++i, sums += kMaxStretch, out += product.out_stride) {
-      if (int8 != nullptr) transform(count, times, sums, sums, int8->scales + first);
-      store_biased(count, sums, bias, product.adds_to_out, out);
-    }
-  };
-  with_type(product.out_dtype, store_rows, product.out);
-}
-
 /// One product, whose x is put into the order of the tiles first.
 template <typename Weights>
 class Product {
@@ -179,7 +162,7 @@ class Product {
           });
         }
       }
-      store_stretch(product_, sums_, n, count);
+      store_rounded_sums(product_, sums_, kMaxStretch, 0, product_.num_rows, n, count);
     }
   }
 

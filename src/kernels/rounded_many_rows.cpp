@@ -11,6 +11,7 @@
 
 #include "kernels/groups-inl.h"
 #include "kernels/integer_sums-inl.h"
+#include "kernels/rounded_sums-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/unrolled-inl.h"
@@ -278,24 +279,6 @@ HWY_FLATTEN void multiply_tile(TileOfRows<T> x, Panel<T> panel, int64_t num_bloc
   totals.store();
 }
 
-/// A tile's sums to where the product says, with the bias.
-/// @param sums  [num_rows, width]; scaled here where rows of the weight have a scale each
-template <typename T>
-void store_tile(const RoundedProduct<T>& product, float* sums, int64_t row, int64_t num_rows,
-                int64_t feature, int64_t num_features) {
-  const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
-  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
-  const float* bias = product.bias != nullptr ? product.bias + feature : nullptr;
-  const auto store_rows = [&](auto* out) HWY_ATTR {
-    out += row * product.out_stride + feature;
-    for (int64_t i = 0; i < num_rows; ++i, sums += panel_width(), out += product.out_stride) {
-      if (int8 != nullptr) transform(num_features, times, sums, sums, int8->scales + feature);
-      store_biased(num_features, sums, bias, product.adds_to_out, out);
-    }
-  };
-  with_type(product.out_dtype, store_rows, product.out);
-}
-
 /// Features [first, first + count), whose weights are widened.
 /// @param panels      one behind the other
 /// @param slice_sums  [count, kSliceTiles * kTileRows]: of the slices of k before the last
@@ -331,8 +314,9 @@ void multiply_panels(const RoundedProduct<T>& product, const Panel<T>& panels, f
     if (block + size < num_blocks) {
       std::copy_n(sums, kSize, slice_sums + sums_place);
     } else {
-      store_tile(product, sums, row, std::min<int64_t>(kRows<T>, product.num_rows - row), first + n,
-                 std::min(width, count - n));
+      store_rounded_sums(product, sums, width, row,
+                         std::min<int64_t>(kRows<T>, product.num_rows - row), first + n,
+                         std::min(width, count - n));
     }
   };
   for (int64_t tiles = 0; tiles < num_tiles; tiles += kSliceTiles) {

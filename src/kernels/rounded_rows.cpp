@@ -18,8 +18,6 @@ HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kMinSumGroup = 16;
-
 // Never more lanes than what is summed has numbers.
 using Lanes = hn::CappedTag<float, kMinSumGroup>;
 constexpr int64_t kLanes = hn::MaxLanes(Lanes());

@@ -6,6 +6,9 @@
 
 namespace prepack {
 
+/// The fewest numbers of a row that have a sum.
+inline constexpr int64_t kMinSumGroup = 16;
+
 /// Rows of x in 16 or 8 bits, for products with integers: one float32 scale for each group of
 /// numbers of a row, scale = max |x| / 32767 or 127. Products with 8-bit integers, summed over a
 /// group, fit into 32 bits. The rounding is by row, so that it is the same whatever rows are beside
@@ -25,7 +28,7 @@ struct RoundedRows {
   static constexpr int64_t kTogether = 4 / sizeof(T);  // numbers of a row that follow each other
 
   int64_t tile_rows;
-  int64_t sum_group;  // 64, 32 or 16 numbers, not more than kGroup
+  int64_t sum_group;  // 64, 32 or kMinSumGroup numbers, not more than kGroup
   T* values;          // [num_tiles, num_blocks, kBlock / kTogether, tile_rows, kTogether]
   float* scales;      // [num_tiles, num_blocks * kBlock / kGroup, tile_rows]
   float* sums;        // [num_tiles, num_blocks * kBlock / sum_group, tile_rows]: of x by groups, to

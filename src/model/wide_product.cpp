@@ -223,9 +223,8 @@ int64_t wide_copy_bytes(int64_t num_rows, int64_t in_features, int64_t out_featu
 
 int64_t rounded_rows_bytes(int64_t num_rows, int64_t in_features) {
   using Rows = RoundedRows<int16_t>;
-  constexpr int64_t kLeastSumGroup = 16;
   const int64_t of_row =
-      rounded_bytes<int16_t>(Rows::num_blocks(in_features) * Rows::kBlock, kLeastSumGroup);
+      rounded_bytes<int16_t>(Rows::num_blocks(in_features) * Rows::kBlock, kMinSumGroup);
   return slice_bytes(num_rows, kRoundedTileRows, kRoundedTileRows * of_row);
 }
 

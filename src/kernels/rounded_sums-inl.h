@@ -1,0 +1,41 @@
+// Sums of products of rounded rows on their way out. Included once for each instruction set.
+#if defined(PREPACK_KERNELS_ROUNDED_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PREPACK_KERNELS_ROUNDED_SUMS_INL_H_
+#undef PREPACK_KERNELS_ROUNDED_SUMS_INL_H_
+#else
+#define PREPACK_KERNELS_ROUNDED_SUMS_INL_H_
+#endif
+
+#include <variant>
+
+#include "kernels/rounded_product.h"
+#include "kernels/vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace prepack::HWY_NAMESPACE {
+
+/// Rows [row, row + num_rows) of the features from `feature` on to where the product says, with the
+/// bias.
+/// @param sums  [num_rows, num_features], with rows `stride` apart; scaled here where rows of the
+///              weight have a scale each
+template <typename X>
+HWY_NOINLINE void store_rounded_sums(const RoundedProduct<X>& product, float* sums, int64_t stride,
+                                     int64_t row, int64_t num_rows, int64_t feature,
+                                     int64_t num_features) {
+  const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
+  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
+  const float* bias = product.bias != nullptr ? product.bias + feature : nullptr;
+  const auto store_rows = [&](auto* out) HWY_ATTR {
+    out += row * product.out_stride + feature;
+    for (int64_t i = 0; i < num_rows; ++i, sums += stride, out += product.out_stride) {
+      if (int8 != nullptr) transform(num_features, times, sums, sums, int8->scales + feature);
+      store_biased(num_features, sums, bias, product.adds_to_out, out);
+    }
+  };
+  with_type(product.out_dtype, store_rows, product.out);
+}
+
+}  // namespace prepack::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
