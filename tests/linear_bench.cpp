@@ -4,7 +4,8 @@
 // weights in float32, float32 in oneDNN's layout, bfloat16, 8 and 4 bits (also with x rounded to
 // 16 and 8 bits), and 8 bits in groups of 16; and, where the CPU has instructions for it, of x
 // in bfloat16 with weights in bfloat16, by at::linear, and by Linear in rows and in oneDNN's
-// layout: GFLOP/s of each, and the GB/s at which each reads its weights, as they are stored.
+// layout, and with weights in 8 and 4 bits: GFLOP/s of each, and the GB/s at which each reads its
+// weights, as they are stored.
 // They take turns, and the median of the turns is printed. As in a model, the weights differ
 // from turn to turn, so that they come from memory and not from a cache. With one thread
 // (OMP_NUM_THREADS=1) the time is the processor's, which other programs on the machine disturb
@@ -125,7 +126,9 @@ std::vector<Contender> contenders(int64_t n, int64_t k) {
     all.push_back(contender("bfloat16 blocked", n, k, [](const at::Tensor& w) {
       return prepack::BlockedWeight(w.to(at::kBFloat16));
     }));
-    for (size_t i = all.size() - 3; i < all.size(); ++i) all[i].input_type = at::kBFloat16;
+    all.push_back(contender("bfloat16 x int8", n, k, to_int8));
+    all.push_back(contender("bfloat16 x int4", n, k, to_int4));
+    for (size_t i = all.size() - 5; i < all.size(); ++i) all[i].input_type = at::kBFloat16;
   }
   return all;
 }

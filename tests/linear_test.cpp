@@ -15,6 +15,7 @@
 
 #include "base/scalar_type.h"
 #include "kernels/rounded_product.h"
+#include "model/libtorch_product.h"
 #include "prepack/quantization.h"
 #include "support/all_close.h"
 #include "support/catch.h"
@@ -335,6 +336,31 @@ TEST_CASE("a product in bfloat16 of any rows and strides equals its definition i
         linear.add_to(input, sum);
         CHECK_THAT(sum, AllClose(expected_sum, near, near));
       }
+    }
+  }
+}
+
+TEST_CASE("a product by LibTorch, of weights that it widens, equals its definition in float64",
+          "[linear]") {
+  Random random(19);
+  for (const auto& format : kFormats) {
+    if (format.rounds_input()) continue;
+    // More than one block.
+    const int64_t in_features = whole_groups(format, 2100);
+    const auto linear = random_linear(random, 1100, in_features, format, true);
+    for (const auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+      INFO(name_of(format) << " * " << to_string(dtype));
+      const auto type = to_scalar_type(dtype);
+      const auto input = random_tensor(random, {40, in_features}, type);
+      const auto expected = product_in_float64(linear, input);
+      const double near = tolerance_of(linear, dtype);
+      auto out = at::full({40, 1100}, NAN, type);
+      libtorch_product(input, linear.weight, linear.bias, out, /*adds=*/false);
+      CHECK_THAT(out, AllClose(expected, near, near));
+      auto sum = random_tensor(random, {40, 1100}, type);
+      const auto expected_sum = sum.to(at::kDouble).add(expected);
+      libtorch_product(input, linear.weight, linear.bias, sum, /*adds=*/true);
+      CHECK_THAT(sum, AllClose(expected_sum, 2 * near, near));
     }
   }
 }

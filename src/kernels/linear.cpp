@@ -54,10 +54,20 @@ void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t las
   }
 }
 
-void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
-                float* to) {
+template <typename T>
+void widen_rows_to(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
+                   T* to) {
   for (int64_t row = first; row < last; ++row, to += in_features) {
     widen_part(weight, in_features, row, 0, in_features, to);
+  }
+}
+
+void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
+                DType dtype, void* to) {
+  if (dtype == DType::kFloat32) {
+    widen_rows_to(weight, in_features, first, last, static_cast<float*>(to));
+  } else {
+    widen_rows_to(weight, in_features, first, last, static_cast<hwy::bfloat16_t*>(to));
   }
 }
 
@@ -92,8 +102,8 @@ void widen(DType dtype, const void* from, float* to, int64_t count) {
 }
 
 void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
-                float* to) {
-  HWY_DYNAMIC_DISPATCH(widen_rows)(weight, in_features, first, last, to);
+                DType dtype, void* to) {
+  HWY_DYNAMIC_DISPATCH(widen_rows)(weight, in_features, first, last, dtype, to);
 }
 
 void narrow(const float* from, DType dtype, void* to, int64_t count) {

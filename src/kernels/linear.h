@@ -14,10 +14,11 @@ void widen(DType dtype, const void* from, float* to, int64_t count);
 void narrow(const float* from, DType dtype, void* to, int64_t count);
 
 /// Rows [first, last) of a weight to float32, which holds every weight that is stored. A quantized
-/// one is scale * value + minimum, rounded once or twice.
-/// @param to  [last - first, in_features]
+/// one is scale * value + minimum, rounded once or twice; and once more to bfloat16.
+/// @param dtype  float32 or bfloat16
+/// @param to     [last - first, in_features]
 void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
-                float* to);
+                DType dtype, void* to);
 
 /// x * weight^T + bias for a few rows x, in float32, with the weight as it is stored.
 struct FewRowsProduct {

@@ -71,15 +71,24 @@ struct PlainSource {
   }
 };
 
-/// Of quantized weights, which are small, and arrive while they are widened.
+/// Of quantized weights.
+template <typename T, typename Products>
 struct QuantizedSource {
   const WeightRows& weight;
   int64_t in_features;
 
-  HWY_INLINE void copy(int64_t row, int64_t begin, int64_t count, float* to) const {
-    widen_part(weight, in_features, row, begin, count, to);
+  HWY_INLINE void copy(int64_t row, int64_t begin, int64_t count, T* to) const {
+    if constexpr (std::is_same_v<T, float>) {
+      widen_part(weight, in_features, row, begin, count, to);
+    } else {
+      HWY_ALIGN float wide[kPartSteps * 2];
+      widen_part(weight, in_features, row, begin, count, wide);
+      Products::round(wide, count, to);
+    }
   }
-  HWY_INLINE void prefetch(int64_t /*row*/, int64_t /*begin*/, int64_t /*count*/) const {}
+  HWY_INLINE void prefetch(int64_t row, int64_t begin, int64_t count) const {
+    prefetch_part(weight, in_features, row, begin, count);
+  }
 };
 
 /// Rows side by side: calls store(step, part, count) for `count` steps from `step` on, with part
@@ -239,18 +248,14 @@ class Stretch {
   void lay_out_weights(int64_t first, int64_t count) {
     const int64_t in_features = product_.in_features;
     const auto* plain = std::get_if<PlainRows>(&product_.weight);
-    if constexpr (std::is_same_v<T, float>) {
-      if (plain == nullptr) {
-        return lay_out_panels(QuantizedSource{product_.weight, in_features}, first, count);
-      }
-      const auto lay_out = [&]<typename Stored>(const Stored* values) HWY_ATTR {
-        lay_out_panels(PlainSource<T, Stored>{values, in_features}, first, count);
-      };
-      with_type(plain->dtype, lay_out, plain->values);
-    } else {
-      const auto* values = static_cast<const T*>(plain->values);
-      lay_out_panels(PlainSource<T, T>{values, in_features}, first, count);
+    if (plain == nullptr) {
+      return lay_out_panels(QuantizedSource<T, Products>{product_.weight, in_features}, first,
+                            count);
     }
+    const auto lay_out = [&]<typename Stored>(const Stored* values) HWY_ATTR {
+      lay_out_panels(PlainSource<T, Stored>{values, in_features}, first, count);
+    };
+    with_type(plain->dtype, lay_out, plain->values);
   }
 
   template <typename Source>

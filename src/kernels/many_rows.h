@@ -35,7 +35,7 @@ void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t fir
 /// x * weight^T + bias for many rows, summed in float32.
 struct ManyRowsProduct {
   PackedRows x;
-  WeightRows weight;  // any for x in float32; PlainRows of bfloat16 for x in bfloat16
+  WeightRows weight;  // multiplied in the dtype of x, to which it is rounded where it must be
   const float* bias;  // [out_features]; null for none
   void* out;          // [num_rows, out_features] in the dtype of x, with rows `out_stride` apart
   int64_t num_rows;

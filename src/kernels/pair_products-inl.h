@@ -24,6 +24,10 @@ struct WidenedPairProducts {
   static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
     return hn::MulAdd(upper(a), upper(b), hn::MulAdd(lower(a), lower(b), sum));
   }
+  /// to[i] = from[i]
+  static HWY_INLINE void round(const float* from, int64_t size, hwy::bfloat16_t* to) {
+    convert(size, from, to);
+  }
 
  private:
   using Words = hn::Rebind<uint32_t, Floats>;
@@ -46,6 +50,14 @@ struct NativePairProducts {
   static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
     return FloatVec{_mm512_dpbf16_ps(sum.raw, reinterpret_cast<__m512bh>(a.raw),
                                      reinterpret_cast<__m512bh>(b.raw))};
+  }
+  static HWY_INLINE void round(const float* from, int64_t size, hwy::bfloat16_t* to) {
+    int64_t i = 0;
+    for (; i + 16 <= size; i += 16) {
+      const auto rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from + i));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), reinterpret_cast<__m256i>(rounded));
+    }
+    convert(size - i, from + i, to + i);
   }
 };
 

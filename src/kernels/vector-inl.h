@@ -164,17 +164,34 @@ struct SingleProducts {
 /// them is read.
 template <typename T>
 HWY_INLINE FloatVec load_first(const T* from, int64_t count) {
+#if HWY_TARGET <= HWY_AVX3
+  using Bits = hwy::MakeUnsigned<T>;
+  const hn::Rebind<Bits, Floats> d;
+  const auto is_there = hn::FirstN(d, static_cast<size_t>(count));
+  HWY_ALIGN T whole[hn::MaxLanes(Floats())];
+  hn::Store(hn::MaskedLoad(is_there, d, reinterpret_cast<const Bits*>(from)), d,
+            reinterpret_cast<Bits*>(whole));
+#else
   T whole[hn::MaxLanes(Floats())] = {};
   std::copy(from, from + count, whole);
+#endif
   return load_floats(whole);
 }
 
 /// Stores the first `count` numbers of a vector, fewer than num_lanes().
 template <typename T>
 HWY_INLINE void store_first(FloatVec values, int64_t count, T* to) {
-  T whole[hn::MaxLanes(Floats())];
+  HWY_ALIGN T whole[hn::MaxLanes(Floats())];
   store_floats(values, whole);
+#if HWY_TARGET <= HWY_AVX3
+  using Bits = hwy::MakeUnsigned<T>;
+  const hn::Rebind<Bits, Floats> d;
+  const auto is_there = hn::FirstN(d, static_cast<size_t>(count));
+  hn::BlendedStore(hn::Load(d, reinterpret_cast<const Bits*>(whole)), is_there, d,
+                   reinterpret_cast<Bits*>(to));
+#else
   std::copy(whole, whole + count, to);
+#endif
 }
 
 /// out[i] = f(in[i]...) for i in [0, size), a vector at a time. `out` may be one of `in`.

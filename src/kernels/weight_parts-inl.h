@@ -1,4 +1,4 @@
-// A part of a row of any weight in float32. Included once for each instruction set.
+// A part of a row of any weight in float32 or bfloat16. Included once for each instruction set.
 #if defined(PREPACK_KERNELS_WEIGHT_PARTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_WEIGHT_PARTS_INL_H_
 #undef PREPACK_KERNELS_WEIGHT_PARTS_INL_H_
@@ -6,6 +6,7 @@
 #define PREPACK_KERNELS_WEIGHT_PARTS_INL_H_
 #endif
 
+#include <algorithm>
 #include <variant>
 
 #include "kernels/groups-inl.h"
@@ -35,6 +36,36 @@ HWY_INLINE void widen_part(const WeightRows& weight, int64_t in_features, int64_
   } else if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
     widen_groups(*int4, in_features, row, begin, count, to);
   }
+}
+
+/// The same, rounded to bfloat16.
+HWY_INLINE void widen_part(const WeightRows& weight, int64_t in_features, int64_t row,
+                           int64_t begin, int64_t count, hwy::bfloat16_t* to) {
+  constexpr int64_t kStretch = 256;
+  HWY_ALIGN float wide[kStretch];
+  for (int64_t i = 0; i < count; i += kStretch) {
+    const int64_t size = std::min(kStretch, count - i);
+    widen_part(weight, in_features, row, begin + i, size, wide);
+    convert(size, wide, to + i);
+  }
+}
+
+/// Fetches what widen_part will read of a quantized weight's row, but for its scales.
+HWY_INLINE void prefetch_part(const WeightRows& weight, int64_t in_features, int64_t row,
+                              int64_t begin, int64_t count) {
+  constexpr int64_t kLine = 64;
+  const char* from = nullptr;
+  int64_t size = count;
+  if (const auto* int8 = std::get_if<Int8Rows>(&weight)) {
+    from = reinterpret_cast<const char*>(int8->values) + row * in_features + begin;
+  } else if (const auto* int8_groups = std::get_if<Int8GroupRows>(&weight)) {
+    from = reinterpret_cast<const char*>(int8_groups->values) + row * in_features + begin;
+  } else if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
+    from =
+        reinterpret_cast<const char*>(int4->values) + row * int4_row_bytes(in_features) + begin / 2;
+    size = count / 2;
+  }
+  for (int64_t i = 0; i < size; i += kLine) hwy::Prefetch(from + i);
 }
 
 }  // namespace prepack::HWY_NAMESPACE

@@ -1,7 +1,10 @@
 #include "model/bfloat16_product.h"
 
+#include <variant>
+
 #include "kernels/bfloat16_few_rows.h"
 #include "kernels/many_rows.h"
+#include "model/libtorch_product.h"
 #include "model/native_products.h"
 #include "model/packed_product.h"
 
@@ -12,26 +15,43 @@ namespace {
 /// Zen 5. Where there is a matrix unit, so few that memory alone limits them: no more was measured.
 int64_t max_few_rows() { return has_amx() ? 4 : 64; }
 
+/// Rows up to which quantized weights are better widened to float32 in registers than rounded to
+/// bfloat16 in the caches: 8 and 4 bits on Zen 5. Not measured with a matrix unit.
+constexpr int64_t kMaxWidenedRows = 32;
+
 /// Features are shared among threads by so many, which the kernel computes together.
 constexpr int64_t kFewRowsFeatures = 4;
 
-}  // namespace
-
-bool is_bfloat16_product_best(int64_t num_rows) {
-  return has_bfloat16_dot_products() && (!has_amx() || num_rows <= max_few_rows());
-}
-
-void bfloat16_product(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
-                      at::Tensor& out, bool adds) {
-  const bool has_pairs = x.size(1) % 2 == 0;
-  if (x.size(0) > max_few_rows() || !has_pairs) {
-    return packed_product(x, PlainRows{DType::kBFloat16, weight.const_data_ptr()}, bias, out, adds);
-  }
+void product_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
+                         at::Tensor& out, bool adds) {
   const auto rows = x.contiguous();
   FewBFloat16RowsProduct product{};
   product.x = rows.const_data_ptr();
   product.weight = weight.const_data_ptr();
   multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, adds, multiply_few_bfloat16_rows);
+}
+
+}  // namespace
+
+bool is_bfloat16_product_best(const Weight& weight, int64_t num_rows) {
+  if (!has_bfloat16_dot_products()) return false;
+  if (std::holds_alternative<at::Tensor>(weight)) return !has_amx() || num_rows <= max_few_rows();
+  if (num_rows <= kMaxWidenedRows) return false;
+  // A matrix unit multiplies as many numbers of bfloat16 a cycle as VNNI integers of 8 bits, twice.
+  return has_amx() || activations_of(weight) == Activations::kAsComputed;
+}
+
+void bfloat16_product(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
+                      bool adds) {
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
+  const bool has_pairs = x.size(1) % 2 == 0;
+  if (tensor != nullptr && x.size(0) <= max_few_rows() && has_pairs) {
+    product_of_few_rows(x, *tensor, bias, out, adds);
+  } else if (tensor == nullptr && has_amx()) {
+    libtorch_product(x, weight, bias, out, adds);
+  } else {
+    packed_product(x, weight_rows(weight), bias, out, adds);
+  }
 }
 
 }  // namespace prepack

@@ -14,21 +14,23 @@ namespace {
 /// few that memory alone limits them. No more was measured.
 constexpr int64_t kMaxWideRows = 4;
 
-/// By which product a plain weight is multiplied with an input.
+/// By which product a weight that is in no layout of oneDNN's is multiplied with an input.
 enum class Product { kWide, kBFloat16, kLibTorch };
 
 /// @param out  what is written or added to
 Product product_for(const at::Tensor& input, const Weight& weight, const at::Tensor& out) {
-  const auto* tensor = std::get_if<at::Tensor>(&weight);
   if (!input.is_cpu()) return Product::kLibTorch;
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
   const auto dtype = input.scalar_type();
-  const bool is_native = tensor != nullptr && dtype != at::kFloat &&
-                         dtype == tensor->scalar_type() && has_native_products(dtype);
+  const bool is_native = dtype != at::kFloat && has_native_products(dtype) &&
+                         (tensor == nullptr || dtype == tensor->scalar_type());
   if (!is_native) return Product::kWide;
-  const bool is_plain = dtype == at::kBFloat16 && out.scalar_type() == dtype &&
-                        tensor->is_contiguous() && out.stride(1) == 1 && out.numel() > 0;
-  if (is_plain && is_bfloat16_product_best(input.size(0))) return Product::kBFloat16;
-  return input.size(0) <= kMaxWideRows ? Product::kWide : Product::kLibTorch;
+  const bool is_bfloat16 = dtype == at::kBFloat16 && out.scalar_type() == dtype &&
+                           (tensor == nullptr || tensor->is_contiguous()) && out.stride(1) == 1 &&
+                           out.numel() > 0;
+  if (is_bfloat16 && is_bfloat16_product_best(weight, input.size(0))) return Product::kBFloat16;
+  const bool is_wide = tensor == nullptr || input.size(0) <= kMaxWideRows;
+  return is_wide ? Product::kWide : Product::kLibTorch;
 }
 
 /// The input's features as the weight's columns are.
@@ -55,7 +57,7 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
   }
   const auto product = product_for(input, weight, out);
   if (product == Product::kBFloat16) {
-    bfloat16_product(input, std::get<at::Tensor>(weight), bias, out, /*adds=*/false);
+    bfloat16_product(input, weight, bias, out, /*adds=*/false);
   } else if (product != Product::kWide) {
     at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
   } else {
@@ -71,7 +73,7 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
   }
   const auto product = product_for(input, weight, sum);
   if (product == Product::kBFloat16) {
-    bfloat16_product(input, std::get<at::Tensor>(weight), bias, sum, /*adds=*/true);
+    bfloat16_product(input, weight, bias, sum, /*adds=*/true);
   } else if (product != Product::kWide) {
     sum.addmm_(input, std::get<at::Tensor>(weight).t());
     if (bias) sum.add_(*bias);

@@ -10,7 +10,7 @@ namespace prepack {
 /// out = x * weight^T + bias for many rows on the CPU, or out += that, by the kernel of
 /// kernels/many_rows.h.
 /// @param x       [num_rows, in_features] float32 or bfloat16
-/// @param weight  [out_features, in_features]: any for float32, bfloat16 for bfloat16
+/// @param weight  [out_features, in_features], rounded to the dtype of x where it must be
 /// @param bias    [out_features]
 /// @param out     [num_rows, out_features] in the dtype of x, with its columns next to each other
 void packed_product(const at::Tensor& x, const WeightRows& weight, const Bias& bias,

@@ -1,8 +1,6 @@
 #include "model/wide_product.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 
 #include <algorithm>
 #include <variant>
@@ -12,6 +10,7 @@
 #include "kernels/linear.h"
 #include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
+#include "model/libtorch_product.h"
 #include "model/packed_product.h"
 #include "model/product_buffer.h"
 #include "model/product_panels.h"
@@ -26,11 +25,6 @@ int64_t max_few_rows(bool is_wide) {
   if (has_wide_vectors()) return is_wide ? 24 : 96;
   return is_wide ? 128 : 192;
 }
-
-/// Weights are widened and multiplied by blocks of at least so many bytes and features, which are
-/// still in a cache when the product reads them. LibTorch prepares x anew for each block.
-constexpr int64_t kBlockBytes = int64_t{4} << 20;
-constexpr int64_t kBlockFeatures = 512;
 
 /// Copies in float32 are made of slices of so many rows, or of several times as many.
 constexpr int64_t kSliceRows = PackedRows::kTileRows;
@@ -59,54 +53,6 @@ void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bi
   product.x = rows.const_data_ptr<float>();
   product.weight = weight;
   multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, adds, multiply_few_rows);
-}
-
-/// By LibTorch's product of float32.
-void product_of_many_rows(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
-                          at::Tensor& out, bool adds) {
-  if (adds && bias) out.add_(*bias);
-  if (adds) {
-    at::addmm_out(out, out, x, weight.t());
-  } else if (bias) {
-    at::addmm_out(out, bias->to(at::kFloat), x, weight.t());
-  } else {
-    at::mm_out(out, x, weight.t());
-  }
-}
-
-/// Memory for a block, kept by each thread that multiplies: fresh memory for every product costs
-/// its first touch, 3 % of a product of 512 rows.
-at::Tensor block_buffer(int64_t size) {
-  static thread_local at::Tensor buffer;
-  if (!buffer.defined() || buffer.numel() < size) buffer = at::empty({size}, at::kFloat);
-  return buffer;
-}
-
-/// Output features [first, first + count) of the weight.
-/// @param buffer  float32, at least of their size
-at::Tensor widen_to(const at::Tensor& buffer, const WeightRows& weight, int64_t in_features,
-                    int64_t first, int64_t count) {
-  auto wide = buffer.narrow(0, 0, count * in_features).view({count, in_features});
-  auto* to = wide.data_ptr<float>();
-  parallel_rows(count, in_features, [&](int64_t begin, int64_t end) {
-    widen_rows(weight, in_features, first + begin, first + end, to + begin * in_features);
-  });
-  return wide;
-}
-
-void product_by_blocks(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
-                       at::Tensor& out, bool adds) {
-  const int64_t num_features = out.size(1);
-  const int64_t in_features = x.size(1);
-  const int64_t row_bytes = std::max<int64_t>(in_features, 1) * element_size(DType::kFloat32);
-  const int64_t block = std::min(std::max(kBlockBytes / row_bytes, kBlockFeatures), num_features);
-  const auto buffer = block_buffer(block * in_features);
-  for (int64_t first = 0; first < num_features; first += block) {
-    const int64_t count = std::min(block, num_features - first);
-    auto part = out.narrow(1, first, count);
-    product_of_many_rows(x, widen_to(buffer, weight, in_features, first, count),
-                         bias ? Bias(bias->narrow(0, first, count)) : Bias(), part, adds);
-  }
 }
 
 /// Bytes of x rounded to T.
@@ -208,10 +154,8 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
     product_of_few_rows(wide, weight_rows(weight), bias, out, adds);
   } else if (has_wide_vectors()) {
     packed_product(wide, weight_rows(weight), bias, out, adds);
-  } else if (is_wide) {
-    product_of_many_rows(wide, *tensor, bias, out, adds);
   } else {
-    product_by_blocks(wide, weight_rows(weight), bias, out, adds);
+    libtorch_product(wide, weight, bias, out, adds);
   }
 }
 

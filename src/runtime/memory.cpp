@@ -92,11 +92,13 @@ bool has_ordered_products(const ModelConfig& config, at::Device device) {
   return quantization && quantization->has_own_order && device.is_cpu();
 }
 
-/// What products compute in.
+/// What products of many rows compute in, if they do not round what they read.
 DType product_dtype(const ModelConfig& config, DType dtype, at::Device device,
                     const Rounding& rounding) {
   const bool is_native = !device.is_cpu() || has_native_products(to_scalar_type(dtype));
-  return is_native && !has_packed_products(config, device, rounding) ? dtype : DType::kFloat32;
+  // Packed weights are widened to bfloat16, but not to float16.
+  const bool is_wide = dtype == DType::kFloat16 && has_packed_products(config, device, rounding);
+  return is_native && !is_wide ? dtype : DType::kFloat32;
 }
 
 /// What products of so many tokens make of their inputs and outputs: rounded, or in float32 where
@@ -122,12 +124,14 @@ int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
                    const Rounding& rounding) {
   if (!has_wide_vectors()) return num_tokens > kFewTokens ? kBlockBytes : 0;
   if (num_tokens <= kFewestPackedTokens) return 0;
-  const auto used = product_dtype(config, dtype, at::kCPU, rounding);
+  // What products of rounded inputs widen their weights to is about as large as float32.
+  const bool is_rounded = has_rounded_products(config, at::kCPU, rounding);
+  const auto used = is_rounded ? DType::kFloat32 : product_dtype(config, dtype, at::kCPU, rounding);
   int64_t of_rows = 0;
   int64_t of_thread = 0;
   for (const auto& shape : layer_products(config)) {
-    // Those that round their input count among the activations.
-    if (!has_rounded_products(config, at::kCPU, rounding)) {
+    // Inputs that are rounded count among the activations.
+    if (!is_rounded) {
       of_rows = std::max(of_rows, packed_rows_bytes(num_tokens, shape.in_features, used));
     }
     of_thread = std::max(of_thread, many_rows_bytes(used, shape.in_features, shape.out_features));

@@ -56,7 +56,7 @@ bool QuantizedWeight::quantize_rows(int64_t first_row, const at::Tensor& weights
                    [&](int64_t begin, int64_t end) {
                      std::vector<float> wide(static_cast<size_t>(in_features));
                      for (int64_t i = begin; i < end; ++i) {
-                       widen_rows(from, in_features, i, i + 1, wide.data());
+                       widen_rows(from, in_features, i, i + 1, DType::kFloat32, wide.data());
                        const int64_t row = first_row + i;
                        const bool is_row_finite =
                            format.bits == 8
@@ -149,7 +149,7 @@ WeightRows QuantizedWeight::rows() const {
 
 at::Tensor QuantizedWeight::dequantize() const {
   auto wide = at::empty({out_features(), in_features}, at::kFloat);
-  widen_rows(rows(), in_features, 0, out_features(), wide.data_ptr<float>());
+  widen_rows(rows(), in_features, 0, out_features(), DType::kFloat32, wide.data_ptr());
   return wide;
 }
 
@@ -161,7 +161,8 @@ at::Tensor QuantizedWeight::gather(const at::Tensor& ids) const {
   parallel_rows(ids.size(0), in_features, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = of_rows.const_data_ptr<int64_t>()[i];
-      widen_rows(rows(), in_features, row, row + 1, wide.data_ptr<float>() + i * in_features);
+      widen_rows(rows(), in_features, row, row + 1, DType::kFloat32,
+                 wide.data_ptr<float>() + i * in_features);
     }
   });
   return wide;

@@ -151,7 +151,7 @@ TEST_CASE("rows of a weight widen to what they mean", "[kernels][products]") {
         const int64_t first = random.integer(0, 6);
         const int64_t last = random.integer(first, 6);
         Numbers wide(DType::kFloat32, (last - first) * in_features);
-        widen_rows(weight.rows(), in_features, first, last, wide.floats());
+        widen_rows(weight.rows(), in_features, first, last, DType::kFloat32, wide.data());
         std::vector<testing::Expected> expected;
         for (int64_t row = first; row < last; ++row) {
           for (int64_t k = 0; k < in_features; ++k) {
@@ -160,6 +160,11 @@ TEST_CASE("rows of a weight widen to what they mean", "[kernels][products]") {
           }
         }
         REQUIRE_THAT(wide, Near(expected));
+        Numbers rounded(DType::kBFloat16, wide.size());
+        narrow(wide.floats(), DType::kBFloat16, rounded.data(), wide.size());
+        Numbers narrow_rows(DType::kBFloat16, wide.size());
+        widen_rows(weight.rows(), in_features, first, last, DType::kBFloat16, narrow_rows.data());
+        REQUIRE_THAT(narrow_rows, SameBits(rounded));
       }
     }
   });

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/linear.h"
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
 #include "support/plain_product.h"
@@ -104,6 +105,40 @@ TEST_CASE("products of many rows equal their definition", "[kernels][products]")
     };
     for (const auto& format : weight_formats()) check_shapes(format, DType::kFloat32);
     check_shapes(kBFloat16, DType::kBFloat16);
+  });
+}
+
+TEST_CASE("a product in bfloat16 rounds its weight to it", "[kernels][products]") {
+  constexpr int64_t kNumRows = 27;
+  constexpr int64_t kFeatures = 45;
+  Random random(3);
+  on_each_instruction_set([&] {
+    for (const auto& format : weight_formats()) {
+      for (const int64_t least : {30, 500}) {
+        const int64_t in_features = whole_groups(format, least);
+        CAPTURE(name_of(format), in_features);
+        const StoredWeight weight(random, format, kFeatures, in_features);
+        Numbers rounded(DType::kBFloat16, kFeatures * in_features);
+        widen_rows(weight.rows(), in_features, 0, kFeatures, DType::kBFloat16, rounded.data());
+        const auto x = Numbers::random(random, DType::kBFloat16, kNumRows * in_features);
+        PackedInput packed(random, x, kNumRows, in_features);
+        const auto product_with = [&](const WeightRows& rows) {
+          auto out = Numbers::filled(DType::kBFloat16, kNumRows * kFeatures, NAN);
+          multiply_many_rows({.x = packed.rows(),
+                              .weight = rows,
+                              .bias = nullptr,
+                              .out = out.data(),
+                              .num_rows = kNumRows,
+                              .in_features = in_features,
+                              .out_stride = kFeatures,
+                              .adds_to_out = false},
+                             0, kFeatures);
+          return out;
+        };
+        REQUIRE_THAT(product_with(weight.rows()),
+                     SameBits(product_with(PlainRows{DType::kBFloat16, rounded.data()})));
+      }
+    }
   });
 }
 
