@@ -111,7 +111,9 @@ at::Tensor Model::compute_logits(const at::Tensor& hidden) const {
   const ProfiledPart part(Part::kLmHead);
   auto logits = scratch({hidden.size(0), config_.vocab_size}, hidden.options());
   decoder_->lm_head.write_to(hidden, logits);
-  return logits.to(at::kFloat);
+  if (logits.scalar_type() == at::kFloat) return logits;
+  auto wide = scratch(logits.sizes(), hidden.options().dtype(at::kFloat));
+  return wide.copy_(logits);
 }
 
 }  // namespace prepack
