@@ -50,7 +50,7 @@ void multiply_block(const PairProduct<Out>& product, int64_t k, int64_t size, fl
 /// Of features whose sums, of several blocks of k, stay in a second cache.
 constexpr int64_t kSummedFeatures = 512;
 
-/// Of one group of rows.
+/// Of one group of rows, or of many.
 template <typename Products>
 void multiply_streamed_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first,
                              int64_t last) {
@@ -107,7 +107,8 @@ void multiply_resident_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_
 
 template <typename Products>
 void multiply_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first, int64_t last) {
-  if (product.num_rows >= ResidentRows<Products>::kMinRows) {
+  using Resident = ResidentRows<Products>;
+  if (product.num_rows >= Resident::kMinRows && product.num_rows <= Resident::kMaxRows) {
     multiply_resident_pairs<Products>(product, first, last);
   } else {
     multiply_streamed_pairs<Products>(product, first, last);

@@ -92,9 +92,11 @@ HWY_INLINE void multiply_resident_tile(const ResidentTile& tile, bool adds, floa
 template <typename Products>
 class ResidentRows {
  public:
-  /// @param num_rows  at least so many
   static constexpr int kMinRows = 2 * kMaxResidentRows + 1;
+  // Of more rows so little of k fits that adding lanes takes longer than the memory saved.
+  static constexpr int kMaxRows = 8 * kMaxResidentRows;
 
+  /// @param num_rows  from kMinRows to kMaxRows
   ResidentRows(int64_t num_rows, int64_t in_features)
       : num_rows_(num_rows),
         in_features_(in_features),
