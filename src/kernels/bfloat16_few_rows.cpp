@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 //
 #include "kernels/pair_products-inl.h"
+#include "kernels/resident_rows-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/streamed_rows-inl.h"
 #include "kernels/vector-inl.h"
@@ -49,8 +50,10 @@ void multiply_block(const PairProduct<Out>& product, int64_t k, int64_t size, fl
 /// Of features whose sums, of several blocks of k, stay in a second cache.
 constexpr int64_t kSummedFeatures = 512;
 
+/// Of one group of rows, or of many.
 template <typename Products>
-void multiply_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first, int64_t last) {
+void multiply_streamed_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first,
+                             int64_t last) {
   using Block = PairBlock<Products, float>;
   const int64_t num_rows = product.num_rows;
   const int64_t in_features = product.in_features;
@@ -79,6 +82,36 @@ void multiply_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first, 
       store_sums(product, sums + row * kSummedFeatures, row, n, count, /*adds_bias=*/true,
                  product.adds_to_out);
     }
+  }
+}
+
+/// Of several groups of rows.
+template <typename Products>
+void multiply_resident_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first,
+                             int64_t last) {
+  ResidentRows<Products> rows(product.num_rows, product.in_features);
+  // Not whole pages apart, which would take turns in the same places of the first cache.
+  constexpr int64_t kStride = kSummedFeatures + 16;
+  Scratch scratch(rows.scratch_size() + product.num_rows * kStride, 2);
+  rows.lay_out(product.x, scratch.take(rows.scratch_size()));
+  float* sums = scratch.take(product.num_rows * kStride);
+  for (int64_t n = first; n < last; n += kSummedFeatures) {
+    const int64_t count = std::min(last - n, kSummedFeatures);
+    rows.multiply(product.weight + n * product.in_features, count, sums, kStride);
+    for (int64_t row = 0; row < product.num_rows; ++row) {
+      store_sums(product, sums + row * kStride, row, n, count, /*adds_bias=*/true,
+                 product.adds_to_out);
+    }
+  }
+}
+
+template <typename Products>
+void multiply_pairs(const PairProduct<hwy::bfloat16_t>& product, int64_t first, int64_t last) {
+  using Resident = ResidentRows<Products>;
+  if (product.num_rows >= Resident::kMinRows && product.num_rows <= Resident::kMaxRows) {
+    multiply_resident_pairs<Products>(product, first, last);
+  } else {
+    multiply_streamed_pairs<Products>(product, first, last);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/mapped_tensor.h"
 #include "prepack/error.h"
 #include "weights/json.h"
 #include "weights/quantized_blocks.h"
@@ -18,6 +19,9 @@
 
 namespace prepack {
 namespace {
+
+/// Bytes; smaller tensors would fill none.
+constexpr int64_t kLargePage = int64_t{2} << 20;
 
 bool loads_as_weight(StoredDType dtype) {
   return dtype == StoredDType::kF32 || dtype == StoredDType::kBF16 || dtype == StoredDType::kF16 ||
@@ -331,8 +335,14 @@ void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::S
 
 at::Tensor WeightLoader::empty_tensor(const std::vector<int64_t>& shape, at::ScalarType dtype) {
   const auto spare = spares_.extract({shape, dtype});
-  return spare ? spare.mapped()
-               : at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
+  if (spare) return spare.mapped();
+  // Every step reads all of it: with large pages there are fewer addresses to look up.
+  const auto num_bytes =
+      c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype));
+  if (device_.is_cpu() && num_bytes >= kLargePage) {
+    return mapped_zeros(shape, dtype, PageSize::kLarge);
+  }
+  return at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
 }
 
 void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weight) {

@@ -68,7 +68,9 @@ TEST_CASE("products of few rows of bfloat16 equal their definition", "[kernels][
       check(random, random.integer(1, 30), 2 * random.integer(1, 150), random.integer(1, 20));
     }
     // More features than stay in a cache for several groups of rows.
-    for (const int64_t num_rows : {1, 4, 7, 16}) check(random, num_rows, 2800, 41);
+    for (const int64_t num_rows : {1, 4, 7, 16, 45}) check(random, num_rows, 2800, 41);
+    // And than are summed at a time.
+    for (const int64_t num_rows : {5, 14, 64}) check(random, num_rows, 1700, 601);
   });
 }
 
