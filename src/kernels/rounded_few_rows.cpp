@@ -11,6 +11,7 @@
 
 #include "kernels/groups-inl.h"
 #include "kernels/lane_sums-inl.h"
+#include "kernels/rounded_int4-inl.h"
 #include "kernels/rounded_sums-inl.h"
 #include "kernels/rounded_weights-inl.h"
 #include "kernels/scratch.h"
@@ -331,8 +332,16 @@ void multiply_features(const RoundedProduct<typename Weights::X>& product, int64
 template <typename T>
 void multiply_int4(const RoundedProduct<T>& product, int64_t group_size, int64_t first,
                    int64_t last) {
-  group_size == kMinInt4Group ? multiply_features<Int4Weights<T, 32>>(product, first, last)
-                              : multiply_features<Int4Weights<T, 64>>(product, first, last);
+#if HWY_TARGET <= HWY_AVX3
+  constexpr bool kIsWide = sizeof(T) == 1;
+  if constexpr (kIsWide) multiply_wide_int4(product, first, last);
+#else
+  constexpr bool kIsWide = false;
+#endif
+  if constexpr (!kIsWide) {
+    group_size == kMinInt4Group ? multiply_features<Int4Weights<T, 32>>(product, first, last)
+                                : multiply_features<Int4Weights<T, 64>>(product, first, last);
+  }
 }
 
 /// @param group_size  0 for one scale for each row
