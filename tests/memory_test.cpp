@@ -54,6 +54,34 @@ TEST_CASE("weights stored in fewer bytes than they are computed in take those, o
   CHECK(weights(DType::kFloat32, at::kCUDA) == 4 * stored_half.num_parameters());
 }
 
+TEST_CASE("embeddings that stay in the file take memory for the tokens that are read", "[memory]") {
+  auto large = config();
+  large.vocab_size = 100'000;
+  large.hidden_size = 1'000;
+  large.dtype = DType::kBFloat16;
+  large.tie_word_embeddings = false;
+  const int64_t all = estimate_memory(large, DType::kBFloat16, at::kCPU, kShape).weights;
+  const auto unread = [&](DType dtype, at::Device device, int64_t num_tokens) {
+    auto shape = kShape;
+    const int64_t all_read = estimate_memory(large, dtype, device, shape).weights;
+    shape.num_tokens = num_tokens;
+    return all_read - estimate_memory(large, dtype, device, shape).weights;
+  };
+  CHECK(all == 2 * large.num_parameters());
+  CHECK(unread(DType::kBFloat16, at::kCPU, 0) == 200'000'000);
+  CHECK(unread(DType::kBFloat16, at::kCPU, 100) == 200'000'000 - 100 * 65'536);
+  CHECK(unread(DType::kFloat32, at::kCPU, 100) == 200'000'000 - 100 * 65'536);
+  CHECK(unread(DType::kBFloat16, at::kCPU, 100'000) == 0);
+  // Copies.
+  CHECK(unread(DType::kFloat16, at::kCPU, 100) == 0);
+  CHECK(unread(DType::kBFloat16, at::kCUDA, 100) == 0);
+  large.has_quantized_tensors = true;
+  CHECK(unread(DType::kBFloat16, at::kCPU, 100) == 0);
+  large.has_quantized_tensors = false;
+  large.tie_word_embeddings = true;  // read as a whole for logits
+  CHECK(unread(DType::kBFloat16, at::kCPU, 100) == 0);
+}
+
 TEST_CASE("what is known of weights and program takes the place of what is guessed", "[memory]") {
   const auto estimate = [](int64_t tokens, at::Device device, const KnownBytes& known) {
     return estimate_memory(config(), DType::kFloat32, device, {.max_forward_tokens = tokens}, {},

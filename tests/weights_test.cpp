@@ -268,6 +268,25 @@ TEST_CASE("the pages that weights were converted or copied from are released", "
   }
 }
 
+TEST_CASE("of a table that stays in the file, only rows that are read take memory", "[weights]") {
+  constexpr int64_t kNumRows = 1024;
+  const auto large = at::ones({kNumRows, 1 << 14}, at::kFloat);  // 64 MB
+  for (const bool is_converted : {false, true}) {
+    const TempDir folder;
+    const auto checkpoint = write_checkpoint(folder, {{"w", to_write(large)}});
+    Weight loaded;
+    WeightLoader loader(checkpoint, is_converted ? at::kBFloat16 : at::kFloat);
+    loader.bind_table(loaded, "w", kNumRows, 1 << 14);
+    const auto before = resident_file_bytes();
+    loader.load();
+    CHECK(resident_file_bytes() - before < 8 << 20);
+    const auto& table = std::get<at::Tensor>(loaded);
+    CHECK(table[kNumRows / 2].sum().item<float>() == 1 << 14);
+    CHECK(resident_file_bytes() - before < 8 << 20);
+    CHECK(table.sum().item<double>() == 64 << 18);
+  }
+}
+
 TEST_CASE("every problem is reported at once, before anything is loaded", "[weights]") {
   const TempDir folder;
   const auto checkpoint =

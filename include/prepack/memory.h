@@ -19,6 +19,10 @@ struct BatchShape {
   int64_t max_mask_elements = 0;   // of one dense mask
   int64_t max_row_len = 0;         // of a dense form's rows; 0 where there are none
   int64_t num_scored = 0;          // rows of logits that are read and forgotten after a forward
+
+  /// Tokens that are embedded, of all batches together. Absent: as many as it takes to read all of
+  /// the embeddings.
+  std::optional<int64_t> num_tokens = {};
 };
 
 /// Predicted peak of a job, in bytes, by what takes them.

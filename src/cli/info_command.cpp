@@ -125,15 +125,17 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   });
   const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
   const auto plan = plan_prefill(lengths, prefill);
+  const int64_t num_tokens =
+      options.batch.batch_size * (options.prompt_tokens + options.max_new_tokens);
   info.memory = estimate_memory(
       info.config, info.dtype, device,
       {
           .num_prompts = options.batch.batch_size,
-          .cache_slots =
-              options.batch.batch_size * (options.prompt_tokens + options.max_new_tokens),
+          .cache_slots = num_tokens,
           .max_forward_tokens = plan.max_forward_tokens,
           .max_mask_elements = plan.max_mask_elements,
           .max_row_len = plan.max_row_len,
+          .num_tokens = num_tokens,
       },
       {info.quantization, info.activations},
       find_known_bytes(model, {info.dtype, device, info.quantization, info.activations,

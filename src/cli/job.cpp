@@ -76,8 +76,10 @@ int64_t num_shared_slots(const Job& job, const Batch& batch) {
 /// what depends on how they are packed.
 BatchShape largest_caches(const Job& job) {
   BatchShape shape;
+  int64_t num_tokens = 0;
   for (const auto& batch : make_batches(job)) {
     const auto requests = batch_requests(job, batch);
+    num_tokens += num_cache_slots(job.config, requests);
     const auto num_prompts = static_cast<int64_t>(requests.size());
     const bool has_own_rows =
         has_varlen_kernel(job.device, to_scalar_type(job.dtype), job.config.head_dim);
@@ -87,6 +89,8 @@ BatchShape largest_caches(const Job& job) {
     shape.num_prompts = std::max(shape.num_prompts, num_prompts);
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }
+  // To measure a capacity, random tokens are read besides.
+  if (!job.measures_capacity) shape.num_tokens = num_tokens;
   return shape;
 }
 

@@ -32,8 +32,13 @@ class DecoderBinder {
         loader_(loader) {}
 
   void bind(Model::Decoder& decoder) {
-    loader_.bind_rows(decoder.embed_tokens, {{"model.embed_tokens.weight", config_.vocab_size}},
-                      config_.hidden_size);
+    const char* const embeddings = "model.embed_tokens.weight";
+    if (config_.tie_word_embeddings) {  // a weight of products, too
+      loader_.bind_rows(decoder.embed_tokens, {{embeddings, config_.vocab_size}},
+                        config_.hidden_size);
+    } else {
+      loader_.bind_table(decoder.embed_tokens, embeddings, config_.vocab_size, config_.hidden_size);
+    }
     for (size_t i = 0; i < decoder.layers.size(); ++i) {
       bind_layer(decoder.layers[i], fmt::format("model.layers.{}", i));
     }

@@ -74,6 +74,23 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
   return of_lm_head + config.num_layers * of_layer;
 }
 
+/// Linux maps so much around each address of a file that is read.
+constexpr int64_t kMappedBytes = int64_t{64} << 10;
+
+/// Bytes of the weights that never come into memory: of embeddings that are no weight of products,
+/// and stay in the mapped file as it stores them, only the rows of the tokens do.
+int64_t unread_bytes(const ModelConfig& config, DType dtype, at::Device device,
+                     const BatchShape& shape) {
+  const bool is_stored_so =
+      config.dtype == dtype || element_size(config.dtype) < element_size(dtype);
+  const bool is_mapped = device.is_cpu() && is_stored_so && !config.tie_word_embeddings &&
+                         !config.has_quantized_tensors;
+  if (!is_mapped || !shape.num_tokens) return 0;
+  const int64_t row_bytes = config.hidden_size * element_size(config.dtype);
+  return std::max<int64_t>(
+      config.vocab_size * row_bytes - *shape.num_tokens * std::max(row_bytes, kMappedBytes), 0);
+}
+
 /// Whether products unpack weights as they read them.
 bool has_packed_products(const ModelConfig& config, at::Device device, const Rounding& rounding) {
   const bool is_packed_in_file = config.checkpoint_quantization || config.has_quantized_tensors;
@@ -176,9 +193,11 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
       input_copy_bytes(config, dtype, device, shape.max_forward_tokens, rounding);
   return {
       .weights = known.weights.value_or(
-          config.num_parameters() * weight_size +
-          (rounding.quantization ? quantized_difference(config, *rounding.quantization, weight_size)
-                                 : 0)),
+                     config.num_parameters() * weight_size +
+                     (rounding.quantization
+                          ? quantized_difference(config, *rounding.quantization, weight_size)
+                          : 0)) -
+                 unread_bytes(config, dtype, device, shape),
       .cache = shape.cache_slots * KvCache::bytes_per_slot(config, dtype),
       .activations = activations,
       // Of all prompts, and of the forward that is adding to them. Others take the place of the

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/own_errors.h"
 #include "prepack/error.h"
@@ -167,6 +168,7 @@ BatchShape score_shape(const ModelConfig& config, std::span<const int64_t> plan_
   shape.max_mask_elements = plan.max_mask_elements;
   shape.max_row_len = plan.max_row_len;
   shape.num_scored = std::min(chunk_tokens(config), plan.max_forward_tokens);
+  shape.num_tokens = std::reduce(plan_lengths.begin(), plan_lengths.end());
   for (const auto& forward : plan.forwards) {
     int64_t num_slots = 0;
     for (const auto& bin : forward.bins) {

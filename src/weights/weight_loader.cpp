@@ -68,6 +68,12 @@ void WeightLoader::bind_rows(Weight& target, const std::vector<StackedRows>& par
   add_target({nullptr, &target, {}, std::move(wants_blocked)}, parts, {num_columns});
 }
 
+void WeightLoader::bind_table(Weight& target, std::string name, int64_t num_rows,
+                              int64_t num_columns) {
+  add_target({.tensor = nullptr, .weight = &target, .is_table = true},
+             {{std::move(name), num_rows}}, {num_columns});
+}
+
 void WeightLoader::bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
                                        int64_t num_columns, const Quantization& quantization) {
   add_target({nullptr, &target, quantization}, parts, {num_columns});
@@ -304,9 +310,17 @@ WeightLoader::Form WeightLoader::form_of(size_t target) const {
   return is_common && c10::elementSize(stored) < c10::elementSize(dtype_) ? stored : dtype_;
 }
 
+/// Whether the file's own pages become the tensor, unless they are misaligned.
+bool WeightLoader::is_view_of_file(const Request& request, const Form& form) const {
+  const auto* dtype = std::get_if<at::ScalarType>(&form);
+  const auto& info = request.stored->info;
+  return dtype != nullptr && device_.is_cpu() && request.shape == targets_[*request.target].shape &&
+         !is_quantized(info.dtype) && scalar_type(info) == *dtype;
+}
+
 void WeightLoader::load_part(const Request& request, const Form& form) {
   const auto& target = targets_[*request.target];
-  request.stored->prefetch();
+  if (!target.is_table || !is_view_of_file(request, form)) request.stored->prefetch();
   if (const auto* format = std::get_if<PackedFormat>(&form)) {
     if (!std::holds_alternative<QuantizedWeight>(*target.weight)) {
       *target.weight = QuantizedWeight::make_empty(target.shape[0], target.shape[1], *format);

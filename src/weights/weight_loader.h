@@ -53,6 +53,10 @@ class WeightLoader {
   void bind_rows(Weight& target, const std::vector<StackedRows>& parts, int64_t num_columns,
                  WantsBlocked wants_blocked = {});
 
+  /// The same for a table of which single rows are read: what stays a view of the mapped file takes
+  /// memory only for those.
+  void bind_table(Weight& target, std::string name, int64_t num_rows, int64_t num_columns);
+
   /// The same for a weight of products that is rounded as it is loaded, tensor by tensor: memory
   /// never holds more than one of them as it is stored. On the CPU only.
   void bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
@@ -106,6 +110,7 @@ class WeightLoader {
     Weight* weight = nullptr;
     std::optional<Quantization> quantization = {};  // to round a weight to
     WantsBlocked wants_blocked = {};                // empty: no
+    bool is_table = false;                          // of which single rows are read
     std::vector<int64_t> shape = {};
     int64_t num_missing_parts = 0;
   };
@@ -142,6 +147,7 @@ class WeightLoader {
   void check() const;
   void check_zeros() const;
   Form form_of(size_t target) const;
+  bool is_view_of_file(const Request& request, const Form& form) const;
   void load_part(const Request& request, const Form& form);
   void load_tensor(const Request& request, at::Tensor& tensor, at::ScalarType dtype);
   void load_quantized(const Request& request, QuantizedWeight& weight);
