@@ -183,24 +183,34 @@ TEST_CASE("a token's row of the mask counts among its activations", "[memory]") 
   CHECK(activation_bytes_per_token(config(), DType::kFloat32, at::kCPU, row_len) > without);
 }
 
-TEST_CASE("tensors that stay quantized are multiplied in float32, whatever the dtype", "[memory]") {
+TEST_CASE("tensors that stay quantized are multiplied in float32 if the dtype is float16",
+          "[memory]") {
   auto packed = config();
   packed.has_quantized_tensors = true;
   const auto bytes = [](const ModelConfig& of, at::Device device, const Rounding& rounding = {}) {
-    return estimate_memory(of, DType::kBFloat16, device, kShape, rounding).activations;
+    return estimate_memory(of, DType::kFloat16, device, kShape, rounding).activations;
   };
   // As with those that are quantized when they are loaded.
   CHECK(bytes(packed, at::kCPU) == bytes(config(), at::kCPU, {.quantization = Quantization{}}));
   CHECK(bytes(packed, at::kCPU) >
         kShape.max_forward_tokens *
-            activation_bytes_per_token(packed, DType::kBFloat16, at::kCPU, /*row_len=*/0));
+            activation_bytes_per_token(packed, DType::kFloat16, at::kCPU, /*row_len=*/0));
   CHECK(bytes(packed, at::kCUDA) == bytes(config(), at::kCUDA));  // widened as they are loaded
+}
+
+TEST_CASE("tensors that stay quantized are multiplied in bfloat16 where the CPU can", "[memory]") {
+  auto packed = config();
+  packed.has_quantized_tensors = true;
+  const auto bytes = [](const ModelConfig& of) {
+    return estimate_memory(of, DType::kBFloat16, at::kCPU, kShape).activations;
+  };
+  CHECK(bytes(packed) == bytes(config()));  // without such instructions plain ones are widened, too
 }
 
 TEST_CASE("products that round their input make no copies in float32", "[memory]") {
   auto shape = kShape;
   const auto bytes = [&](Activations activations) {
-    return estimate_memory(config(), DType::kBFloat16, at::kCPU, shape,
+    return estimate_memory(config(), DType::kFloat16, at::kCPU, shape,
                            {Quantization{}, activations})
         .activations;
   };
@@ -211,7 +221,7 @@ TEST_CASE("products that round their input make no copies in float32", "[memory]
   const auto of_copies = [&](int64_t num_tokens) {
     shape.max_forward_tokens = num_tokens;
     return bytes(Activations::kAsComputed) -
-           num_tokens * activation_bytes_per_token(config(), DType::kBFloat16, at::kCPU, 0);
+           num_tokens * activation_bytes_per_token(config(), DType::kFloat16, at::kCPU, 0);
   };
   CHECK(of_copies(1 << 20) == of_copies(1 << 21));
   CHECK(of_copies(100) < of_copies(1 << 20));

@@ -1,5 +1,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -270,7 +271,7 @@ TEST_CASE("the pages that weights were converted or copied from are released", "
 
 TEST_CASE("of a table that stays in the file, only rows that are read take memory", "[weights]") {
   constexpr int64_t kNumRows = 1024;
-  const auto large = at::ones({kNumRows, 1 << 14}, at::kFloat);  // 64 MB
+  const auto large = at::full({kNumRows, 1 << 14}, 1, at::kFloat);  // 64 MB
   for (const bool is_converted : {false, true}) {
     const TempDir folder;
     const auto checkpoint = write_checkpoint(folder, {{"w", to_write(large)}});
