@@ -1,8 +1,6 @@
-#include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/one_hot.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -13,119 +11,32 @@
 #include "base/scalar_type.h"
 #include "prepack/attention.h"
 #include "support/all_close.h"
+#include "support/attention_batch.h"
 #include "support/catch.h"
-#include "support/instruction_sets.h"
 #include "support/naive_attention.h"
 #include "support/random.h"
 #include "support/tensors.h"
+#include "support/thread_count.h"
 #include "support/tolerances.h"
 
 namespace prepack {
 namespace {
 
 using testing::AllClose;
+using testing::attend;
+using testing::AttentionBatch;
 using testing::BitEqual;
+using testing::describe;
+using testing::HeadShape;
+using testing::Lengths;
+using testing::make_batch;
+using testing::naive_attention;
 using testing::Random;
+using testing::random_shape;
 using testing::random_tensor;
+using testing::ThreadCount;
 using testing::tolerance;
-
-struct HeadShape {
-  int64_t num_kv_heads;
-  int64_t group;
-  int64_t head_dim;
-};
-
-struct Lengths {
-  int64_t num_queries;
-  int64_t num_keys;
-};
-
-struct Batch {
-  at::Tensor queries;  // [num_tokens, num_heads, head_dim]
-  at::Tensor keys;     // [num_slots, num_kv_heads, head_dim]
-  at::Tensor values;   // [num_slots, num_kv_heads, head_dim]
-  VarlenAttention spec;
-};
-
-at::Tensor attend(const Batch& batch) {
-  return attend(batch.queries, batch.keys, batch.values, batch.spec);
-}
-
-/// [num_rows, num_heads, head_dim], a slice of wider rows, all of it NaN.
-at::Tensor nan_slice(int64_t num_rows, int64_t num_heads, int64_t head_dim, at::ScalarType dtype) {
-  const int64_t size = num_heads * head_dim;
-  const auto rows = at::full({num_rows, size + 5}, NAN, at::TensorOptions(dtype));
-  return rows.narrow(1, 3, size).view({num_rows, num_heads, head_dim});
-}
-
-/// Sequences whose keys lie in any order, with gaps. What is not theirs is NaN.
-Batch make_batch(Random& random, const HeadShape& shape, const std::vector<Lengths>& lengths,
-                 at::ScalarType dtype = at::kFloat, int64_t window = kNoWindow) {
-  Batch batch;
-  auto& spec = batch.spec;
-  spec.cu_seqlens = {0};
-  spec.first_keys.resize(lengths.size());
-  for (const auto& [num_queries, num_keys] : lengths) {
-    spec.cu_seqlens.push_back(spec.cu_seqlens.back() + static_cast<int32_t>(num_queries));
-    spec.num_keys.push_back(num_keys);
-  }
-  std::vector<size_t> order(lengths.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  random.shuffle(order);
-  int64_t num_slots = random.integer(0, 3);
-  for (size_t i : order) {
-    spec.first_keys[i] = num_slots;
-    num_slots += spec.num_keys[i] + random.integer(0, 3);
-  }
-  spec.window = window;
-  const auto [num_kv_heads, group, head_dim] = shape;
-  batch.queries = nan_slice(spec.cu_seqlens.back(), num_kv_heads * group, head_dim, dtype);
-  batch.queries.copy_(random_tensor(random, batch.queries.sizes(), dtype));
-  batch.keys = nan_slice(num_slots, num_kv_heads, head_dim, dtype);
-  batch.values = nan_slice(num_slots, num_kv_heads, head_dim, dtype);
-  for (size_t i = 0; i < lengths.size(); ++i) {
-    for (const auto& side : {batch.keys, batch.values}) {
-      const auto run = side.narrow(0, spec.first_keys[i], spec.num_keys[i]);
-      run.copy_(random_tensor(random, run.sizes(), dtype));
-    }
-  }
-  return batch;
-}
-
-/// The same sequences, but that each has up to three runs of its first keys anywhere, in what other
-/// sequences have or in its own.
-Batch with_beginnings(Random& random, Batch batch) {
-  auto& spec = batch.spec;
-  const auto whole = spec;
-  const auto last = std::ssize(spec.num_keys) - 1;
-  // Of the sequences behind the end, none has any.
-  spec.beginnings.resize(random.integer(0, last + 1));
-  for (size_t s = 0; s < spec.beginnings.size(); ++s) {
-    int64_t num_own = spec.num_keys[s];
-    for (int64_t i = random.integer(0, 3); i > 0; --i) {
-      const int64_t other = random.integer(0, last);
-      const int64_t most = std::min(num_own, whole.num_keys[other]);
-      // Often all that can be, or none at all.
-      const int64_t size = std::min(random.integer(0, most + most / 2), most);
-      const int64_t skipped = random.integer(0, whole.num_keys[other] - size);
-      spec.beginnings[s].push_back({whole.first_keys[other] + skipped, size});
-      num_own -= size;
-    }
-    spec.first_keys[s] += random.integer(0, spec.num_keys[s] - num_own);
-  }
-  return batch;
-}
-
-at::Tensor naive_attention(const Batch& batch) {
-  return testing::naive_attention(batch.queries, batch.keys, batch.values,
-                                  testing::visible_keys(batch.spec));
-}
-
-HeadShape random_shape(Random& random) {
-  static constexpr int64_t kUsual[] = {64, 32, 128, 80, 6, 20};
-  return {random.integer(1, 2), random.integer(1, 8),
-          random.integer(0, 1) == 0 ? random.integer(1, 70) : kUsual[random.integer(0, 5)]};
-}
+using testing::with_beginnings;
 
 /// Whole prompts, rests of prompts, decode steps and empty ones.
 std::vector<Lengths> random_lengths(Random& random) {
@@ -155,17 +66,6 @@ int64_t random_window(Random& random) {
   }
 }
 
-std::string describe(const HeadShape& shape, const std::vector<Lengths>& lengths,
-                     int64_t window = kNoWindow) {
-  std::ostringstream text;
-  if (window != kNoWindow) text << "window " << window << "; ";
-  text << shape.num_kv_heads << " key heads of " << shape.group << ", head_dim " << shape.head_dim;
-  for (const auto& [num_queries, num_keys] : lengths) {
-    text << "; " << num_queries << " queries, " << num_keys << " keys";
-  }
-  return text.str();
-}
-
 /// Shapes whose sequences are cut into several parts and whose keys fill several blocks.
 const std::vector<std::pair<HeadShape, std::vector<Lengths>>>& long_shapes() {
   static const std::vector<std::pair<HeadShape, std::vector<Lengths>>> kShapes = {
@@ -177,12 +77,6 @@ const std::vector<std::pair<HeadShape, std::vector<Lengths>>>& long_shapes() {
       {{1, 1, 5}, {{4000, 4000}}}};
   return kShapes;
 }
-
-struct ThreadCount {
-  explicit ThreadCount(int count) { at::set_num_threads(count); }
-  ~ThreadCount() { at::set_num_threads(before); }
-  int before = at::get_num_threads();
-};
 
 }  // namespace
 
@@ -365,7 +259,7 @@ TEST_CASE("what fills a batch up gets zeros, and changes nothing else", "[attent
     filled.queries.narrow(0, 0, num_tokens).copy_(batch.queries);
     const auto zeros = at::zeros({4, batch.queries.size(1), batch.queries.size(2)});
     for (bool is_libtorch : {false, true}) {
-      const auto run = [&](const Batch& any) {
+      const auto run = [&](const AttentionBatch& any) {
         return is_libtorch ? attend_with_libtorch(any.queries, any.keys, any.values, any.spec)
                            : attend(any);
       };
@@ -507,152 +401,6 @@ TEST_CASE("where all scores are equal, a windowed query's output is the mean of 
         }
       }
     }
-  }
-}
-
-namespace {
-
-/// Few queries behind caches whose lengths lie around the borders of stretches of keys.
-std::vector<Lengths> lengths_around_stretches(Random& random) {
-  static constexpr int64_t kBorders[] = {256, 512, 768, 1024, 2048};
-  std::vector<Lengths> lengths;
-  for (int64_t i = random.integer(1, 3); i > 0; --i) {
-    const int64_t num_keys = kBorders[random.integer(0, 4)] + random.integer(-3, 3);
-    lengths.push_back({random.integer(0, 2) == 0 ? random.integer(2, 8) : 1, num_keys});
-  }
-  return lengths;
-}
-
-/// None, or one that begins near a border too, or within a stretch.
-int64_t window_around_stretches(Random& random) {
-  switch (random.integer(0, 3)) {
-    case 0:
-      return 256 * random.integer(1, 3) + random.integer(-3, 3);
-    case 1:
-      return random.integer(1, 1000);
-    default:
-      return kNoWindow;
-  }
-}
-
-}  // namespace
-
-TEST_CASE("keys of several stretches are attended to as defined, with every instruction set",
-          "[attention][stretches]") {
-  Random random(15);
-  for (const auto target : testing::instruction_sets()) {
-    const testing::OnlyInstructionSet only(target);
-    for (auto dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
-      for (int i = 0; i < 40; ++i) {
-        auto shape = random_shape(random);
-        shape.head_dim = std::min<int64_t>(shape.head_dim, 70);
-        const auto lengths = lengths_around_stretches(random);
-        const auto window = window_around_stretches(random);
-        INFO(hwy::TargetName(target)
-             << ", " << to_string(dtype) << ", " << describe(shape, lengths, window));
-        auto batch = make_batch(random, shape, lengths, to_scalar_type(dtype), window);
-        if (random.integer(0, 1) == 0) batch = with_beginnings(random, batch);
-        REQUIRE_THAT(attend(batch), AllClose(naive_attention(batch), tolerance(dtype).op));
-      }
-    }
-  }
-}
-
-TEST_CASE("each key of several stretches counts once", "[attention][stretches]") {
-  // With equal scores, and values that say which hundred a key is of, the output is what part of
-  // the keys each hundred is.
-  constexpr int64_t kHundreds = 21;
-  const auto hundreds = at::arange(100 * kHundreds, at::kLong).div(100, "floor");
-  const auto values = at::one_hot(hundreds, kHundreds).to(at::kFloat).unsqueeze(1);
-  const auto keys = at::zeros(values.sizes());
-  for (int64_t group : {1, 3, 8, 9}) {
-    for (int64_t num_keys : {255, 256, 257, 511, 512, 513, 1000, 2048, 2100}) {
-      for (int64_t window : {int64_t{1}, int64_t{255}, int64_t{256}, int64_t{700}, kNoWindow}) {
-        CAPTURE(group, num_keys, window);
-        const int64_t num_seen = std::min(num_keys, window);
-        const auto seen = values.narrow(0, num_keys - num_seen, num_seen);
-        const auto attended = attend(at::zeros({1, group, kHundreds}), keys, values,
-                                     VarlenAttention{{0, 1}, {0}, {num_keys}, window});
-        REQUIRE_THAT(attended,
-                     AllClose(seen.mean(0, /*keepdim=*/true).expand({1, group, -1}), 0, 1e-6));
-      }
-    }
-  }
-}
-
-TEST_CASE("a score that is far larger than others wins in whichever stretch it is",
-          "[attention][stretches]") {
-  Random random(16);
-  const int64_t num_keys = 1000;
-  const auto values = random_tensor(random, {num_keys, 1, 8});
-  for (int64_t group : {1, 9}) {
-    for (int64_t winner : {0, 255, 256, 600, 999}) {
-      for (double others : {-200.0, 0.0}) {  // also scores far below zero
-        CAPTURE(group, winner, others);
-        const auto keys = at::full({num_keys, 1, 8}, others);
-        keys[winner].add_(100);
-        const auto attended = attend(at::full({1, group, 8}, 10.0F), keys, values,
-                                     VarlenAttention{{0, 1}, {0}, {num_keys}});
-        CHECK_THAT(attended, BitEqual(values[winner].expand({1, group, 8})));
-      }
-    }
-  }
-}
-
-TEST_CASE("neither neighbours nor threads change attention to several stretches by a single bit",
-          "[attention][stretches][isolation]") {
-  Random random(17);
-  for (int i = 0; i < 100; ++i) {
-    const auto shape = random_shape(random);
-    const auto lengths = lengths_around_stretches(random);
-    const auto window = window_around_stretches(random);
-    INFO(describe(shape, lengths, window));
-    const auto batch = make_batch(random, shape, lengths, at::kFloat, window);
-    const auto amid = attend(batch);
-    for (int count : {1, 2, 3, 8}) {
-      const ThreadCount threads(count);
-      REQUIRE_THAT(attend(batch), BitEqual(amid));
-      for (size_t s = 0; s < lengths.size(); ++s) {
-        const auto [num_queries, num_keys] = lengths[s];
-        const auto own = [&](const at::Tensor& all) {
-          return all.narrow(0, batch.spec.cu_seqlens[s], num_queries);
-        };
-        const VarlenAttention alone{
-            {0, static_cast<int32_t>(num_queries)}, {batch.spec.first_keys[s]}, {num_keys}, window};
-        REQUIRE_THAT(attend(own(batch.queries), batch.keys, batch.values, alone),
-                     BitEqual(own(amid)));
-      }
-    }
-  }
-}
-
-TEST_CASE("a streamed query has the same bits amid those behind it, at any border of a stretch",
-          "[attention][stretches]") {
-  Random random(18);
-  for (int64_t window : {kNoWindow, int64_t{255}, int64_t{256}, int64_t{300}}) {
-    for (int64_t num_keys = 510; num_keys <= 520; ++num_keys) {
-      CAPTURE(window, num_keys);
-      // Six rows: the first queries have no key of the last stretch, or the last none of the first.
-      const auto batch = make_batch(random, {2, 1, 20}, {{6, num_keys}}, at::kFloat, window);
-      const auto together = attend(batch);
-      for (int64_t query = 0; query < 6; ++query) {
-        const VarlenAttention alone{{0, 1}, batch.spec.first_keys, {num_keys - 5 + query}, window};
-        REQUIRE_THAT(attend(batch.queries.narrow(0, query, 1), batch.keys, batch.values, alone),
-                     BitEqual(together.narrow(0, query, 1)));
-      }
-    }
-  }
-}
-
-TEST_CASE("stretches that no query's window reaches are not read", "[attention][stretches]") {
-  Random random(19);
-  for (int64_t group : {2, 9}) {
-    auto batch = make_batch(random, {1, group, 64}, {{1, 1500}}, at::kFloat, 300);
-    const auto expected = attend(batch);
-    for (const auto& side : {batch.keys, batch.values}) {
-      side.narrow(0, batch.spec.first_keys[0], 1024).fill_(NAN);  // the window begins at key 1200
-    }
-    CHECK_THAT(attend(batch), BitEqual(expected));
   }
 }
 
