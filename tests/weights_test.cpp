@@ -2,6 +2,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/rand.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <unistd.h>
@@ -267,6 +268,18 @@ TEST_CASE("the pages that weights were converted or copied from are released", "
     loader.load();
     CHECK(resident_file_bytes() - before < 16 << 20);
   }
+}
+
+TEST_CASE("large tensors that are put together hold each of them", "[weights]") {
+  const TempDir folder;
+  const auto q = at::rand({700, 900});
+  const auto k = at::rand({300, 900});
+  const auto checkpoint = write_checkpoint(folder, {{"q", to_write(q)}, {"k", to_write(k)}});
+  Weight loaded;
+  WeightLoader loader(checkpoint, at::kFloat);
+  loader.bind_rows(loaded, {{"q", 700}, {"k", 300}}, 900);
+  loader.load();
+  CHECK(at::equal(std::get<at::Tensor>(loaded), at::cat({q, k})));
 }
 
 TEST_CASE("of a table that stays in the file, only rows that are read take memory", "[weights]") {

@@ -15,16 +15,16 @@ namespace prepack {
 namespace {
 
 /// Smaller ones, such as those of decode steps, come from the heap, which keeps their pages.
-constexpr size_t kMappedBytes = size_t{8} << 20;
-
-size_t num_bytes_of(at::IntArrayRef shape, at::ScalarType dtype) {
-  return static_cast<size_t>(c10::multiply_integers(shape)) * c10::elementSize(dtype);
-}
+constexpr int64_t kMappedBytes = int64_t{8} << 20;
 
 }  // namespace
 
+int64_t num_bytes_of(at::IntArrayRef shape, at::ScalarType dtype) {
+  return c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype));
+}
+
 at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize page_size) {
-  const auto num_bytes = num_bytes_of(shape, dtype);
+  const auto num_bytes = static_cast<size_t>(num_bytes_of(shape, dtype));
   if (num_bytes == 0) return at::zeros(shape, dtype);
   void* data = mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

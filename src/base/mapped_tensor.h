@@ -2,12 +2,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 namespace prepack {
 
 enum class PageSize {
   kSmall,  // a page takes memory when it is first written to
   kLarge,  // likewise, but pages of megabytes where the system has them: fewer first touches
 };
+
+int64_t num_bytes_of(at::IntArrayRef shape, at::ScalarType dtype);
 
 /// Zeros on the CPU in pages of their own, which the system takes back when they are freed: they
 /// leave no hole in the heap.

@@ -24,7 +24,7 @@ struct WidenedPairProducts {
   static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
     return hn::MulAdd(upper(a), upper(b), hn::MulAdd(lower(a), lower(b), sum));
   }
-  /// to[i] = from[i]
+  /// to[i] = from[i] for i in [0, size), rounded to what `add` takes.
   static HWY_INLINE void round(const float* from, int64_t size, hwy::bfloat16_t* to) {
     convert(size, from, to);
   }

@@ -98,9 +98,7 @@ class ResidentRows {
 
   /// @param num_rows  from kMinRows to kMaxRows
   ResidentRows(int64_t num_rows, int64_t in_features)
-      : num_rows_(num_rows),
-        in_features_(in_features),
-        num_groups_((num_rows + kMaxResidentRows - 1) / kMaxResidentRows) {
+      : num_rows_(num_rows), in_features_(in_features), num_groups_(num_groups(num_rows)) {
     constexpr int64_t kLanes = hn::MaxLanes(Floats());
     const int64_t max_block =
         std::clamp(kResidentNumbers / num_rows / kLanes * kLanes, kLanes, kMaxResidentSize);
@@ -116,10 +114,11 @@ class ResidentRows {
     x_ = scratch;
     for (int64_t k = 0; k < in_features_; k += block_) {
       const int64_t size = size_of_block(k);
-      for_groups([&](int64_t /*group*/, int64_t row, int64_t num_rows) HWY_ATTR {
-        interleave_whole(x + row * in_features_ + k, in_features_, num_rows, size,
-                         scratch + k * num_rows_ + row * padded(size));
-      });
+      for_even_groups(num_rows_, num_groups_,
+                      [&](int64_t /*group*/, int64_t row, int64_t num_rows) HWY_ATTR {
+                        interleave_whole(x + row * in_features_ + k, in_features_, num_rows, size,
+                                         scratch + k * num_rows_ + row * padded(size));
+                      });
     }
   }
 
@@ -135,7 +134,14 @@ class ResidentRows {
   }
 
  private:
-  static constexpr int kMinGroups = 3;  // of kMinRows
+  static constexpr int64_t num_groups(int64_t num_rows) {
+    return (num_rows + kMaxResidentRows - 1) / kMaxResidentRows;
+  }
+
+  static constexpr int kMinGroups = static_cast<int>(num_groups(kMinRows));
+  static constexpr int kMinGroupRows = kMinRows / kMinGroups;  // more rows never have smaller ones
+  // Of a tile's features, those that a group fetches.
+  static constexpr int kMaxFetched = (kResidentFeatures + kMinGroups - 1) / kMinGroups;
 
   static int64_t padded(int64_t size) {
     constexpr int64_t kLanes = hn::MaxLanes(Floats());
@@ -143,17 +149,6 @@ class ResidentRows {
   }
 
   int64_t size_of_block(int64_t k) const { return std::min(block_, in_features_ - k); }
-
-  /// Calls f(group, first row, number of rows) for even groups of rows.
-  template <typename F>
-  void for_groups(const F& f) const {
-    int64_t row = 0;
-    for (int64_t group = 0; group < num_groups_; ++group) {
-      const int64_t num_rows = (num_rows_ - row) / (num_groups_ - group);
-      f(group, row, num_rows);
-      row += num_rows;
-    }
-  }
 
   /// @param weight  from k on
   /// @param next    the weights that come after these
@@ -171,15 +166,16 @@ class ResidentRows {
       }
       const float* fetched = n + ahead < count ? weight + (n + ahead) * in_features_
                                                : next + (n + ahead - count) * in_features_;
-      for_groups([&](int64_t group, int64_t row, int64_t num_rows) HWY_ATTR {
-        const int64_t first = share(group);
-        const int64_t num_fetched = share(group + 1) - first;
-        for (int64_t f = 0; f < num_fetched; ++f) {
-          tile.fetched[f] = fetched + (first + f) * in_features_;
-        }
-        tile.x = x_ + k * num_rows_ + row * padded(tile.size);
-        multiply_rows(tile, num_rows, num_fetched, k > 0, sums + row * stride + n, stride);
-      });
+      for_even_groups(
+          num_rows_, num_groups_, [&](int64_t group, int64_t row, int64_t num_rows) HWY_ATTR {
+            const int64_t first = share(group);
+            const int64_t num_fetched = share(group + 1) - first;
+            for (int64_t f = 0; f < num_fetched; ++f) {
+              tile.fetched[f] = fetched + (first + f) * in_features_;
+            }
+            tile.x = x_ + k * num_rows_ + row * padded(tile.size);
+            multiply_rows(tile, num_rows, num_fetched, k > 0, sums + row * stride + n, stride);
+          });
     }
   }
 
@@ -188,9 +184,6 @@ class ResidentRows {
 
   static void multiply_rows(const ResidentTile& tile, int64_t num_rows, int64_t num_fetched,
                             bool adds, float* sums, int64_t stride) {
-    // With as few rows as there may be.
-    constexpr int kMinGroupRows = kMinRows / kMinGroups;
-    constexpr int kMaxFetched = (kResidentFeatures + kMinGroups - 1) / kMinGroups;
     unrolled<kMaxResidentRows - kMinGroupRows + 1>([&]<int r>() HWY_ATTR {
       unrolled<kMaxFetched + 1>([&]<int kFetched>() HWY_ATTR {
         constexpr int kRows = kMinGroupRows + r;

@@ -329,19 +329,18 @@ void multiply_features(const RoundedProduct<typename Weights::X>& product, int64
   Product<Weights>(product).multiply(first, last);
 }
 
+#if HWY_TARGET <= HWY_AVX3
+void multiply_int4(const RoundedProduct<int8_t>& product, int64_t /*group_size*/, int64_t first,
+                   int64_t last) {
+  multiply_streamed_int4(product, first, last);
+}
+#endif
+
 template <typename T>
 void multiply_int4(const RoundedProduct<T>& product, int64_t group_size, int64_t first,
                    int64_t last) {
-#if HWY_TARGET <= HWY_AVX3
-  constexpr bool kIsWide = sizeof(T) == 1;
-  if constexpr (kIsWide) multiply_wide_int4(product, first, last);
-#else
-  constexpr bool kIsWide = false;
-#endif
-  if constexpr (!kIsWide) {
-    group_size == kMinInt4Group ? multiply_features<Int4Weights<T, 32>>(product, first, last)
-                                : multiply_features<Int4Weights<T, 64>>(product, first, last);
-  }
+  group_size == kMinInt4Group ? multiply_features<Int4Weights<T, 32>>(product, first, last)
+                              : multiply_features<Int4Weights<T, 64>>(product, first, last);
 }
 
 /// @param group_size  0 for one scale for each row

@@ -57,6 +57,17 @@ struct StreamedTile {
   int64_t last_ahead;  // from there
 };
 
+/// Calls f(group, first row, number of rows) for groups of rows, which are as even as they can be.
+template <typename F>
+HWY_INLINE void for_even_groups(int64_t num_rows, int64_t num_groups, const F& f) {
+  int64_t row = 0;
+  for (int64_t group = 0; group < num_groups; ++group) {
+    const int64_t size = (num_rows - row) / (num_groups - group);
+    f(group, row, size);
+    row += size;
+  }
+}
+
 /// Rows of x, interleaved: vectors of the same place in k follow each other. The last vectors are
 /// filled up with zeros.
 HWY_INLINE void interleave_whole(const float* x, int64_t stride, int64_t num_rows, int64_t size,
@@ -140,10 +151,12 @@ class StreamedBlock {
         row_size_((size + num_lanes() - 1) / num_lanes() * num_lanes()),
         adds_bias_(k == 0 && product.bias != nullptr),
         adds_to_out_(product.adds_to_out || k > 0) {
-    for_groups([&](int64_t /*group*/, int64_t row, int64_t num_rows) HWY_ATTR {
-      interleave_whole(product.x + row * product.in_features + k, product.in_features, num_rows,
-                       size, scratch + row * row_size_);
-    });
+    for_even_groups(product_.num_rows, num_groups_,
+                    [&](int64_t /*group*/, int64_t row, int64_t num_rows) HWY_ATTR {
+                      interleave_whole(product.x + row * product.in_features + k,
+                                       product.in_features, num_rows, size,
+                                       scratch + row * row_size_);
+                    });
   }
 
   /// Features that are multiplied with one group of rows before the next one.
@@ -175,27 +188,17 @@ class StreamedBlock {
   template <typename T>
   void multiply(const T* weights, int64_t stride, int64_t next, const float* scales, int64_t first,
                 int64_t last) const {
-    for_groups([&](int64_t group, int64_t row, int64_t num_rows) HWY_ATTR {
-      unrolled<static_cast<int>(kMaxRows)>([&]<int r>() HWY_ATTR {
-        if (num_rows == r + 1) {
-          multiply_group<r + 1>(weights, stride, next, scales, first, last, group, row);
-        }
-      });
-    });
+    for_even_groups(
+        product_.num_rows, num_groups_, [&](int64_t group, int64_t row, int64_t num_rows) HWY_ATTR {
+          unrolled<static_cast<int>(kMaxRows)>([&]<int r>() HWY_ATTR {
+            if (num_rows == r + 1) {
+              multiply_group<r + 1>(weights, stride, next, scales, first, last, group, row);
+            }
+          });
+        });
   }
 
  private:
-  /// Calls f(group, first row, number of rows) for even groups of rows.
-  template <typename F>
-  void for_groups(const F& f) const {
-    int64_t row = 0;
-    for (int64_t group = 0; group < num_groups_; ++group) {
-      const int64_t num_rows = (product_.num_rows - row) / (num_groups_ - group);
-      f(group, row, num_rows);
-      row += num_rows;
-    }
-  }
-
   template <int kRows, typename T>
   HWY_NOINLINE void multiply_group(const T* weights, int64_t stride, int64_t next,
                                    const float* scales, int64_t first, int64_t last, int64_t group,

@@ -55,11 +55,13 @@ HWY_INLINE void prefetch_part(const WeightRows& weight, int64_t in_features, int
                               int64_t begin, int64_t count) {
   constexpr int64_t kLine = 64;
   const char* from = nullptr;
-  int64_t size = count;
+  int64_t size = 0;
   if (const auto* int8 = std::get_if<Int8Rows>(&weight)) {
     from = reinterpret_cast<const char*>(int8->values) + row * in_features + begin;
+    size = count;
   } else if (const auto* int8_groups = std::get_if<Int8GroupRows>(&weight)) {
     from = reinterpret_cast<const char*>(int8_groups->values) + row * in_features + begin;
+    size = count;
   } else if (const auto* int4 = std::get_if<Int4Rows>(&weight)) {
     from =
         reinterpret_cast<const char*>(int4->values) + row * int4_row_bytes(in_features) + begin / 2;

@@ -14,7 +14,8 @@ namespace {
 /// few that memory alone limits them. No more was measured.
 constexpr int64_t kMaxWideRows = 4;
 
-/// By which product a weight that is in no layout of oneDNN's is multiplied with an input.
+/// By which product a weight that is in no layout of oneDNN's is multiplied with an input:
+/// wide_product, also of rounded inputs; bfloat16_product; or LibTorch's own.
 enum class Product { kWide, kBFloat16, kLibTorch };
 
 /// @param out  what is written or added to

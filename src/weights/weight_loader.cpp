@@ -350,10 +350,8 @@ void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::S
 at::Tensor WeightLoader::empty_tensor(const std::vector<int64_t>& shape, at::ScalarType dtype) {
   const auto spare = spares_.extract({shape, dtype});
   if (spare) return spare.mapped();
-  // Every step reads all of it: with large pages there are fewer addresses to look up.
-  const auto num_bytes =
-      c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype));
-  if (device_.is_cpu() && num_bytes >= kLargePage) {
+  // With large pages there are fewer addresses to look up in products, which read all of a weight.
+  if (device_.is_cpu() && num_bytes_of(shape, dtype) >= kLargePage) {
     return mapped_zeros(shape, dtype, PageSize::kLarge);
   }
   return at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));

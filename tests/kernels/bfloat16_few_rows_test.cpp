@@ -67,6 +67,7 @@ TEST_CASE("products of few rows of bfloat16 equal their definition", "[kernels][
     for (int i = num_samples(100); i > 0; --i) {
       check(random, random.integer(1, 30), 2 * random.integer(1, 150), random.integer(1, 20));
     }
+    for (int64_t num_rows = 1; num_rows <= 66; ++num_rows) check(random, num_rows, 70, 9);
     // More features than stay in a cache for several groups of rows.
     for (const int64_t num_rows : {1, 4, 7, 16, 45}) check(random, num_rows, 2800, 41);
     // And than are summed at a time.
