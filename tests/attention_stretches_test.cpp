@@ -27,6 +27,7 @@ using testing::describe;
 using testing::Lengths;
 using testing::make_batch;
 using testing::naive_attention;
+using testing::of_sequence;
 using testing::Random;
 using testing::random_shape;
 using testing::random_tensor;
@@ -136,9 +137,7 @@ TEST_CASE("neither neighbours nor threads change attention to several stretches 
       REQUIRE_THAT(attend(batch), BitEqual(amid));
       for (size_t s = 0; s < lengths.size(); ++s) {
         const auto [num_queries, num_keys] = lengths[s];
-        const auto own = [&](const at::Tensor& all) {
-          return all.narrow(0, batch.spec.cu_seqlens[s], num_queries);
-        };
+        const auto own = [&](const at::Tensor& all) { return of_sequence(batch, all, s); };
         const VarlenAttention alone{
             {0, static_cast<int32_t>(num_queries)}, {batch.spec.first_keys[s]}, {num_keys}, window};
         REQUIRE_THAT(attend(own(batch.queries), batch.keys, batch.values, alone),

@@ -1,6 +1,5 @@
 #include "model/linear.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -22,6 +21,7 @@
 #include "support/instruction_sets.h"
 #include "support/random.h"
 #include "support/tensors.h"
+#include "support/thread_count.h"
 #include "support/tolerances.h"
 
 namespace prepack {
@@ -33,6 +33,7 @@ using testing::instruction_sets;
 using testing::OnlyInstructionSet;
 using testing::Random;
 using testing::random_tensor;
+using testing::ThreadCount;
 using testing::tolerance;
 
 constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
@@ -449,14 +450,13 @@ TEST_CASE("rows of a linear compute their part of its outputs", "[linear]") {
 
 TEST_CASE("few rows give the same bits on any number of threads", "[linear]") {
   Random random(7);
-  const int num_threads = at::get_num_threads();
   const auto check = [&](const Linear& linear, const at::Tensor& input) {
-    at::set_num_threads(1);
-    const auto alone = linear(input);
-    for (int threads : {2, 3, 7}) {
-      at::set_num_threads(threads);
-      CHECK_THAT(linear(input), BitEqual(alone));
-    }
+    const auto product_of = [&](int num_threads) {
+      const ThreadCount threads(num_threads);
+      return linear(input);
+    };
+    const auto alone = product_of(1);
+    for (int threads : {2, 3, 7}) CHECK_THAT(product_of(threads), BitEqual(alone));
   };
   for (const auto& format : kFormats) {
     const int64_t in_features = whole_groups(format, 2100);
@@ -468,7 +468,6 @@ TEST_CASE("few rows give the same bits on any number of threads", "[linear]") {
   for (int64_t num_rows : {1, 13}) {
     check(linear, random_tensor(random, {num_rows, 2100}, at::kBFloat16));
   }
-  at::set_num_threads(num_threads);
 }
 
 TEST_CASE("a row gives the same bits amid any few rows that fill its groups", "[linear]") {

@@ -31,6 +31,7 @@ using testing::HeadShape;
 using testing::Lengths;
 using testing::make_batch;
 using testing::naive_attention;
+using testing::of_sequence;
 using testing::Random;
 using testing::random_shape;
 using testing::random_tensor;
@@ -301,9 +302,7 @@ TEST_CASE("other sequences never change a sequence's varlen attention by a singl
     const auto amid = attend(batch);
     for (size_t s = 0; s < lengths.size(); ++s) {
       const auto [num_queries, num_keys] = lengths[s];
-      const auto own = [&](const at::Tensor& all) {
-        return all.narrow(0, batch.spec.cu_seqlens[s], num_queries);
-      };
+      const auto own = [&](const at::Tensor& all) { return of_sequence(batch, all, s); };
       const auto run = [&](const at::Tensor& side) {
         return side.narrow(0, batch.spec.first_keys[s], num_keys).contiguous();
       };

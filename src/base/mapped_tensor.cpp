@@ -17,11 +17,11 @@ namespace {
 /// Smaller ones, such as those of decode steps, come from the heap, which keeps their pages.
 constexpr int64_t kMappedBytes = int64_t{8} << 20;
 
-}  // namespace
-
 int64_t num_bytes_of(at::IntArrayRef shape, at::ScalarType dtype) {
   return c10::multiply_integers(shape) * static_cast<int64_t>(c10::elementSize(dtype));
 }
+
+}  // namespace
 
 at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize page_size) {
   const auto num_bytes = static_cast<size_t>(num_bytes_of(shape, dtype));
@@ -36,10 +36,15 @@ at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize pa
       data, shape, [num_bytes](void* mapped) { munmap(mapped, num_bytes); }, dtype);
 }
 
-at::Tensor scratch(at::IntArrayRef shape, const at::TensorOptions& options) {
+at::Tensor empty_in_large_pages(at::IntArrayRef shape, const at::TensorOptions& options,
+                                int64_t least_bytes) {
   const auto dtype = c10::typeMetaToScalarType(options.dtype());
-  const bool is_mapped = options.device().is_cpu() && num_bytes_of(shape, dtype) >= kMappedBytes;
+  const bool is_mapped = options.device().is_cpu() && num_bytes_of(shape, dtype) >= least_bytes;
   return is_mapped ? mapped_zeros(shape, dtype, PageSize::kLarge) : at::empty(shape, options);
+}
+
+at::Tensor scratch(at::IntArrayRef shape, const at::TensorOptions& options) {
+  return empty_in_large_pages(shape, options, kMappedBytes);
 }
 
 }  // namespace prepack

@@ -79,13 +79,13 @@ BatchShape largest_caches(const Job& job) {
   int64_t num_tokens = 0;
   for (const auto& batch : make_batches(job)) {
     const auto requests = batch_requests(job, batch);
-    num_tokens += num_cache_slots(job.config, requests);
+    const int64_t of_batch = num_cache_slots(job.config, requests);
+    num_tokens += of_batch;
     const auto num_prompts = static_cast<int64_t>(requests.size());
     const bool has_own_rows =
         has_varlen_kernel(job.device, to_scalar_type(job.dtype), job.config.head_dim);
-    const int64_t num_slots =
-        has_own_rows ? num_cache_slots(job.config, requests) - num_shared_slots(job, batch)
-                     : num_prompts * cache_capacity(job.config, requests);
+    const int64_t num_slots = has_own_rows ? of_batch - num_shared_slots(job, batch)
+                                           : num_prompts * cache_capacity(job.config, requests);
     shape.num_prompts = std::max(shape.num_prompts, num_prompts);
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
   }

@@ -54,20 +54,18 @@ void multiply_few_rows(const FewRowsProduct& product, int64_t first, int64_t las
   }
 }
 
-template <typename T>
-void widen_rows_to(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
-                   T* to) {
-  for (int64_t row = first; row < last; ++row, to += in_features) {
-    widen_part(weight, in_features, row, 0, in_features, to);
-  }
-}
-
 void widen_rows(const WeightRows& weight, int64_t in_features, int64_t first, int64_t last,
                 DType dtype, void* to) {
-  if (dtype == DType::kFloat32) {
-    widen_rows_to(weight, in_features, first, last, static_cast<float*>(to));
-  } else {
-    widen_rows_to(weight, in_features, first, last, static_cast<hwy::bfloat16_t*>(to));
+  const auto round = [](const float* from, int64_t size, hwy::bfloat16_t* rounded)
+                         HWY_ATTR { convert(size, from, rounded); };
+  for (int64_t row = first; row < last; ++row) {
+    const int64_t place = (row - first) * in_features;
+    if (dtype == DType::kFloat32) {
+      widen_part(weight, in_features, row, 0, in_features, static_cast<float*>(to) + place);
+    } else {
+      widen_part(weight, in_features, row, 0, in_features, round,
+                 static_cast<hwy::bfloat16_t*>(to) + place);
+    }
   }
 }
 

@@ -81,9 +81,9 @@ struct QuantizedSource {
     if constexpr (std::is_same_v<T, float>) {
       widen_part(weight, in_features, row, begin, count, to);
     } else {
-      HWY_ALIGN float wide[kPartSteps * 2];
-      widen_part(weight, in_features, row, begin, count, wide);
-      Products::round(wide, count, to);
+      const auto round = [](const float* from, int64_t size, hwy::bfloat16_t* rounded)
+                             HWY_ATTR { Products::round(from, size, rounded); };
+      widen_part(weight, in_features, row, begin, count, round, to);
     }
   }
   HWY_INLINE void prefetch(int64_t row, int64_t begin, int64_t count) const {

@@ -56,14 +56,7 @@ HWY_INLINE void multiply_resident_tile(const ResidentTile& tile, bool adds, floa
   FloatVec s[kRows * kFeatures];
   inlined<kRows * kFeatures>([&]<int i>() PREPACK_INLINED { s[i] = hn::Zero(Floats()); });
   const auto add_products = [&](int64_t k, const auto& load) PREPACK_INLINED {
-    FloatVec wide[kFeatures];
-    inlined<kFeatures>([&]<int f>() PREPACK_INLINED { wide[f] = load(w[f] + k); });
-    inlined<kRows>([&]<int r>() PREPACK_INLINED {
-      const auto row = load_floats(x + k * kRows + r * kLanes);
-      inlined<kFeatures>([&]<int f>() PREPACK_INLINED {
-        s[r * kFeatures + f] = Products::add(wide[f], row, s[r * kFeatures + f]);
-      });
-    });
+    add_tile_products<kRows, kFeatures, Products>(w, x, k, load, s);
   };
   int64_t k = 0;
   for (; k + kLanes <= tile.size; k += kLanes) {

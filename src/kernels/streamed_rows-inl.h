@@ -81,6 +81,24 @@ HWY_INLINE void interleave_whole(const float* x, int64_t stride, int64_t num_row
   }
 }
 
+/// sums[r * kFeatures + f] += x[r] * w[f], of a vector of each from k on.
+/// @param w     of each feature
+/// @param x     rows, interleaved
+/// @param load  reads a vector of weights
+template <int kRows, int kFeatures, typename Products, typename T, typename Load>
+HWY_INLINE void add_tile_products(const T* HWY_RESTRICT (&w)[kFeatures], const float* x, int64_t k,
+                                  const Load& load, FloatVec (&sums)[kRows * kFeatures]) {
+  constexpr int64_t kLanes = hn::MaxLanes(Floats());
+  FloatVec wide[kFeatures];
+  inlined<kFeatures>([&]<int f>() PREPACK_INLINED { wide[f] = load(w[f] + k); });
+  inlined<kRows>([&]<int r>() PREPACK_INLINED {
+    const auto row = load_floats(x + k * kRows + r * kLanes);
+    inlined<kFeatures>([&]<int f>() PREPACK_INLINED {
+      sums[r * kFeatures + f] = Products::add(wide[f], row, sums[r * kFeatures + f]);
+    });
+  });
+}
+
 /// sums[r][f] = sum over k of x[r][k] * w[f][k].
 /// @param sums  [kRows, kStreamedFeatures]
 template <int kRows, typename Products, typename T>
@@ -94,14 +112,7 @@ HWY_INLINE void multiply_streamed_tile(const StreamedTile<T>& tile, float* sums)
   FloatVec s[kRows * kFeatures];
   inlined<kRows * kFeatures>([&]<int i>() PREPACK_INLINED { s[i] = hn::Zero(Floats()); });
   const auto add_products = [&](int64_t k, const auto& load) PREPACK_INLINED {
-    FloatVec wide[kFeatures];
-    inlined<kFeatures>([&]<int f>() PREPACK_INLINED { wide[f] = load(w[f] + k); });
-    inlined<kRows>([&]<int r>() PREPACK_INLINED {
-      const auto row = load_floats(x + k * kRows + r * kLanes);
-      inlined<kFeatures>([&]<int f>() PREPACK_INLINED {
-        s[r * kFeatures + f] = Products::add(wide[f], row, s[r * kFeatures + f]);
-      });
-    });
+    add_tile_products<kRows, kFeatures, Products>(w, x, k, load, s);
   };
   int64_t k = 0;
   int64_t ahead = tile.ahead;

@@ -38,15 +38,17 @@ HWY_INLINE void widen_part(const WeightRows& weight, int64_t in_features, int64_
   }
 }
 
-/// The same, rounded to bfloat16.
+/// The same in bfloat16.
+/// @param round  called with numbers, how many, and where they go
+template <typename Round>
 HWY_INLINE void widen_part(const WeightRows& weight, int64_t in_features, int64_t row,
-                           int64_t begin, int64_t count, hwy::bfloat16_t* to) {
+                           int64_t begin, int64_t count, const Round& round, hwy::bfloat16_t* to) {
   constexpr int64_t kStretch = 256;
   HWY_ALIGN float wide[kStretch];
   for (int64_t i = 0; i < count; i += kStretch) {
     const int64_t size = std::min(kStretch, count - i);
     widen_part(weight, in_features, row, begin + i, size, wide);
-    convert(size, wide, to + i);
+    round(wide, size, to + i);
   }
 }
 

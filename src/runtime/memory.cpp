@@ -39,6 +39,9 @@ constexpr int64_t kBlockBytes = int64_t{16} << 20;
 constexpr int64_t kFewestPackedTokens = 24;
 constexpr int64_t kHeapBytes = int64_t{12} << 20;
 
+// Linux maps so much around each address of a file that is read.
+constexpr int64_t kFaultAroundBytes = int64_t{64} << 10;
+
 /// Dense masks are made in bool, one for each sliding window beside that of the layers without, and
 /// turned into float32 by LibTorch's kernel.
 int64_t bytes_per_mask_element(const ModelConfig& config) {
@@ -74,9 +77,6 @@ int64_t quantized_difference(const ModelConfig& config, const Quantization& quan
   return of_lm_head + config.num_layers * of_layer;
 }
 
-/// Linux maps so much around each address of a file that is read.
-constexpr int64_t kMappedBytes = int64_t{64} << 10;
-
 /// Bytes of the weights that never come into memory: of embeddings that are no weight of products,
 /// and stay in the mapped file as it stores them, only the rows of the tokens do.
 int64_t unread_bytes(const ModelConfig& config, DType dtype, at::Device device,
@@ -88,7 +88,8 @@ int64_t unread_bytes(const ModelConfig& config, DType dtype, at::Device device,
   if (!is_mapped || !shape.num_tokens) return 0;
   const int64_t row_bytes = config.hidden_size * element_size(config.dtype);
   return std::max<int64_t>(
-      config.vocab_size * row_bytes - *shape.num_tokens * std::max(row_bytes, kMappedBytes), 0);
+      config.vocab_size * row_bytes - *shape.num_tokens * std::max(row_bytes, kFaultAroundBytes),
+      0);
 }
 
 /// Whether products unpack weights as they read them.

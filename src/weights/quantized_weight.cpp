@@ -25,12 +25,6 @@ constexpr int64_t kMinQuantized = int64_t{1} << 14;
 /// of the time of 8 bits on finding small pages.
 constexpr int64_t kLargeBytes = int64_t{4} << 20;
 
-at::Tensor empty_values(int64_t out_features, int64_t row_bytes, at::ScalarType type) {
-  return out_features * row_bytes < kLargeBytes
-             ? at::empty({out_features, row_bytes}, type)
-             : mapped_zeros({out_features, row_bytes}, type, PageSize::kLarge);
-}
-
 }  // namespace
 
 QuantizedWeight QuantizedWeight::make_empty(int64_t out_features, int64_t in_features,
@@ -41,8 +35,8 @@ QuantizedWeight QuantizedWeight::make_empty(int64_t out_features, int64_t in_fea
   TORCH_CHECK(format.group_size == 0 || in_features % weight.format.group_size == 0);
   TORCH_CHECK(format.bits == 8 ? format.group_size > 0 || !format.has_minimums
                                : format.group_size > 0 && format.has_minimums);
-  weight.values = empty_values(out_features, format.row_bytes(in_features),
-                               format.bits == 8 ? at::kChar : at::kByte);
+  weight.values = empty_in_large_pages({out_features, format.row_bytes(in_features)},
+                                       format.bits == 8 ? at::kChar : at::kByte, kLargeBytes);
   weight.scales = at::empty({out_features, weight.format.num_groups(in_features)},
                             to_scalar_type(format.scale_dtype));
   if (format.has_minimums) weight.minimums = at::empty_like(weight.scales);

@@ -351,10 +351,8 @@ at::Tensor WeightLoader::empty_tensor(const std::vector<int64_t>& shape, at::Sca
   const auto spare = spares_.extract({shape, dtype});
   if (spare) return spare.mapped();
   // With large pages there are fewer addresses to look up in products, which read all of a weight.
-  if (device_.is_cpu() && num_bytes_of(shape, dtype) >= kLargePage) {
-    return mapped_zeros(shape, dtype, PageSize::kLarge);
-  }
-  return at::empty(shape, at::TensorOptions().dtype(dtype).device(device_));
+  const auto options = at::TensorOptions().dtype(dtype).device(device_);
+  return empty_in_large_pages(shape, options, kLargePage);
 }
 
 void WeightLoader::load_quantized(const Request& request, QuantizedWeight& weight) {

@@ -81,6 +81,11 @@ at::Tensor attend(const AttentionBatch& batch) {
   return prepack::attend(batch.queries, batch.keys, batch.values, batch.spec);
 }
 
+at::Tensor of_sequence(const AttentionBatch& batch, const at::Tensor& all, size_t sequence) {
+  const auto& borders = batch.spec.cu_seqlens;
+  return all.narrow(0, borders[sequence], borders[sequence + 1] - borders[sequence]);
+}
+
 at::Tensor naive_attention(const AttentionBatch& batch) {
   return naive_attention(batch.queries, batch.keys, batch.values, visible_keys(batch.spec));
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -41,6 +42,10 @@ AttentionBatch make_batch(Random& random, const HeadShape& shape,
 AttentionBatch with_beginnings(Random& random, AttentionBatch batch);
 
 at::Tensor attend(const AttentionBatch& batch);
+
+/// The rows of one sequence.
+/// @param all  queries, or what they attend to
+at::Tensor of_sequence(const AttentionBatch& batch, const at::Tensor& all, size_t sequence);
 
 at::Tensor naive_attention(const AttentionBatch& batch);
 
