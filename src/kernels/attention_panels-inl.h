@@ -10,6 +10,9 @@
 //   scores[key][row]        = sum over dimension of keys[key][dimension] * queries[dimension][row]
 //   outputs[dimension][row] += sum over key of values[key][dimension] * weights[key][row]
 // clang-format on
+//
+// Numbers are widened to float32; or, where a CPU multiplies pairs of bfloat16, pairs of them stand
+// where one number would: two dimensions of a key or query, two keys' values or weights.
 #if defined(PREPACK_KERNELS_ATTENTION_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_ATTENTION_PANELS_INL_H_
 #undef PREPACK_KERNELS_ATTENTION_PANELS_INL_H_
@@ -25,6 +28,7 @@
 #include "kernels/attention_rows-inl.h"
 #include "kernels/attention_stretches-inl.h"
 #include "kernels/exp2-inl.h"
+#include "kernels/panel_numbers-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/vector-inl.h"
@@ -37,7 +41,7 @@ constexpr int kTileRows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
 constexpr int kPanelVectors = 2;
 
 /// A tile of a product: kRows rows of a times kVectors vectors of b, `num_steps` terms each.
-template <int kRows, int kVectors>
+template <typename Products, int kRows, int kVectors>
 struct Tile {
   FloatVec sums[kRows][kVectors];
 
@@ -53,26 +57,27 @@ struct Tile {
       HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
         const auto factor = hn::Set(d, a[row * row_stride]);
         HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-          sums[row][v] = hn::MulAdd(factor, factors[v], sums[row][v]);
+          sums[row][v] = Products::add(factor, factors[v], sums[row][v]);
         }
       }
     }
   }
 };
 
-/// A block of keys and their values, widened.
+/// A block of keys and their values, as Numbers has them.
 struct KeyBlock {
-  const float* keys;    // [num_keys, stride], and zeros up to a multiple of kTileRows
-  const float* values;  // [num_keys, stride]
+  const float* keys;    // [num_keys, key_stride], and zeros up to a multiple of kTileRows
+  const float* values;  // [num_keys / kTogether, value_stride]
   int64_t first;        // number of the first key in the sequence
   int64_t num_keys;
   int64_t head_dim;
-  int64_t stride;
+  int64_t key_stride;
+  int64_t value_stride;
 };
 
 /// One or two vectors of rows, and what is known of them after some blocks of keys.
 struct Panel {
-  const float* queries;    // [head_dim, width], times the scale of the scores
+  const float* queries;    // [head_dim / kTogether, width]
   float* outputs;          // [head_dim, width], not yet divided by the totals
   float* maxima;           // [width]: of each row's scores
   float* totals;           // [width]: of each row's weights, relative to its maximum
@@ -89,21 +94,23 @@ struct KeyRange {
 };
 
 /// scores[key][row], of the keys in range and some more, up to a whole tile.
-template <int kVectors>
+template <typename Numbers, int kVectors>
 void compute_scores(const KeyBlock& block, const Panel& panel, KeyRange range, float* scores) {
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
+  const float scale = Numbers::score_scale(block.head_dim);
   for (int64_t key = range.begin; key < range.end; key += kTileRows) {
-    Tile<kTileRows, kVectors> tile;
+    Tile<typename Numbers::Products, kTileRows, kVectors> tile;
     HWY_UNROLL(12) for (int row = 0; row < kTileRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) tile.sums[row][v] = hn::Zero(d);
     }
-    tile.add_product(block.keys + key * block.stride, block.stride, 1, panel.queries, width,
-                     block.head_dim);
+    tile.add_product(block.keys + key * block.key_stride, block.key_stride, 1, panel.queries, width,
+                     Numbers::num_lanes_of(block.head_dim));
     HWY_UNROLL(12) for (int row = 0; row < kTileRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-        hn::StoreU(tile.sums[row][v], d, scores + (key + row) * width + v * lanes);
+        const auto score = Numbers::scaled(tile.sums[row][v], scale);
+        hn::StoreU(score, d, scores + (key + row) * width + v * lanes);
       }
     }
   }
@@ -143,8 +150,9 @@ inline bool is_first_block(const KeyBlock& block, const Panel& panel) {
 }
 
 /// Scores become weights, relative to the largest score so far; the totals follow.
+/// @param scores  [range.end, width]; weights [range.end / kTogether, width] in their place
 /// @return by `shrink`: what outputs of the blocks before are to be multiplied by
-template <int kVectors>
+template <typename Numbers, int kVectors>
 void compute_weights(const KeyBlock& block, const Panel& panel, KeyRange range, float* scores,
                      FloatVec (&shrink)[kVectors]) {
   const Floats d;
@@ -163,27 +171,28 @@ void compute_weights(const KeyBlock& block, const Panel& panel, KeyRange range, 
     shrink[v] = exp2_of_negative(hn::Sub(old_maximum, maximum));
     auto total =
         is_first ? hn::Zero(d) : hn::Mul(shrink[v], hn::LoadU(d, panel.totals + v * lanes));
-    for (int64_t key = range.begin; key < range.end; ++key) {
-      const auto weight = exp2_of_negative(hn::Sub(hn::LoadU(d, column + key * width), maximum));
-      hn::StoreU(weight, d, column + key * width);
-      total = hn::Add(total, weight);
-    }
+    const auto weight_of = [&](int64_t key) HWY_ATTR {
+      return exp2_of_negative(hn::Sub(hn::LoadU(d, column + key * width), maximum));
+    };
+    total =
+        hn::Add(total, Numbers::store_weights(range.begin, range.end, weight_of, width, column));
     hn::StoreU(maximum, d, panel.maxima + v * lanes);
     hn::StoreU(total, d, panel.totals + v * lanes);
   }
 }
 
-template <int kVectors>
+template <typename Numbers, int kVectors>
 void add_outputs(const KeyBlock& block, const Panel& panel, KeyRange range, const float* weights,
                  const FloatVec (&shrink)[kVectors]) {
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
   const bool is_first = is_first_block(block, panel);
-  const float* values = block.values + range.begin * block.stride;
+  const int64_t first = range.begin / Numbers::kTogether;
+  const float* values = block.values + first * block.value_stride;
   const auto add = [&](int64_t dim, auto count) HWY_ATTR {
     constexpr int kRows = decltype(count)::value;
-    Tile<kRows, kVectors> tile;
+    Tile<typename Numbers::Products, kRows, kVectors> tile;
     float* outputs = panel.outputs + dim * width;
     HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
@@ -192,8 +201,8 @@ void add_outputs(const KeyBlock& block, const Panel& panel, KeyRange range, cons
                      : hn::Mul(shrink[v], hn::LoadU(d, outputs + row * width + v * lanes));
       }
     }
-    tile.add_product(values + dim, 1, block.stride, weights + range.begin * width, width,
-                     range.end - range.begin);
+    tile.add_product(values + dim, 1, block.value_stride, weights + first * width, width,
+                     Numbers::num_lanes_of(range.end - range.begin));
     HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
         hn::StoreU(tile.sums[row][v], d, outputs + row * width + v * lanes);
@@ -209,28 +218,19 @@ void add_outputs(const KeyBlock& block, const Panel& panel, KeyRange range, cons
   }
 }
 
-template <int kVectors>
+template <typename Numbers, int kVectors>
 void attend_panel(const KeyBlock& block, const Panel& panel, float* scores) {
   const int64_t first = std::max<int64_t>(panel.first_key - block.first, 0);
   const KeyRange range = {first / kTileRows * kTileRows,
                           std::min(panel.last_key + 1 - block.first, block.num_keys)};
   FloatVec shrink[kVectors];
-  compute_scores<kVectors>(block, panel, range, scores);
-  compute_weights<kVectors>(block, panel, range, scores, shrink);
-  add_outputs<kVectors>(block, panel, range, scores, shrink);
-}
-
-/// [num_rows, head_dim] -> [num_rows, stride] in float32.
-template <typename T>
-HWY_INLINE void widen_rows(const T* from, int64_t num_rows, int64_t from_stride, int64_t head_dim,
-                           float* to, int64_t stride) {
-  for (int64_t row = 0; row < num_rows; ++row) {
-    widen(from + row * from_stride, head_dim, 1.0F, to + row * stride);
-  }
+  compute_scores<Numbers, kVectors>(block, panel, range, scores);
+  compute_weights<Numbers, kVectors>(block, panel, range, scores, shrink);
+  add_outputs<Numbers, kVectors>(block, panel, range, scores, shrink);
 }
 
 /// The rows of a block of queries as panels.
-template <typename T>
+template <typename Numbers>
 class Panels {
  public:
   /// Floats that the panels take from the scratch memory.
@@ -274,6 +274,8 @@ class Panels {
   }
 
  private:
+  using T = typename Numbers::Stored;
+
   explicit Panels(const AttentionBlock& block)
       : block_(block),
         num_rows_(block.num_queries * block.group),
@@ -285,13 +287,14 @@ class Panels {
   int64_t width(int64_t i) const { return is_narrow(i) ? num_lanes() : width_; }
 
   void pack(int64_t i) {
+    const int64_t stride = Numbers::stride_of(block_.head_dim);
     for (int64_t r = 0; r < width(i); ++r) {
       // Lanes without a row repeat the last one.
       const int64_t row = std::min(i * width_ + r, num_rows_ - 1);
-      load_query<T>(block_, row, rows_ + r * stride_);
+      Numbers::load_query(block_, row, rows_ + r * stride);
       last_keys_[i * width_ + r] = static_cast<float>(last_key(block_, row));
     }
-    transpose(rows_, width(i), stride_, queries_ + i * panel_size_);
+    transpose(rows_, width(i), stride, queries_ + i * panel_size_);
   }
 
   void unpack(int64_t i, float* partial) {
@@ -310,7 +313,7 @@ class Panels {
   int64_t num_panels_;
   int64_t stride_;      // head_dim, up to whole vectors
   int64_t panel_size_;  // floats of a whole panel
-  float* queries_;      // [num_panels, stride, width]
+  float* queries_;      // [num_panels, stride, width], of which Numbers may need fewer
   float* outputs_;      // [num_panels, stride, width]
   float* maxima_;       // [num_panels, width]
   float* totals_;       // [num_panels, width]
@@ -323,22 +326,63 @@ inline int64_t key_block_size(int64_t head_dim) {
   return std::max<int64_t>(round_up(8192 / head_dim, kTileRows), kTileRows);
 }
 
-/// @param stretch  holds keys of every row
-/// @param partial  where the result goes; null: to where the block says
-template <typename T>
-void attend_panels(const AttentionBlock& block, KeyStretch stretch, float* partial) {
+/// Keys of a sequence and their values, a block of them at a time.
+template <typename Numbers>
+class KeyBlocks {
+ public:
+  static constexpr int64_t kScratchParts = 2;
+
+  /// Floats that the blocks take from the scratch memory.
+  static int64_t scratch_size(int64_t block_size, int64_t head_dim) {
+    return block_size * (Numbers::stride_of(head_dim) + round_up(head_dim, num_lanes()));
+  }
+
+  KeyBlocks(const AttentionBlock& block, int64_t block_size, Scratch& scratch)
+      : block_(block),
+        key_stride_(Numbers::stride_of(block.head_dim)),
+        value_stride_(round_up(block.head_dim, num_lanes())),
+        keys_(scratch.take(block_size * key_stride_)),
+        values_(scratch.take(block_size * value_stride_)) {}
+
+  /// The keys [first, first + num_keys), until others are loaded.
+  KeyBlock load(int64_t first, int64_t num_keys) {
+    using T = typename Numbers::Stored;
+    const int64_t head_dim = block_.head_dim;
+    for_each_run(block_, first, num_keys, [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
+      const T* key = static_cast<const T*>(block_.keys) + slot * block_.key_stride;
+      const T* value = static_cast<const T*>(block_.values) + slot * block_.value_stride;
+      for (int64_t i = place; i < place + size; ++i) {
+        Numbers::load_key(key, head_dim, keys_ + i * key_stride_);
+        Numbers::load_value(value, head_dim, i, value_stride_, values_);
+        key += block_.key_stride;
+        value += block_.value_stride;
+      }
+    });
+    std::fill(keys_ + num_keys * key_stride_, keys_ + round_up(num_keys, kTileRows) * key_stride_,
+              0.0F);
+    return {keys_, values_, first, num_keys, head_dim, key_stride_, value_stride_};
+  }
+
+ private:
+  const AttentionBlock& block_;
+  const int64_t key_stride_;
+  const int64_t value_stride_;
+  float* keys_;
+  float* values_;
+};
+
+template <typename Numbers>
+void attend_panels_of(const AttentionBlock& block, KeyStretch stretch, float* partial) {
   const int64_t head_dim = block.head_dim;
-  const int64_t stride = round_up(head_dim, num_lanes());
   const int64_t block_size =
       std::min(key_block_size(head_dim), round_up(stretch.end - stretch.begin, kTileRows));
   const int64_t scores_size = block_size * kPanelVectors * num_lanes();
-  const int64_t block_floats = block_size * stride;
-  Scratch scratch(Panels<T>::scratch_size(block) + scores_size + 2 * block_floats,
-                  Panels<T>::kScratchParts + 3);
-  Panels<T> panels(block, stretch, scratch);
+  Scratch scratch(Panels<Numbers>::scratch_size(block) + scores_size +
+                      KeyBlocks<Numbers>::scratch_size(block_size, head_dim),
+                  Panels<Numbers>::kScratchParts + 1 + KeyBlocks<Numbers>::kScratchParts);
+  Panels<Numbers> panels(block, stretch, scratch);
   float* scores = scratch.take(scores_size);
-  float* keys = scratch.take(block_floats);
-  float* values = scratch.take(block_floats);
+  KeyBlocks<Numbers> key_blocks(block, block_size, scratch);
 
   // Blocks begin at the same keys whatever the window and the other queries are, because a result
   // may depend on where they do.
@@ -346,25 +390,28 @@ void attend_panels(const AttentionBlock& block, KeyStretch stretch, float* parti
   const int64_t first_block = stretch.begin + num_before / block_size * block_size;
   for (int64_t first = first_block; first < stretch.end; first += block_size) {
     const int64_t num_keys = std::min(block_size, stretch.end - first);
-    for_each_run(block, first, num_keys, [&](int64_t slot, int64_t place, int64_t size) HWY_ATTR {
-      widen_rows(static_cast<const T*>(block.keys) + slot * block.key_stride, size,
-                 block.key_stride, head_dim, keys + place * stride, stride);
-      widen_rows(static_cast<const T*>(block.values) + slot * block.value_stride, size,
-                 block.value_stride, head_dim, values + place * stride, stride);
-    });
-    std::fill(keys + num_keys * stride, keys + round_up(num_keys, kTileRows) * stride, 0.0F);
-    const KeyBlock key_block{keys, values, first, num_keys, head_dim, stride};
+    const auto key_block = key_blocks.load(first, num_keys);
     for (int64_t i = 0; i < panels.size(); ++i) {
       const auto panel = panels[i];
       if (panel.last_key < first || panel.first_key >= first + num_keys) continue;
       if (panels.is_narrow(i)) {
-        attend_panel<1>(key_block, panel, scores);
+        attend_panel<Numbers, 1>(key_block, panel, scores);
       } else {
-        attend_panel<kPanelVectors>(key_block, panel, scores);
+        attend_panel<Numbers, kPanelVectors>(key_block, panel, scores);
       }
     }
   }
   panels.store_outputs(partial);
+}
+
+/// @param stretch  holds keys of every row
+/// @param partial  where the result goes; null: to where the block says
+template <typename T>
+void attend_panels(const AttentionBlock& block, KeyStretch stretch, float* partial) {
+  if constexpr (std::is_same_v<T, hwy::bfloat16_t>) {
+    if (has_pair_products()) return attend_panels_of<PairNumbers>(block, stretch, partial);
+  }
+  attend_panels_of<WidenedNumbers<T>>(block, stretch, partial);
 }
 
 }  // namespace prepack::HWY_NAMESPACE

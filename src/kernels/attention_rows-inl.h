@@ -66,14 +66,21 @@ HWY_INLINE void widen(const T* from, int64_t size, float factor, float* to) {
   if (i < size) store_floats(hn::Mul(load_first(from + i, size - i), factors), to + i);
 }
 
+/// Of scores, in units of log 2, because the weights are computed as powers of two.
+inline float score_scale(int64_t head_dim) {
+  return static_cast<float>(std::numbers::log2e / std::sqrt(static_cast<double>(head_dim)));
+}
+
+template <typename T>
+HWY_INLINE const T* query_of(const AttentionBlock& block, int64_t row) {
+  return static_cast<const T*>(block.queries) + row / block.group * block.query_stride +
+         row % block.group * block.head_dim;
+}
+
 /// A row's query, times the scale of the scores, and zeros up to a whole vector.
 template <typename T>
 HWY_INLINE void load_query(const AttentionBlock& block, int64_t row, float* to) {
-  const auto* query = static_cast<const T*>(block.queries) +
-                      row / block.group * block.query_stride + row % block.group * block.head_dim;
-  // In units of log 2, because the weights are computed as powers of two.
-  const double scale = std::numbers::log2e / std::sqrt(static_cast<double>(block.head_dim));
-  widen(query, block.head_dim, static_cast<float>(scale), to);
+  widen(query_of<T>(block, row), block.head_dim, score_scale(block.head_dim), to);
 }
 
 /// A row's output, times `factor`, to where the block says.

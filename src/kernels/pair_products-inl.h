@@ -19,26 +19,25 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
+using Words = hn::Rebind<uint32_t, Floats>;
+
+// The halves of each lane in float32: bfloat16 is the upper half of one.
+HWY_INLINE FloatVec lower_halves(FloatVec pairs) {
+  return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::BitCast(Words(), pairs)));
+}
+HWY_INLINE FloatVec upper_halves(FloatVec pairs) {
+  return hn::BitCast(Floats(), hn::And(hn::BitCast(Words(), pairs), hn::Set(Words(), 0xFFFF0000)));
+}
+
 /// sum + a's lower * b's lower + a's upper * b's upper, each rounded to float32.
 struct WidenedPairProducts {
   static HWY_INLINE FloatVec add(FloatVec a, FloatVec b, FloatVec sum) {
-    return hn::MulAdd(upper(a), upper(b), hn::MulAdd(lower(a), lower(b), sum));
+    return hn::MulAdd(upper_halves(a), upper_halves(b),
+                      hn::MulAdd(lower_halves(a), lower_halves(b), sum));
   }
   /// to[i] = from[i] for i in [0, size), rounded to what `add` takes.
   static HWY_INLINE void round(const float* from, int64_t size, hwy::bfloat16_t* to) {
     convert(size, from, to);
-  }
-
- private:
-  using Words = hn::Rebind<uint32_t, Floats>;
-
-  // bfloat16 is the upper half of a float32.
-  static HWY_INLINE FloatVec lower(FloatVec pairs) {
-    return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::BitCast(Words(), pairs)));
-  }
-  static HWY_INLINE FloatVec upper(FloatVec pairs) {
-    return hn::BitCast(Floats(),
-                       hn::And(hn::BitCast(Words(), pairs), hn::Set(Words(), 0xFFFF0000)));
   }
 };
 
@@ -58,6 +57,14 @@ struct NativePairProducts {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), reinterpret_cast<__m256i>(rounded));
     }
     convert(size - i, from + i, to + i);
+  }
+
+  /// Both rounded, as the halves of each lane.
+  static HWY_INLINE FloatVec pair(FloatVec lower, FloatVec upper) {
+    const auto halves = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(upper.raw, lower.raw));
+    const Words words;
+    const auto order = hn::Or(hn::Iota(words, 0), hn::ShiftLeft<16>(hn::Iota(words, 16)));
+    return hn::BitCast(Floats(), hn::Vec<Words>{_mm512_permutexvar_epi16(order.raw, halves)});
   }
 };
 
