@@ -200,11 +200,11 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   const auto runs_of = [&](int64_t unit) {
     return key_runs(spec, work.parts[task_of(unit).part].sequence);
   };
-  const auto first_keys_of = [&](int64_t unit) {
+  const auto first_reads_of = [&](int64_t unit) {
     const auto runs = runs_of(unit);
-    return first_keys(block_of(unit, runs), task_of(unit).stretch);
+    return first_reads(block_of(unit, runs), task_of(unit).stretch);
   };
-  const auto attend_unit = [&](int64_t unit, const KeyRun& next) {
+  const auto attend_unit = [&](int64_t unit, const FirstReads& next) {
     const auto& task = task_of(unit);
     const auto& part = work.parts[task.part];
     const auto runs = runs_of(unit);
@@ -225,7 +225,7 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   at::parallel_for(0, num_threads, /*grain_size=*/1, [&](int64_t, int64_t) {
     for (auto units = queue.take(); units.begin < units.end; units = queue.take()) {
       for (int64_t unit = units.begin; unit < units.end; ++unit) {
-        attend_unit(unit, unit + 1 < units.end ? first_keys_of(unit + 1) : KeyRun{});
+        attend_unit(unit, unit + 1 < units.end ? first_reads_of(unit + 1) : FirstReads{});
       }
     }
   });

@@ -58,23 +58,34 @@ KeyStretch key_stretch(const AttentionBlock& block, int64_t number) {
   return {begin, std::min(begin + kStretchKeys, block.num_keys)};
 }
 
-KeyRun leading_run(const AttentionBlock& block, int64_t begin, int64_t end) {
+RowsToRead leading_rows(const AttentionBlock& block, const void* side, int64_t stride,
+                        int64_t begin, int64_t end) {
   int64_t offset = begin;
   for (const auto& run : block.runs) {
     if (offset < run.num_slots) {
-      return {block.keys,
-              block.key_stride,
-              {run.first_slot + offset, std::min(end - begin, run.num_slots - offset)}};
+      const int64_t elements = (run.first_slot + offset) * stride;
+      return {static_cast<const char*>(side) + elements * element_size(block.dtype), stride,
+              std::min(end - begin, run.num_slots - offset)};
     }
     offset -= run.num_slots;
   }
   return {};
 }
 
-KeyRun first_keys(const AttentionBlock& block, int64_t number) {
-  if (!is_streamed(block)) return {};
+FirstReads first_reads(const AttentionBlock& block, int64_t number) {
   const auto stretch = key_stretch(block, number);
-  return leading_run(block, first_streamed_key(block, stretch), stretch.end);
+  const auto leading = [&](const void* side, int64_t stride, int64_t begin) {
+    return leading_rows(block, side, stride, begin, stretch.end);
+  };
+  if (is_streamed(block)) {
+    return {.keys = leading(block.keys, block.key_stride, first_streamed_key(block, stretch)),
+            .values = {},
+            .queries = {}};
+  }
+  const int64_t first = std::max(first_key(block, 0), stretch.begin);
+  return {.keys = leading(block.keys, block.key_stride, first),
+          .values = leading(block.values, block.value_stride, first),
+          .queries = {block.queries, block.query_stride, block.num_queries}};
 }
 
 int64_t partial_size(const AttentionBlock& block) {

@@ -9,11 +9,18 @@
 
 namespace prepack {
 
-/// Keys of one head that lie in one run of slots.
-struct KeyRun {
-  const void* keys = nullptr;  // [num_slots, head_dim], key_stride from slot to slot
-  int64_t key_stride = 0;
-  SlotRun slots;
+/// Rows of numbers in memory that are read soon, `stride` elements from one to the next.
+struct RowsToRead {
+  const void* first = nullptr;
+  int64_t stride = 0;
+  int64_t num_rows = 0;
+};
+
+/// What attending to a block begins with reading. Rows of queries are of `group` heads.
+struct FirstReads {
+  RowsToRead keys;
+  RowsToRead values;
+  RowsToRead queries;
 };
 
 /// Consecutive queries of one sequence, in the `group` heads that share one key head. Query i
@@ -35,9 +42,8 @@ struct AttentionBlock {
   int64_t group;
   int64_t head_dim;
   int64_t window;  // at least 1; blocks of keys that no query's window reaches are not read
-  // What the thread attends to after this block begins with these keys: they are fetched from
-  // memory while this block is computed.
-  KeyRun next{};
+  // Of the block that the thread attends to next: fetched from memory while this one is computed.
+  FirstReads next{};
 };
 
 /// The last key that a row attends to. A row is one query in one head; the heads of a query are
@@ -105,11 +111,14 @@ inline int64_t first_streamed_key(const AttentionBlock& block, KeyStretch stretc
   return std::max(first_key(block, 0) / kStreamedKeys * kStreamedKeys, stretch.begin);
 }
 
-/// The keys [begin, end), as far as they lie in the run of the first of them.
-KeyRun leading_run(const AttentionBlock& block, int64_t begin, int64_t end);
+/// Keys or values of the keys [begin, end), as far as they lie in the run of the first of them.
+/// @param side  the block's keys or values
+RowsToRead leading_rows(const AttentionBlock& block, const void* side, int64_t stride,
+                        int64_t begin, int64_t end);
 
-/// The keys that a stretch begins with: `next` of the block before. None if it is not streamed.
-KeyRun first_keys(const AttentionBlock& block, int64_t number);
+/// Of a stretch: `next` of the block before. A streamed one fetches its values, and its few queries
+/// need not be fetched.
+FirstReads first_reads(const AttentionBlock& block, int64_t number);
 
 /// Floats of one stretch's partial result: whole cache lines, because threads write to neighbours.
 int64_t partial_size(const AttentionBlock& block);

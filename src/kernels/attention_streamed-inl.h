@@ -18,6 +18,7 @@
 #include "kernels/attention_stretches-inl.h"
 #include "kernels/exp2-inl.h"
 #include "kernels/lane_sums-inl.h"
+#include "kernels/rows_ahead-inl.h"
 #include "kernels/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -29,19 +30,6 @@ constexpr int kStreamedRows = HWY_TARGET <= HWY_AVX3 ? 4 : 3;
 /// From one row's scores to the next's. Scores are computed four at a time, and where keys lie in
 /// several runs, up to three are written behind the last.
 constexpr int64_t kScoreStride = kStreamedKeys + 16;
-
-/// Numbers of a cache line, the least that is fetched.
-template <typename T>
-constexpr int64_t kLineNumbers = 64 / static_cast<int64_t>(sizeof(T));
-
-/// Rows of memory that are read soon. Memory is read as fast as it can be only if many lines are
-/// asked for at a time; a row of a head ends before the hardware has seen that more are wanted.
-template <typename T>
-struct RowsAhead {
-  const T* first;
-  int64_t stride;
-  int64_t num_rows;
-};
 
 /// Scores of four keys in kRows rows: scores[row][0..3]. Fetches up to four rows meanwhile.
 template <int kRows, typename T>
@@ -203,13 +191,6 @@ void add_weighted_values(const AttentionBlock& block, int64_t slot, int64_t num_
   }
 }
 
-/// Of a block of keys that begins with this run.
-template <typename T>
-RowsAhead<T> rows_ahead(const KeyRun& run) {
-  return {static_cast<const T*>(run.keys) + run.slots.first_slot * run.key_stride, run.key_stride,
-          std::min(run.slots.num_slots, kStreamedKeys)};
-}
-
 /// Those rows that are to be fetched during keys [begin, begin + size) of num_keys.
 template <typename T>
 RowsAhead<T> share_of_rows(const RowsAhead<T>& rows, int64_t begin, int64_t size,
@@ -239,8 +220,10 @@ void attend_streamed(const AttentionBlock& block, KeyStretch stretch, float* par
        first += kStreamedKeys) {
     const int64_t num_keys = std::min(kStreamedKeys, stretch.end - first);
     const int64_t end = first + num_keys;
-    const auto next_keys =
-        rows_ahead<T>(end < stretch.end ? leading_run(block, end, stretch.end) : block.next);
+    const auto next_keys = rows_ahead<T>(
+        end < stretch.end ? leading_rows(block, block.keys, block.key_stride, end, stretch.end)
+                          : block.next.keys,
+        kStreamedKeys);
     for (int64_t row = 0; row < num_rows; row += kStreamedRows) {
       with_count<kStreamedRows>(
           std::min<int64_t>(num_rows - row, kStreamedRows), [&](auto count) HWY_ATTR {

@@ -293,28 +293,39 @@ TEST_CASE("attention of extreme scores goes to the largest that a query may see"
   });
 }
 
-TEST_CASE("the first keys of a stretch are those of its first run that a query may see",
+/// Whether rows begin with that of a slot.
+void check_first(const RowsToRead& rows, const void* side, int64_t stride, int64_t slot) {
+  REQUIRE(rows.first == static_cast<const float*>(side) + slot * stride);
+  REQUIRE(rows.stride == stride);
+}
+
+TEST_CASE("what a stretch reads first are rows of its first run that a query may see",
           "[kernels][attention]") {
   Random random(5);
-  for (int i = num_samples(300); i > 0; --i) {
-    auto shape = random_shape(random, /*streams=*/true);
+  for (int i = num_samples(600); i > 0; --i) {
+    const bool streams = i % 2 == 0;
+    auto shape = random_shape(random, streams);
     shape.num_keys += random.integer(0, 600);
     Sample sample(random, DType::kFloat32, shape, 4);
     const auto block = sample.block();
     const auto slots = sample.slots();
     for (int64_t number = 0; number < num_stretches(block); ++number) {
       const auto stretch = key_stretch(block, number);
-      const int64_t first = std::max(stretch.begin, first_key(block, 0) / 64 * 64);
+      const int64_t of_block = streams ? first_key(block, 0) / 64 * 64 : first_key(block, 0);
+      const int64_t first = std::max(stretch.begin, of_block);
       int64_t end = first + 1;
       while (end < stretch.end && slots[end] == slots[end - 1] + 1) ++end;
-      const auto run = first_keys(block, number);
+      const auto reads = first_reads(block, number);
       CAPTURE(shape.num_queries, shape.num_keys, shape.window, number);
-      REQUIRE(run.keys == block.keys);
-      REQUIRE(run.key_stride == block.key_stride);
-      REQUIRE(run.slots.first_slot == slots[first]);
+      check_first(reads.keys, block.keys, block.key_stride, slots[first]);
       // Runs that happen to touch are still two.
-      REQUIRE(run.slots.num_slots > 0);
-      REQUIRE(run.slots.num_slots <= end - first);
+      REQUIRE(reads.keys.num_rows > 0);
+      REQUIRE(reads.keys.num_rows <= end - first);
+      REQUIRE(reads.values.num_rows == (streams ? 0 : reads.keys.num_rows));
+      REQUIRE(reads.queries.num_rows == (streams ? 0 : shape.num_queries));
+      if (streams) continue;
+      check_first(reads.values, block.values, block.value_stride, slots[first]);
+      check_first(reads.queries, block.queries, block.query_stride, 0);
     }
   }
 }
@@ -324,18 +335,19 @@ TEST_CASE("what is attended to next changes no bit", "[kernels][attention]") {
   on_each_instruction_set([&] {
     for (const auto dtype : kDTypes) {
       for (int i = num_samples(100); i > 0; --i) {
-        const auto shape = random_shape(random, /*streams=*/true);
+        const auto shape = random_shape(random, /*streams=*/i % 2 == 0);
         CAPTURE(to_string(dtype), shape.num_queries, shape.num_keys, shape.group, shape.head_dim,
                 shape.window);
         Sample sample(random, dtype, shape, 3);
         attend(sample.block());
         const auto alone = sample.out.values();
         // Often more keys than the block has, and often fewer.
-        auto next_shape = random_shape(random, /*streams=*/true);
+        auto next_shape = random_shape(random, /*streams=*/i % 4 < 2);
         next_shape.head_dim = shape.head_dim;
+        next_shape.group = shape.group;
         Sample next(random, dtype, next_shape, 3);
         auto block = sample.block();
-        block.next = first_keys(next.block(), 0);
+        block.next = first_reads(next.block(), 0);
         attend(block);
         REQUIRE(sample.out.values() == alone);
       }
