@@ -13,6 +13,7 @@
 #include "kernels/attention.h"
 #include "kernels/attention_rows-inl.h"
 #include "kernels/attention_stretches-inl.h"
+#include "kernels/panel_matrix-inl.h"
 #include "kernels/panel_numbers-inl.h"
 #include "kernels/panel_products-inl.h"
 #include "kernels/rows_ahead-inl.h"
@@ -116,19 +117,21 @@ class Panels {
 };
 
 /// Keys of a block: they and their values should stay in the cache while all panels read them.
-inline int64_t key_block_size(int64_t head_dim) {
-  return std::max<int64_t>(round_up(8192 / head_dim, kTileRows), kTileRows);
+template <typename Numbers>
+int64_t key_block_size(int64_t head_dim) {
+  return std::max(round_up(8192 / head_dim, Numbers::kTileKeys), Numbers::kTileKeys);
 }
 
 /// Keys of a sequence and their values, a block of them at a time.
 template <typename Numbers>
 class KeyBlocks {
  public:
-  static constexpr int64_t kScratchParts = 2;
+  static constexpr int64_t kScratchParts = Numbers::kUsesMatrixUnit ? 3 : 2;
 
   /// Floats that the blocks take from the scratch memory.
   static int64_t scratch_size(int64_t block_size, int64_t head_dim) {
-    return block_size * (Numbers::stride_of(head_dim) + round_up(head_dim, num_lanes()));
+    return block_size *
+           (Numbers::stride_of(head_dim) + (kScratchParts - 1) * round_up(head_dim, num_lanes()));
   }
 
   KeyBlocks(const AttentionBlock& block, int64_t block_size, Scratch& scratch)
@@ -136,7 +139,9 @@ class KeyBlocks {
         key_stride_(Numbers::stride_of(block.head_dim)),
         value_stride_(round_up(block.head_dim, num_lanes())),
         keys_(scratch.take(block_size * key_stride_)),
-        values_(scratch.take(block_size * value_stride_)) {}
+        values_(scratch.take(block_size * value_stride_)),
+        transposed_(Numbers::kUsesMatrixUnit ? scratch.take(block_size * value_stride_) : nullptr) {
+  }
 
   /// The keys [first, first + num_keys), until others are loaded.
   KeyBlock load(int64_t first, int64_t num_keys) {
@@ -152,9 +157,17 @@ class KeyBlocks {
         value += block_.value_stride;
       }
     });
-    std::fill(keys_ + num_keys * key_stride_, keys_ + round_up(num_keys, kTileRows) * key_stride_,
-              0.0F);
-    return {keys_, values_, first, num_keys, head_dim, key_stride_, value_stride_};
+    const int64_t end = round_up(num_keys, Numbers::kTileKeys);
+    std::fill(keys_ + num_keys * key_stride_, keys_ + end * key_stride_, 0.0F);
+    if constexpr (!Numbers::kUsesMatrixUnit) {
+      return {keys_, values_, first, num_keys, head_dim, key_stride_, value_stride_};
+    } else {
+      const int64_t num_pairs = end / Numbers::kTogether;
+      std::fill(values_ + Numbers::num_lanes_of(num_keys) * value_stride_,
+                values_ + num_pairs * value_stride_, 0.0F);
+      transpose(values_, num_pairs, value_stride_, transposed_);
+      return {keys_, transposed_, first, num_keys, head_dim, key_stride_, num_pairs};
+    }
   }
 
  private:
@@ -163,6 +176,7 @@ class KeyBlocks {
   const int64_t value_stride_;
   float* keys_;
   float* values_;
+  float* transposed_;  // values, for a matrix unit
 };
 
 /// What is read after the keys before `end`: the stretch's next block, or the next stretch.
@@ -188,8 +202,8 @@ Fetch<T> fetch_behind(const AttentionBlock& block, KeyStretch stretch, int64_t e
 template <typename Numbers>
 void attend_panels_of(const AttentionBlock& block, KeyStretch stretch, float* partial) {
   const int64_t head_dim = block.head_dim;
-  const int64_t block_size =
-      std::min(key_block_size(head_dim), round_up(stretch.end - stretch.begin, kTileRows));
+  const int64_t block_size = std::min(key_block_size<Numbers>(head_dim),
+                                      round_up(stretch.end - stretch.begin, Numbers::kTileKeys));
   const int64_t scores_size = block_size * kPanelVectors * num_lanes();
   Scratch scratch(Panels<Numbers>::scratch_size(block) + scores_size +
                       KeyBlocks<Numbers>::scratch_size(block_size, head_dim),
@@ -206,11 +220,12 @@ void attend_panels_of(const AttentionBlock& block, KeyStretch stretch, float* pa
     const int64_t num_keys = std::min(block_size, stretch.end - first);
     const auto key_block = key_blocks.load(first, num_keys);
     auto fetch = fetch_behind<typename Numbers::Stored>(block, stretch, first + num_keys,
-                                                        key_block_size(head_dim));
+                                                        key_block_size<Numbers>(head_dim));
     int64_t num_tiles = 0;
     for (int64_t i = 0; i < panels.size(); ++i) {
-      const auto range = keys_of(key_block, panels[i]);
-      num_tiles += std::max<int64_t>(round_up(range.end - range.begin, kTileRows) / kTileRows, 0);
+      const auto range = keys_of<Numbers>(key_block, panels[i]);
+      const int64_t num_keys_of_panel = std::max<int64_t>(range.end - range.begin, 0);
+      num_tiles += round_up(num_keys_of_panel, Numbers::kTileKeys) / Numbers::kTileKeys;
     }
     fetch.share(std::max<int64_t>(num_tiles, 1));
     for (int64_t i = 0; i < panels.size(); ++i) {
@@ -231,6 +246,12 @@ void attend_panels_of(const AttentionBlock& block, KeyStretch stretch, float* pa
 template <typename T>
 void attend_panels(const AttentionBlock& block, KeyStretch stretch, float* partial) {
   if constexpr (std::is_same_v<T, hwy::bfloat16_t>) {
+#if PREPACK_HAS_MATRIX_UNIT
+    if (has_pair_products() && has_matrix_unit() && MatrixNumbers::fits(block.head_dim)) {
+      const MatrixTiles tiles;
+      return attend_panels_of<MatrixNumbers>(block, stretch, partial);
+    }
+#endif
     if (has_pair_products()) return attend_panels_of<PairNumbers>(block, stretch, partial);
   }
   attend_panels_of<WidenedNumbers<T>>(block, stretch, partial);

@@ -18,12 +18,18 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
+/// Rows of a tile: as many sums of two vectors each as the registers hold, next to the operands.
+constexpr int kTileRows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
+constexpr int kPanelVectors = 2;
+
 /// Numbers of T in float32, one in a lane.
 template <typename T>
 struct WidenedNumbers {
   using Stored = T;
   using Products = SingleProducts;
-  static constexpr int64_t kTogether = 1;  // numbers in a lane
+  static constexpr bool kUsesMatrixUnit = false;
+  static constexpr int64_t kTogether = 1;          // numbers in a lane
+  static constexpr int64_t kTileKeys = kTileRows;  // keys that are scored together
 
   static int64_t num_lanes_of(int64_t num_numbers) { return num_numbers; }
   /// Lanes from row to row of so many numbers.
@@ -31,7 +37,11 @@ struct WidenedNumbers {
 
   /// Of sums of products: queries have been scaled.
   static float score_scale(int64_t /*head_dim*/) { return 1; }
-  static HWY_INLINE FloatVec scaled(FloatVec score, float /*scale*/) { return score; }
+  static HWY_INLINE FloatVec scaled(FloatVec score, FloatVec /*scale*/) { return score; }
+  static HWY_INLINE FloatVec scaled_difference(FloatVec score, FloatVec /*scale*/,
+                                               FloatVec maximum) {
+    return hn::Sub(score, maximum);
+  }
 
   /// @param to  [stride_of(head_dim)]
   static HWY_INLINE void load_query(const AttentionBlock& block, int64_t row, float* to) {
@@ -71,7 +81,9 @@ struct WidenedNumbers {
 struct PairNumbers {
   using Stored = hwy::bfloat16_t;
   using Products = NativePairProducts;
+  static constexpr bool kUsesMatrixUnit = false;
   static constexpr int64_t kTogether = 2;
+  static constexpr int64_t kTileKeys = kTileRows;
 
   static int64_t num_lanes_of(int64_t num_numbers) { return (num_numbers + 1) / 2; }
   static int64_t stride_of(int64_t num_numbers) {
@@ -81,8 +93,12 @@ struct PairNumbers {
   static float score_scale(int64_t head_dim) {
     return prepack::HWY_NAMESPACE::score_scale(head_dim);
   }
-  static HWY_INLINE FloatVec scaled(FloatVec score, float scale) {
-    return hn::Mul(score, hn::Set(Floats(), scale));
+  static HWY_INLINE FloatVec scaled(FloatVec score, FloatVec scale) {
+    return hn::Mul(score, scale);
+  }
+  /// Above 0 by no more than rounding.
+  static HWY_INLINE FloatVec scaled_difference(FloatVec score, FloatVec scale, FloatVec maximum) {
+    return hn::MulSub(score, scale, maximum);
   }
 
   static HWY_INLINE void load_query(const AttentionBlock& block, int64_t row, float* to) {

@@ -26,15 +26,12 @@
 
 #include "kernels/attention_rows-inl.h"
 #include "kernels/exp2-inl.h"
+#include "kernels/panel_numbers-inl.h"
 #include "kernels/rows_ahead-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
-
-/// Rows of a tile: as many sums of two vectors each as the registers hold, next to the operands.
-constexpr int kTileRows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
-constexpr int kPanelVectors = 2;
 
 /// A tile of a product: kRows rows of a times kVectors vectors of b, `num_steps` terms each.
 template <typename Products, int kRows, int kVectors>
@@ -62,9 +59,10 @@ struct Tile {
 
 /// A block of keys and their values, as Numbers has them.
 struct KeyBlock {
-  const float* keys;    // [num_keys, key_stride], and zeros up to a multiple of kTileRows
-  const float* values;  // [num_keys / kTogether, value_stride]
-  int64_t first;        // number of the first key in the sequence
+  const float* keys;  // [num_keys, key_stride], and zeros up to a multiple of kTileKeys
+  const float*
+      values;  // [num_keys / kTogether, value_stride]; [head_dim, value_stride] for MatrixNumbers
+  int64_t first;  // number of the first key in the sequence
   int64_t num_keys;
   int64_t head_dim;
   int64_t key_stride;
@@ -85,7 +83,7 @@ struct Panel {
 
 /// The keys of a block, by their numbers in it, that rows of a panel attend to.
 struct KeyRange {
-  int64_t begin;  // a multiple of kTileRows
+  int64_t begin;  // a multiple of kTileKeys
   int64_t end;
 };
 
@@ -97,7 +95,6 @@ void compute_scores(const KeyBlock& block, const Panel& panel, KeyRange range,
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
-  const float scale = Numbers::score_scale(block.head_dim);
   for (int64_t key = range.begin; key < range.end; key += kTileRows) {
     fetch.step();
     Tile<typename Numbers::Products, kTileRows, kVectors> tile;
@@ -108,8 +105,7 @@ void compute_scores(const KeyBlock& block, const Panel& panel, KeyRange range,
                      Numbers::num_lanes_of(block.head_dim));
     HWY_UNROLL(12) for (int row = 0; row < kTileRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-        const auto score = Numbers::scaled(tile.sums[row][v], scale);
-        hn::StoreU(score, d, scores + (key + row) * width + v * lanes);
+        hn::StoreU(tile.sums[row][v], d, scores + (key + row) * width + v * lanes);
       }
     }
   }
@@ -157,21 +153,24 @@ void compute_weights(const KeyBlock& block, const Panel& panel, KeyRange range, 
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
+  const auto scale = hn::Set(d, Numbers::score_scale(block.head_dim));
   HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
     float* column = scores + v * lanes;
     hide_scores(block, panel, range, v * lanes, width, column);
     const bool is_first = is_first_block(block, panel);
     const auto old_maximum =
         is_first ? hn::Set(d, kLeastMaximum) : hn::LoadU(d, panel.maxima + v * lanes);
-    auto maximum = old_maximum;
-    for (int64_t key = range.begin; key < range.end; ++key) {
-      maximum = hn::Max(maximum, hn::LoadU(d, column + key * width));
+    auto largest = hn::LoadU(d, column + range.begin * width);
+    for (int64_t key = range.begin + 1; key < range.end; ++key) {
+      largest = hn::Max(largest, hn::LoadU(d, column + key * width));
     }
+    const auto maximum = hn::Max(old_maximum, Numbers::scaled(largest, scale));
     shrink[v] = exp2_of_negative(hn::Sub(old_maximum, maximum));
     auto total =
         is_first ? hn::Zero(d) : hn::Mul(shrink[v], hn::LoadU(d, panel.totals + v * lanes));
     const auto weight_of = [&](int64_t key) HWY_ATTR {
-      return exp2_of_negative(hn::Sub(hn::LoadU(d, column + key * width), maximum));
+      const auto score = hn::LoadU(d, column + key * width);
+      return exp2_of_negative(Numbers::scaled_difference(score, scale, maximum));
     };
     total =
         hn::Add(total, Numbers::store_weights(range.begin, range.end, weight_of, width, column));
@@ -217,21 +216,34 @@ void add_outputs(const KeyBlock& block, const Panel& panel, KeyRange range, cons
   }
 }
 
+/// Whether a matrix unit multiplies the numbers.
+template <typename Numbers>
+constexpr bool kUsesTiles = requires {
+  &Numbers::fits;
+};
+
 /// Empty if the block holds no key that a row of the panel attends to.
-inline KeyRange keys_of(const KeyBlock& block, const Panel& panel) {
+template <typename Numbers>
+KeyRange keys_of(const KeyBlock& block, const Panel& panel) {
   const int64_t first = std::max<int64_t>(panel.first_key - block.first, 0);
-  return {first / kTileRows * kTileRows,
+  return {first / Numbers::kTileKeys * Numbers::kTileKeys,
           std::min(panel.last_key + 1 - block.first, block.num_keys)};
 }
 
 template <typename Numbers, int kVectors>
 void attend_panel(const KeyBlock& block, const Panel& panel, Fetch<typename Numbers::Stored>& fetch,
                   float* scores) {
-  const auto range = keys_of(block, panel);
+  const auto range = keys_of<Numbers>(block, panel);
   FloatVec shrink[kVectors];
-  compute_scores<Numbers, kVectors>(block, panel, range, fetch, scores);
-  compute_weights<Numbers, kVectors>(block, panel, range, scores, shrink);
-  add_outputs<Numbers, kVectors>(block, panel, range, scores, shrink);
+  if constexpr (Numbers::kUsesMatrixUnit) {
+    Numbers::template compute_scores<kVectors>(block, panel, range, fetch, scores);
+    compute_weights<Numbers, kVectors>(block, panel, range, scores, shrink);
+    Numbers::template add_outputs<kVectors>(block, panel, range, scores, shrink);
+  } else {
+    compute_scores<Numbers, kVectors>(block, panel, range, fetch, scores);
+    compute_weights<Numbers, kVectors>(block, panel, range, scores, shrink);
+    add_outputs<Numbers, kVectors>(block, panel, range, scores, shrink);
+  }
 }
 
 }  // namespace prepack::HWY_NAMESPACE
