@@ -15,12 +15,20 @@
 namespace prepack::bench {
 namespace {
 
-/// "AMD EPYC 7763", as the kernel names it.
+/// "AMD EPYC 7763", as the kernel names it. Of an Arm CPU it knows numbers alone: "Arm CPU 0xd0c of
+/// implementer 0x41".
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
+  std::string implementer;
   for (std::string line; std::getline(file, line);) {
-    const auto value = line.find(": ");
-    if (line.starts_with("model name") && value != std::string::npos) return line.substr(value + 2);
+    const auto colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const auto value = line.substr(colon + 2);
+    if (line.starts_with("model name")) return value;
+    if (line.starts_with("CPU implementer")) implementer = value;
+    if (line.starts_with("CPU part")) {
+      return fmt::format("Arm CPU {} of implementer {}", value, implementer);
+    }
   }
   return "unknown CPU";
 }
