@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "kernels/rounded_panels-inl.h"
+#include "kernels/rounded_streamed-inl.h"
 #include "kernels/rounded_sums-inl.h"
 #include "kernels/rounded_tile-inl.h"
 #include "kernels/scratch.h"
@@ -140,7 +141,32 @@ void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, 
                : multiply_units<64, false>(product, first, last);
 }
 
+#if HWY_TARGET <= HWY_AVX3
+// Of more rows x leaves the second cache, so that laying out weights for all of k at once is as
+// fast.
+constexpr int64_t kMaxStreamedRows = 256;
+
+/// Of 8 bits.
+void multiply_streamed(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
+    StreamedBytes<PanelForm{false, false, true}>(product, int8->values).multiply(first, last);
+    return;
+  }
+  const auto& groups = std::get<Int8GroupRows>(product.weight);
+  if (groups.groups.minimums == nullptr) {
+    StreamedBytes<PanelForm{true, false, true}>(product, groups.values).multiply(first, last);
+  } else {
+    StreamedBytes<PanelForm{true, true, true}>(product, groups.values).multiply(first, last);
+  }
+}
+#endif
+
 void multiply_many_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+#if HWY_TARGET <= HWY_AVX3
+  if (!std::holds_alternative<Int4Rows>(product.weight) && product.num_rows <= kMaxStreamedRows) {
+    return multiply_streamed(product, first, last);
+  }
+#endif
   std::holds_alternative<Int4Rows>(product.weight) ? multiply_units<32, false>(product, first, last)
                                                    : multiply_units<32, true>(product, first, last);
 }
