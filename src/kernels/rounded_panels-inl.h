@@ -8,7 +8,6 @@
 #endif
 
 #include <algorithm>
-#include <iterator>
 #include <variant>
 
 #include "kernels/groups-inl.h"
@@ -108,12 +107,12 @@ inline void spread_scales(const GroupScales& groups, const void* numbers, int64_
     const int64_t first = u >> shift;
     const int64_t num_groups = std::min(((u + count - 1) >> shift) + 1, row_groups) - first;
     for (int64_t i = 0; i < width; ++i) {
-      float wide[kStretch];
-      const auto end = wide + num_groups;
-      widen_scales(groups.dtype, numbers, rows[i] * row_groups + first, num_groups, wide);
-      std::fill(end, std::end(wide), 0.0F);
       float* row = by_rows + i * kStretch;
-      for (int64_t j = 0; j < kStretch; ++j) row[j] = wide[j >> shift];
+      float spread[kStretch];
+      float* wide = shift == 0 ? row : spread;
+      widen_scales(groups.dtype, numbers, rows[i] * row_groups + first, num_groups, wide);
+      std::fill(wide + num_groups, wide + kStretch, 0.0F);
+      for (int64_t j = 0; j < kStretch && shift > 0; ++j) row[j] = wide[j >> shift];
     }
     transpose(by_rows, width, kStretch, by_units);
     std::copy_n(by_units, count * width, to + u * width);
