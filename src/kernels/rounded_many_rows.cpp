@@ -134,37 +134,47 @@ void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t las
   }
 }
 
+#if HWY_TARGET <= HWY_AVX3
+// Of more rows x leaves the second cache, so that laying out weights for all of k at once is as
+// fast.
+constexpr int64_t kMaxStreamedRows = 256;
+
+template <PanelForm kForm, typename T>
+void multiply_streamed(const RoundedProduct<T>& product, const int8_t* weight, int64_t first,
+                       int64_t last) {
+  StreamedBytes<RoundedRows<T>::kGroup, kForm, T>(product, weight).multiply(first, last);
+}
+
+void multiply_streamed_bytes(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
+    return multiply_streamed<PanelForm{false, false, true}>(product, int8->values, first, last);
+  }
+  const auto& groups = std::get<Int8GroupRows>(product.weight);
+  if (groups.groups.minimums == nullptr) {
+    multiply_streamed<PanelForm{true, false, true}>(product, groups.values, first, last);
+  } else {
+    multiply_streamed<PanelForm{true, true, true}>(product, groups.values, first, last);
+  }
+}
+#endif
+
 void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, int64_t last) {
+#if HWY_TARGET <= HWY_AVX3
+  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
+  if (int8 != nullptr && product.num_rows <= kMaxStreamedRows) {
+    return multiply_streamed<PanelForm{false, false, false}>(product, int8->values, first, last);
+  }
+#endif
   const int64_t unit = product.x.sum_group;
   unit == 16   ? multiply_units<16, false>(product, first, last)
   : unit == 32 ? multiply_units<32, false>(product, first, last)
                : multiply_units<64, false>(product, first, last);
 }
 
-#if HWY_TARGET <= HWY_AVX3
-// Of more rows x leaves the second cache, so that laying out weights for all of k at once is as
-// fast.
-constexpr int64_t kMaxStreamedRows = 256;
-
-/// Of 8 bits.
-void multiply_streamed(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
-  if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
-    StreamedBytes<PanelForm{false, false, true}>(product, int8->values).multiply(first, last);
-    return;
-  }
-  const auto& groups = std::get<Int8GroupRows>(product.weight);
-  if (groups.groups.minimums == nullptr) {
-    StreamedBytes<PanelForm{true, false, true}>(product, groups.values).multiply(first, last);
-  } else {
-    StreamedBytes<PanelForm{true, true, true}>(product, groups.values).multiply(first, last);
-  }
-}
-#endif
-
 void multiply_many_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
 #if HWY_TARGET <= HWY_AVX3
   if (!std::holds_alternative<Int4Rows>(product.weight) && product.num_rows <= kMaxStreamedRows) {
-    return multiply_streamed(product, first, last);
+    return multiply_streamed_bytes(product, first, last);
   }
 #endif
   std::holds_alternative<Int4Rows>(product.weight) ? multiply_units<32, false>(product, first, last)

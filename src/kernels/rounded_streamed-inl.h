@@ -1,5 +1,5 @@
-// Weights of 8 bits, multiplied with several rows, rounded to as many bits, while they come from
-// memory: for 32 registers of 512 bits. Included once for each instruction set.
+// Weights of 8 bits, multiplied with several rounded rows while they come from memory: for 32
+// registers of 512 bits. Included once for each instruction set.
 #if defined(PREPACK_KERNELS_ROUNDED_STREAMED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_ROUNDED_STREAMED_INL_H_
 #undef PREPACK_KERNELS_ROUNDED_STREAMED_INL_H_
@@ -32,23 +32,25 @@ static_assert(kRoundedTileRows == 2 * kStreamedTileRows);
 
 // Along k at most so much is done before the rest that the panel of weights, 16 KB, stays in the
 // first cache, with the values that are fetched for the next one.
-constexpr int64_t kStreamedBlocks = 8;
+template <typename T>
+constexpr int64_t kStreamedBlocks = 8 / sizeof(T);
 
 /// Panels of weights are laid out one by one, in the first cache, for all rows; meanwhile the
 /// values of the next one come from memory, so that it is never idle.
-/// @tparam kForm  of 8 bits, as x
-template <PanelForm kForm>
+/// @tparam kUnit  RoundedRows::sum_group
+/// @tparam T      of x
+template <int64_t kUnit, PanelForm kForm, typename T>
 class StreamedBytes {
  public:
   /// @param weight  [out_features, in_features]
-  StreamedBytes(const RoundedProduct<int8_t>& product, const int8_t* weight)
+  StreamedBytes(const RoundedProduct<T>& product, const int8_t* weight)
       : product_(product),
         weight_(weight),
         in_features_(product.in_features),
-        num_blocks_(RoundedRows<int8_t>::num_blocks(product.in_features)),
-        num_parts_((num_blocks_ + kStreamedBlocks - 1) / kStreamedBlocks),
-        scratch_(kPanelSize / kTogether<int8_t> + 2 * scales_size() + sums_size(), 4),
-        panel_(reinterpret_cast<int8_t*>(scratch_.take(kPanelSize / kTogether<int8_t>))),
+        num_blocks_(RoundedRows<T>::num_blocks(product.in_features)),
+        num_parts_((num_blocks_ + kStreamedBlocks<T> - 1) / kStreamedBlocks<T>),
+        scratch_(kPanelSize / kTogether<T> + 2 * scales_size() + sums_size(), 4),
+        panel_(reinterpret_cast<T*>(scratch_.take(kPanelSize / kTogether<T>))),
         scales_(scratch_.take(scales_size())),
         minimums_(scratch_.take(scales_size())),
         sums_(scratch_.take(sums_size())) {}
@@ -62,10 +64,10 @@ class StreamedBytes {
   }
 
  private:
-  static constexpr int64_t kUnit = RoundedRows<int8_t>::kGroup;
   static constexpr int64_t kUnits = kPanelBlock / kUnit;  // of a block
+  static constexpr int64_t kXScales = kPanelBlock / RoundedRows<T>::kGroup;
   static constexpr int64_t kWidth = kMaxPanelFeatures;
-  static constexpr int64_t kPanelSize = kStreamedBlocks * kPanelBlock * kWidth;
+  static constexpr int64_t kPanelSize = kStreamedBlocks<T> * kPanelBlock * kWidth;
   static constexpr int64_t kLine = 64;  // of a cache
   static_assert(kPanelBlock == kLine);
 
@@ -96,25 +98,34 @@ class StreamedBytes {
   int64_t part_begin(int64_t part) const { return part * num_blocks_ / num_parts_; }
 
   /// @param to  [kPanelBlock / kTogether, kWidth, kTogether]
-  void fill_block(const int64_t* features, int64_t block, int8_t* to) const {
-    const hn::Repartition<uint8_t, Words> bytes;
-    const int64_t k = block * kPanelBlock;
-    const auto is_there =
-        hn::FirstN(bytes, static_cast<size_t>(std::min(in_features_ - k, kPanelBlock)));
-    const auto bias = hn::Set(bytes, ByteSums<Floats>::kIsBiased ? 128 : 0);
-    const auto* values = reinterpret_cast<const uint8_t*>(weight_) + k;
-    for (int64_t f = 0; f < kWidth; f += kNumWords) {
-      WordVec words[kNumWords];
-      inlined<kNumWords>([&]<int i>() PREPACK_INLINED {
-        const auto of_row =
-            hn::MaskedLoad(is_there, bytes, values + features[f + i] * in_features_);
-        words[i] = hn::BitCast(Words(), hn::Xor(of_row, bias));
-      });
-      transpose_words(words);
-      inlined<kNumWords>([&]<int i>() PREPACK_INLINED {
-        hn::StoreU(words[i], Words(),
-                   reinterpret_cast<uint32_t*>(to + (i * kWidth + f) * kTogether<int8_t>));
-      });
+  void fill_block(const int64_t* features, int64_t block, T* to) const {
+    constexpr int64_t kNumbers = kNumWords * kTogether<T>;  // of a vector
+    for (int64_t i = 0; i < kPanelBlock; i += kNumbers, to += kNumbers * kWidth) {
+      const int64_t k = block * kPanelBlock + i;
+      const int64_t rest = std::clamp<int64_t>(in_features_ - k, 0, kNumbers);
+      for (int64_t f = 0; f < kWidth; f += kNumWords) {
+        WordVec words[kNumWords];
+        inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
+          words[j] = load_words(weight_ + features[f + j] * in_features_ + k, rest);
+        });
+        transpose_words(words);
+        inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
+          hn::StoreU(words[j], Words(),
+                     reinterpret_cast<uint32_t*>(to + (j * kWidth + f) * kTogether<T>));
+        });
+      }
+    }
+  }
+
+  /// A vector of T. What is not there is zero.
+  static HWY_INLINE WordVec load_words(const int8_t* from, int64_t count) {
+    const hn::Rebind<int8_t, hn::Repartition<T, Words>> d;
+    const auto values = hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count)), d, from);
+    if constexpr (sizeof(T) == 1) {
+      const auto bias = hn::Set(d, kForm.is_byte && ByteSums<Floats>::kIsBiased ? -128 : 0);
+      return hn::BitCast(Words(), hn::Xor(values, bias));
+    } else {
+      return hn::BitCast(Words(), hn::PromoteTo(hn::Repartition<T, Words>(), values));
     }
   }
 
@@ -128,8 +139,8 @@ class StreamedBytes {
     const int8_t* next =
         weight_ + (is_last ? n + kWidth : n) * in_features_ + next_block * kPanelBlock;
     const int64_t panel_units = block * kUnits * kWidth;
-    const RoundedPanel<int8_t> panel = {panel_, kForm.has_groups ? scales_ + panel_units : nullptr,
-                                        kForm.has_minimums ? minimums_ + panel_units : nullptr};
+    const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + panel_units : nullptr,
+                                   kForm.has_minimums ? minimums_ + panel_units : nullptr};
     for (int64_t row = 0; row < num_rows;) {
       const int64_t tile = row / kRoundedTileRows;
       const int64_t i = row % kRoundedTileRows;
@@ -138,10 +149,11 @@ class StreamedBytes {
       const int64_t most = of_tile > kStreamedTileRows ? (of_tile + 1) / 2 : of_tile;
       const int64_t count = std::min(most, of_tile - i);
       const int64_t place = (tile * num_blocks_ + block) * kRoundedTileRows;
-      const int64_t units_place = place * kUnits + i;
-      const TileOfRows<int8_t> x = {product_.x.values + place * kPanelBlock + i * kTogether<int8_t>,
-                                    product_.x.scales + units_place, product_.x.sums + units_place,
-                                    product_.x.corrections + units_place};
+      const int64_t scales_place = place * kXScales + i;
+      const TileOfRows<T> x = {product_.x.values + place * kPanelBlock + i * kTogether<T>,
+                               product_.x.scales + scales_place,
+                               product_.x.sums + place * kUnits + i,
+                               kForm.is_byte ? product_.x.corrections + scales_place : nullptr};
       // As much of what comes next as these are of all rows.
       const int64_t first = row * kWidth / num_rows;
       const int64_t last = (row + count) * kWidth / num_rows;
@@ -161,13 +173,13 @@ class StreamedBytes {
     }
   }
 
-  const RoundedProduct<int8_t>& product_;
+  const RoundedProduct<T>& product_;
   const int8_t* weight_;
   const int64_t in_features_;
   const int64_t num_blocks_;  // of a row
   const int64_t num_parts_;   // of k, as even as they can be
   Scratch scratch_;
-  int8_t* panel_;    // [kStreamedBlocks, kPanelBlock / kTogether, kWidth, kTogether]
+  T* panel_;         // [kStreamedBlocks<T>, kPanelBlock / kTogether, kWidth, kTogether]
   float* scales_;    // [num_units, kWidth]
   float* minimums_;  // likewise
   float* sums_;      // [num_rows, kWidth]

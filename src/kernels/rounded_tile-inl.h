@@ -102,7 +102,7 @@ HWY_FLATTEN void multiply_rounded_tile(TileOfRows<T> x, RoundedPanel<T> panel, i
   const Floats d;
   const int64_t lanes = num_lanes();
   constexpr int kVectors = kPanelVectors;
-  TileTotals<kRows, kKeepsTotals<T>> totals(sums, adds);
+  TileTotals<kRows, hn::MaxLanes(Floats()) == 16 && kRows <= 6> totals(sums, adds);
   const T* HWY_RESTRICT values = x.values;
   const T* HWY_RESTRICT weight = panel.values;
   constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x

@@ -132,18 +132,20 @@ TEMPLATE_TEST_CASE("products of many rounded rows equal their definition", "[ker
   });
 }
 
-TEST_CASE("products of every number of rows of 8 bits equal their definition",
-          "[kernels][rounded]") {
-  const WeightFormat formats[] = {{WeightFormat::Kind::kInt8},
-                                  {WeightFormat::Kind::kInt8Groups, DType::kFloat16, 32, true}};
+TEMPLATE_TEST_CASE("products of every number of rounded rows equal their definition",
+                   "[kernels][rounded]", int16_t, int8_t) {
+  std::vector<WeightFormat> formats = {{WeightFormat::Kind::kInt8}};
+  if (sizeof(TestType) == 1) {
+    formats.push_back({WeightFormat::Kind::kInt8Groups, DType::kFloat16, 32, true});
+  }
   Random random(4);
   on_each_instruction_set([&] {
     for (const auto& format : formats) {
       for (int64_t num_rows = 1; num_rows <= 50; num_rows += num_samples(4) < 4 ? 5 : 1) {
-        check(random, kManyRows<int8_t>, format, num_rows,
+        check(random, kManyRows<TestType>, format, num_rows,
               whole_groups(format, random.integer(400, 1200)), random.integer(1, 70));
       }
-      check(random, kManyRows<int8_t>, format, 256, whole_groups(format, 600), 35);
+      check(random, kManyRows<TestType>, format, 256, whole_groups(format, 600), 35);
     }
   });
 }
