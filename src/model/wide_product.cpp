@@ -43,7 +43,9 @@ template <typename T>
 int64_t max_few_rounded_rows(const WeightRows& weight) {
   if (!has_wide_vectors()) return 48;
   const bool is_int4 = std::holds_alternative<Int4Rows>(weight);
-  return sizeof(T) == 1 ? (is_int4 ? 36 : 14) : (is_int4 ? 24 : 48);
+  if (is_int4) return sizeof(T) == 1 ? 36 : 24;
+  if (sizeof(T) == 1) return 4;
+  return std::holds_alternative<Int8Rows>(weight) ? 12 : 48;
 }
 
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,

@@ -132,33 +132,67 @@ TEMPLATE_TEST_CASE("products of many rounded rows equal their definition", "[ker
   });
 }
 
+TEMPLATE_TEST_CASE("products of every number of rounded rows equal their definition",
+                   "[kernels][rounded]", int16_t, int8_t) {
+  std::vector<WeightFormat> formats = {{WeightFormat::Kind::kInt8}};
+  if (sizeof(TestType) == 1) {
+    formats.push_back({WeightFormat::Kind::kInt8Groups, DType::kFloat16, 32, true});
+  }
+  Random random(4);
+  on_each_instruction_set([&] {
+    for (const auto& format : formats) {
+      for (int64_t num_rows = 1; num_rows <= 50; num_rows += num_samples(4) < 4 ? 5 : 1) {
+        check(random, kManyRows<TestType>, format, num_rows,
+              whole_groups(format, random.integer(400, 1200)), random.integer(1, 70));
+      }
+      check(random, kManyRows<TestType>, format, 256, whole_groups(format, 600), 35);
+    }
+  });
+}
+
+/// Of some rows, and of the most.
+template <typename T>
+void check_bits_amid_rows(Random& random, const Kernel<T>& kernel, const WeightFormat& format,
+                          std::vector<int64_t> numbers_of_rows) {
+  CAPTURE(kernel.name, name_of(format));
+  const int64_t in_features = whole_groups(format, 2100);  // of several blocks
+  const StoredWeight weight(random, format, 7, in_features);
+  const int64_t most = numbers_of_rows.back();
+  const auto x = Numbers::random(random, DType::kFloat32, most * in_features);
+  const auto product_of = [&](int64_t num_rows) {
+    const RoundedInput<T> rounded(x, num_rows, in_features, kernel.tile_rows,
+                                  rounded_sum_group(weight.rows(), RoundedRows<T>::kGroup));
+    ProductOutput output(random, num_rows, 7);
+    output.bias = Numbers(DType::kFloat32, 0);
+    output.adds = false;
+    output.stride = 7;
+    output.out = Numbers::filled(DType::kFloat32, num_rows * 7, NAN);
+    return multiply(kernel, rounded, weight, output, {0, 7}).values();
+  };
+  const auto all = product_of(most);
+  for (const int64_t num_rows : numbers_of_rows) {
+    CAPTURE(num_rows);
+    const auto some = product_of(num_rows);
+    CHECK(std::equal(some.begin(), some.end(), all.begin()));
+  }
+}
+
 TEMPLATE_TEST_CASE("a rounded row gives the same bits amid any few rows", "[kernels][rounded]",
                    int16_t, int8_t) {
-  constexpr int64_t kNumRows = 9;
   Random random(3);
   on_each_instruction_set([&] {
     for (const auto& format : quantized_formats<TestType>()) {
-      CAPTURE(name_of(format));
-      const int64_t in_features = whole_groups(format, 2100);  // of several blocks
-      const StoredWeight weight(random, format, 7, in_features);
-      const auto x = Numbers::random(random, DType::kFloat32, kNumRows * in_features);
-      const auto product_of = [&](int64_t num_rows) {
-        const RoundedInput<TestType> rounded(
-            x, num_rows, in_features, 1,
-            rounded_sum_group(weight.rows(), RoundedRows<TestType>::kGroup));
-        ProductOutput output(random, num_rows, 7);
-        output.bias = Numbers(DType::kFloat32, 0);
-        output.adds = false;
-        output.stride = 7;
-        output.out = Numbers::filled(DType::kFloat32, num_rows * 7, NAN);
-        return multiply(kFewRows<TestType>, rounded, weight, output, {0, 7});
-      };
-      const auto all = product_of(kNumRows).values();
-      for (int64_t num_rows = 1; num_rows < kNumRows; ++num_rows) {
-        CAPTURE(num_rows);
-        const auto some = product_of(num_rows).values();
-        CHECK(std::equal(some.begin(), some.end(), all.begin()));
-      }
+      check_bits_amid_rows(random, kFewRows<TestType>, format, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("a rounded row gives the same bits amid any many rows", "[kernels][rounded]",
+                   int16_t, int8_t) {
+  Random random(5);
+  on_each_instruction_set([&] {
+    for (const auto& format : quantized_formats<TestType>()) {
+      check_bits_amid_rows(random, kManyRows<TestType>, format, {1, 7, 13, 257});
     }
   });
 }
