@@ -21,13 +21,14 @@ namespace {
 constexpr int64_t kTileRows = kRoundedTileRows;
 constexpr int64_t kBlock = kPanelBlock;
 
-// A unit's sums stay in registers, of two vectors of features for each row. Of the 16 registers of
-// AVX2 six rows would leave room for the operands one by one, but GCC 12 keeps more of them.
+// A unit's sums stay in registers, of two vectors of features for each row; of 8 bits, whose units
+// are soon summed, the sums of all units too. Of the 16 registers of AVX2 six rows would leave room
+// for the operands one by one, but GCC 12 keeps more of them.
 constexpr bool kHas512Bits = hn::MaxLanes(Floats()) == 16;
 template <typename T>
-constexpr int kRows = kKeepsTotals<T>          ? 6
-                      : HWY_TARGET <= HWY_AVX3 ? 12
-                                               : 4;
+constexpr int kRows = !kHas512Bits     ? 4
+                      : sizeof(T) == 1 ? 6
+                                       : 12;
 
 // A tile of rows is multiplied with a panel of features that stays in the first cache (16 KB or
 // less of 256-bit vectors), for rows that stay in the second (100 KB), of weights that are widened
@@ -45,7 +46,7 @@ void multiply_panels(const RoundedProduct<T>& product, const RoundedPanel<T>& pa
                      float* slice_sums, int64_t first, int64_t count) {
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
   constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
-  const int64_t width = panel_width();
+  const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_tiles = product.x.num_tiles(product.num_rows);
   HWY_ALIGN float sums[kRows<T> * kMaxPanelFeatures];
@@ -64,7 +65,7 @@ void multiply_panels(const RoundedProduct<T>& product, const RoundedPanel<T>& pa
         panels.values + feature * kBlock,
         kForm.has_groups ? panels.scales + feature * kUnits : nullptr,
         kForm.has_minimums ? panels.minimums + feature * kUnits : nullptr};
-    constexpr int64_t kSize = kRows<T> * kPanelVectors * hn::MaxLanes(Floats());
+    constexpr int64_t kSize = kRows<T> * kRoundedPanelVectors * hn::MaxLanes(Floats());
     const int64_t sums_place =
         (n * kSliceTiles + tile % kSliceTiles * width) * kTileRows + i * width;
     if (block > 0) std::copy_n(slice_sums + sums_place, kSize, sums);
@@ -95,7 +96,7 @@ void multiply_panels(const RoundedProduct<T>& product, const RoundedPanel<T>& pa
 /// Widens weights for a stretch of features at a time.
 template <int64_t kUnit, PanelForm kForm, typename T>
 void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t last) {
-  const int64_t width = panel_width();
+  const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_units = num_blocks * (kBlock / kUnit);
   const int64_t feature_bytes = num_blocks * kBlock * static_cast<int64_t>(sizeof(T));

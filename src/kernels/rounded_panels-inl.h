@@ -20,8 +20,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-constexpr int kPanelVectors = 2;
-constexpr int64_t kMaxPanelFeatures = kPanelVectors * hn::MaxLanes(Floats());
+constexpr int kRoundedPanelVectors = 2;
+constexpr int64_t kMaxPanelFeatures = kRoundedPanelVectors * hn::MaxLanes(Floats());
 constexpr int64_t kPanelBlock = RoundedRows<int16_t>::kBlock;
 static_assert(kPanelBlock == RoundedRows<int8_t>::kBlock);
 
@@ -37,7 +37,7 @@ struct RoundedPanel {
   float* minimums;  // likewise; null for none
 };
 
-HWY_INLINE int64_t panel_width() { return kPanelVectors * num_lanes(); }
+HWY_INLINE int64_t rounded_panel_width() { return kRoundedPanelVectors * num_lanes(); }
 
 /// One block of a row of 4 bits.
 template <typename T>
@@ -54,10 +54,10 @@ HWY_INLINE void widen_words(const uint16_t* words, T* to) {
 }
 
 /// The values of a panel's rows, and zeros behind their end.
-/// @param rows  [panel_width()] of the weight's
+/// @param rows  [rounded_panel_width()] of the weight's
 template <typename T>
 void widen_panel_rows(const WeightRows& weight, int64_t in_features, const int64_t* rows, T* to) {
-  const int64_t width = panel_width();
+  const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(in_features);
   const auto* int4 = std::get_if<Int4Rows>(&weight);
   const auto* int8 = std::get_if<Int8Rows>(&weight);
@@ -93,11 +93,11 @@ void widen_panel_rows(const WeightRows& weight, int64_t in_features, const int64
 }
 
 /// One number for each unit of a panel's rows, and zeros behind their end.
-/// @param rows  [panel_width()] of the weight's
+/// @param rows  [rounded_panel_width()] of the weight's
 inline void spread_scales(const GroupScales& groups, const void* numbers, int64_t in_features,
                           const int64_t* rows, int64_t unit, int64_t num_units, float* to) {
   constexpr int64_t kStretch = 64;
-  const int64_t width = panel_width();
+  const int64_t width = rounded_panel_width();
   const int shift = group_shift(groups.group_size, unit);
   const int64_t row_groups = in_features / groups.group_size;
   HWY_ALIGN float by_rows[kMaxPanelFeatures * kStretch];
@@ -108,11 +108,12 @@ inline void spread_scales(const GroupScales& groups, const void* numbers, int64_
     const int64_t num_groups = std::min(((u + count - 1) >> shift) + 1, row_groups) - first;
     for (int64_t i = 0; i < width; ++i) {
       float* row = by_rows + i * kStretch;
-      float spread[kStretch];
-      float* wide = shift == 0 ? row : spread;
+      float of_groups[kStretch];
+      float* wide = shift == 0 ? row : of_groups;
       widen_scales(groups.dtype, numbers, rows[i] * row_groups + first, num_groups, wide);
       std::fill(wide + num_groups, wide + kStretch, 0.0F);
-      for (int64_t j = 0; j < kStretch && shift > 0; ++j) row[j] = wide[j >> shift];
+      if (shift == 0) continue;
+      for (int64_t j = 0; j < kStretch; ++j) row[j] = wide[j >> shift];
     }
     transpose(by_rows, width, kStretch, by_units);
     std::copy_n(by_units, count * width, to + u * width);
@@ -123,7 +124,7 @@ inline void spread_scales(const GroupScales& groups, const void* numbers, int64_
 template <typename T>
 void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int64_t first,
                 int64_t count, const RoundedPanel<T>& panel) {
-  const int64_t width = panel_width();
+  const int64_t width = rounded_panel_width();
   const int64_t num_units = RoundedRows<T>::num_blocks(in_features) * (kPanelBlock / unit);
   const auto* groups = group_scales(weight);
   int64_t rows[kMaxPanelFeatures];

@@ -37,7 +37,7 @@ constexpr int64_t kStreamedBlocks = 8 / sizeof(T);
 
 /// Panels of weights are laid out one by one, in the first cache, for all rows; meanwhile the
 /// values of the next one come from memory, so that it is never idle.
-/// @tparam kUnit  RoundedRows::sum_group
+/// @tparam kUnit  RoundedRows::sum_group, which is kGroup: groups of weights are as large at least
 /// @tparam T      of x
 template <int64_t kUnit, PanelForm kForm, typename T>
 class StreamedBytes {
@@ -158,8 +158,10 @@ class StreamedBytes {
       const int64_t first = row * kWidth / num_rows;
       const int64_t last = (row + count) * kWidth / num_rows;
       const auto fetch = [=, this](int64_t b) HWY_ATTR {
-        for (int64_t i = b * next_size / size; i < (b + 1) * next_size / size; ++i) {
-          for (int64_t f = first; f < last; ++f) hwy::Prefetch(next + f * in_features_ + i * kLine);
+        for (int64_t line = b * next_size / size; line < (b + 1) * next_size / size; ++line) {
+          for (int64_t f = first; f < last; ++f) {
+            hwy::Prefetch(next + f * in_features_ + line * kLine);
+          }
         }
       };
       float* to = sums_ + row * kWidth;

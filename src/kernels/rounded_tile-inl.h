@@ -17,10 +17,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-// Units of 8 bits are soon summed: of the 32 registers of AVX-512 half are for the sums of all
-// units.
-template <typename T>
-constexpr bool kKeepsTotals = hn::MaxLanes(Floats()) == 16 && sizeof(T) == 1;
+/// Whether the sums of all units stay in registers, too: of the 32 of AVX-512 12 are for them and
+/// 12 for those of the unit.
+template <int kRows>
+constexpr bool kKeepsTotals = hn::MaxLanes(Floats()) == 16 && kRows <= 6;
 
 /// A few rows of x, from the same block on as the panel, among `stride` that lie side by side.
 template <typename T>
@@ -36,17 +36,18 @@ template <int kRows, bool kInRegisters>
 class TileTotals {
  public:
   explicit HWY_INLINE TileTotals(float* to, bool adds) : to_(to) {
-    for (int i = 0; i < kRows * kPanelVectors && !adds; ++i) {
+    if (adds) return;
+    for (int i = 0; i < kRows * kRoundedPanelVectors; ++i) {
       hn::Store(hn::Zero(Floats()), Floats(), to + i * num_lanes());
     }
   }
   template <int kRow, int kVector>
   HWY_INLINE FloatVec get() const {
-    return hn::Load(Floats(), to_ + (kRow * kPanelVectors + kVector) * num_lanes());
+    return hn::Load(Floats(), to_ + (kRow * kRoundedPanelVectors + kVector) * num_lanes());
   }
   template <int kRow, int kVector>
   HWY_INLINE void set(FloatVec total) {
-    hn::Store(total, Floats(), to_ + (kRow * kPanelVectors + kVector) * num_lanes());
+    hn::Store(total, Floats(), to_ + (kRow * kRoundedPanelVectors + kVector) * num_lanes());
   }
   HWY_INLINE void store() const {}
 
@@ -58,26 +59,26 @@ template <int kRows>
 class TileTotals<kRows, true> {
  public:
   explicit HWY_INLINE TileTotals(float* to, bool adds) : to_(to) {
-    unrolled<kRows * kPanelVectors>([&]<int i>() HWY_ATTR {
+    unrolled<kRows * kRoundedPanelVectors>([&]<int i>() HWY_ATTR {
       totals_[i] = adds ? hn::Load(Floats(), to + i * num_lanes()) : hn::Zero(Floats());
     });
   }
   template <int kRow, int kVector>
   HWY_INLINE FloatVec get() const {
-    return totals_[kRow * kPanelVectors + kVector];
+    return totals_[kRow * kRoundedPanelVectors + kVector];
   }
   template <int kRow, int kVector>
   HWY_INLINE void set(FloatVec total) {
-    totals_[kRow * kPanelVectors + kVector] = total;
+    totals_[kRow * kRoundedPanelVectors + kVector] = total;
   }
   HWY_INLINE void store() const {
-    unrolled<kRows * kPanelVectors>(
+    unrolled<kRows * kRoundedPanelVectors>(
         [&]<int i>() HWY_ATTR { hn::Store(totals_[i], Floats(), to_ + i * num_lanes()); });
   }
 
  private:
   float* to_;
-  FloatVec totals_[kRows * kPanelVectors];
+  FloatVec totals_[kRows * kRoundedPanelVectors];
 };
 
 /// What a weight is besides its values.
@@ -95,14 +96,14 @@ using UnitSums = std::conditional_t<kIsByte, ByteSums<Floats>, IntegerSums<Float
 /// groups.
 /// @tparam kStride  of the rows of x
 /// @param fetch     called with each block, to fetch what comes next
-/// @param sums      [kRows, panel_width()]
+/// @param sums      [kRows, rounded_panel_width()]
 template <int kRows, int64_t kStride, int64_t kUnit, PanelForm kForm, typename T, typename Fetch>
 HWY_FLATTEN void multiply_rounded_tile(TileOfRows<T> x, RoundedPanel<T> panel, int64_t num_blocks,
                                        const Fetch& fetch, bool adds, float* HWY_RESTRICT sums) {
   const Floats d;
   const int64_t lanes = num_lanes();
-  constexpr int kVectors = kPanelVectors;
-  TileTotals<kRows, hn::MaxLanes(Floats()) == 16 && kRows <= 6> totals(sums, adds);
+  constexpr int kVectors = kRoundedPanelVectors;
+  TileTotals<kRows, kKeepsTotals<kRows>> totals(sums, adds);
   const T* HWY_RESTRICT values = x.values;
   const T* HWY_RESTRICT weight = panel.values;
   constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x

@@ -1,4 +1,5 @@
-// Transposes numbers of 32 bits in registers of 512 bits. Included once for each instruction set.
+// Transposes numbers of 32 bits in registers of 512 bits; in memory see transpose-inl.h. Included
+// once for each instruction set.
 #if defined(PREPACK_KERNELS_TRANSPOSE_WORDS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_TRANSPOSE_WORDS_INL_H_
 #undef PREPACK_KERNELS_TRANSPOSE_WORDS_INL_H_
@@ -14,7 +15,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-using Words = hn::Rebind<uint32_t, Floats>;
 using WordVec = hn::Vec<Words>;
 constexpr int kNumWords = hn::MaxLanes(Words());
 static_assert(kNumWords == 16);

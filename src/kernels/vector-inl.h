@@ -40,6 +40,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<Floats>;
+using Words = hn::Rebind<uint32_t, Floats>;
 
 HWY_INLINE int64_t num_lanes() { return static_cast<int64_t>(hn::Lanes(Floats())); }
 

@@ -9,6 +9,7 @@
 
 #include "prepack/dtype.h"
 #include "support/catch.h"
+#include "support/guarded_allocator.h"
 #include "support/random.h"
 
 namespace prepack::testing {
@@ -20,8 +21,8 @@ double round_to(DType dtype, double value);
 /// The distance of a dtype's numbers at `value`.
 double step_at(DType dtype, double value);
 
-/// Numbers in memory that ends with the last of them, where the address sanitizer sees what is read
-/// or written behind it.
+/// Numbers in memory that ends with the last of them, so that it is seen what reads or writes
+/// behind it.
 class Numbers {
  public:
   /// @param offset  bytes from the start of an allocation to the first number
@@ -54,7 +55,7 @@ class Numbers {
   DType dtype_;
   int64_t size_;
   int64_t offset_;
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte, WatchedAllocator<std::byte>> bytes_;
 };
 
 /// What a kernel is to compute, and how far from it rounding may take the result before it is

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/weight_rows.h"
+#include "support/guarded_allocator.h"
 #include "support/numbers.h"
 #include "support/random.h"
 
@@ -51,7 +52,7 @@ class StoredWeight {
   int64_t out_features_;
   int64_t in_features_;
   Numbers plain_;
-  std::vector<uint8_t> integers_;
+  std::vector<uint8_t, WatchedAllocator<uint8_t>> integers_;
   Numbers scales_;
   Numbers minimums_;
   std::vector<double> wide_;   // [out_features, in_features]
