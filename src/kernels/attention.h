@@ -71,8 +71,8 @@ inline bool is_streamed(const AttentionBlock& block) {
 /// softmax(queries keys^T / sqrt(head_dim)) values, computed in float32, of a block with one
 /// stretch of keys, see num_stretches. Of many rows of bfloat16, where a CPU multiplies pairs of it
 /// (has_bfloat16_dot_products), the softmax is rounded to it too. Allocates nothing once the thread
-/// has attended to a block as large. A query's result depends on nothing but its keys and on
-/// whether its block is streamed, or a lone query's.
+/// has attended to a block as large. A query's result depends on nothing but its keys, as
+/// long as all numbers are finite, and on whether its block is streamed, or a lone query's.
 /// Ref: Milakov and Gimelshein (arXiv:1805.02867); FlashAttention (arXiv:2205.14135)
 void attend_block(const AttentionBlock& block);
 

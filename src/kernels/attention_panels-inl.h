@@ -130,8 +130,9 @@ class KeyBlocks {
 
   /// Floats that the blocks take from the scratch memory.
   static int64_t scratch_size(int64_t block_size, int64_t head_dim) {
-    return block_size *
-           (Numbers::stride_of(head_dim) + (kScratchParts - 1) * round_up(head_dim, num_lanes()));
+    return block_size * Numbers::stride_of(head_dim) + (kScratchParts - 1) *
+                                                           Numbers::num_lanes_of(block_size) *
+                                                           round_up(head_dim, num_lanes());
   }
 
   KeyBlocks(const AttentionBlock& block, int64_t block_size, Scratch& scratch)
@@ -139,9 +140,10 @@ class KeyBlocks {
         key_stride_(Numbers::stride_of(block.head_dim)),
         value_stride_(round_up(block.head_dim, num_lanes())),
         keys_(scratch.take(block_size * key_stride_)),
-        values_(scratch.take(block_size * value_stride_)),
-        transposed_(Numbers::kUsesMatrixUnit ? scratch.take(block_size * value_stride_) : nullptr) {
-  }
+        values_(scratch.take(Numbers::num_lanes_of(block_size) * value_stride_)),
+        transposed_(Numbers::kUsesMatrixUnit
+                        ? scratch.take(Numbers::num_lanes_of(block_size) * value_stride_)
+                        : nullptr) {}
 
   /// The keys [first, first + num_keys), until others are loaded.
   KeyBlock load(int64_t first, int64_t num_keys) {
@@ -157,12 +159,10 @@ class KeyBlocks {
         value += block_.value_stride;
       }
     });
-    const int64_t end = round_up(num_keys, Numbers::kTileKeys);
-    std::fill(keys_ + num_keys * key_stride_, keys_ + end * key_stride_, 0.0F);
     if constexpr (!Numbers::kUsesMatrixUnit) {
       return {keys_, values_, first, num_keys, head_dim, key_stride_, value_stride_};
     } else {
-      const int64_t num_pairs = end / Numbers::kTogether;
+      const int64_t num_pairs = round_up(num_keys, Numbers::kTileKeys) / Numbers::kTogether;
       std::fill(values_ + Numbers::num_lanes_of(num_keys) * value_stride_,
                 values_ + num_pairs * value_stride_, 0.0F);
       transpose(values_, num_pairs, value_stride_, transposed_);

@@ -19,8 +19,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-using Words = hn::Rebind<uint32_t, Floats>;
-
 // The halves of each lane in float32: bfloat16 is the upper half of one.
 HWY_INLINE FloatVec lower_halves(FloatVec pairs) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::BitCast(Words(), pairs)));

@@ -79,6 +79,7 @@ struct MatrixTile {
 struct MatrixNumbers : PairNumbers {
   static constexpr bool kUsesMatrixUnit = true;
   static constexpr int64_t kTileKeys = 2 * kMatrixRows;
+  static_assert(hn::MaxLanes(Floats()) == kMatrixRows);
 
   static bool fits(int64_t head_dim) { return head_dim % kTileKeys == 0; }
 

@@ -1,5 +1,7 @@
-// The numbers that panels of attention multiply, as they fill the lanes of vectors. Included once
-// for each instruction set.
+// The numbers that panels of attention multiply, as they fill the lanes of vectors: what type they
+// are stored as, how they are multiplied, and how keys, values, queries and the softmax's weights
+// are laid out for that. MatrixNumbers, in panel_matrix-inl.h, has products of its own. Included
+// once for each instruction set.
 #if defined(PREPACK_KERNELS_PANEL_NUMBERS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_PANEL_NUMBERS_INL_H_
 #undef PREPACK_KERNELS_PANEL_NUMBERS_INL_H_
@@ -28,20 +30,13 @@ struct WidenedNumbers {
   using Stored = T;
   using Products = SingleProducts;
   static constexpr bool kUsesMatrixUnit = false;
+  static constexpr bool kScalesScores = false;     // because queries are scaled as they are loaded
   static constexpr int64_t kTogether = 1;          // numbers in a lane
   static constexpr int64_t kTileKeys = kTileRows;  // keys that are scored together
 
   static int64_t num_lanes_of(int64_t num_numbers) { return num_numbers; }
   /// Lanes from row to row of so many numbers.
   static int64_t stride_of(int64_t num_numbers) { return round_up(num_numbers, num_lanes()); }
-
-  /// Of sums of products: queries have been scaled.
-  static float score_scale(int64_t /*head_dim*/) { return 1; }
-  static HWY_INLINE FloatVec scaled(FloatVec score, FloatVec /*scale*/) { return score; }
-  static HWY_INLINE FloatVec scaled_difference(FloatVec score, FloatVec /*scale*/,
-                                               FloatVec maximum) {
-    return hn::Sub(score, maximum);
-  }
 
   /// @param to  [stride_of(head_dim)]
   static HWY_INLINE void load_query(const AttentionBlock& block, int64_t row, float* to) {
@@ -82,23 +77,13 @@ struct PairNumbers {
   using Stored = hwy::bfloat16_t;
   using Products = NativePairProducts;
   static constexpr bool kUsesMatrixUnit = false;
+  static constexpr bool kScalesScores = true;
   static constexpr int64_t kTogether = 2;
   static constexpr int64_t kTileKeys = kTileRows;
 
   static int64_t num_lanes_of(int64_t num_numbers) { return (num_numbers + 1) / 2; }
   static int64_t stride_of(int64_t num_numbers) {
     return round_up(num_lanes_of(num_numbers), num_lanes());
-  }
-
-  static float score_scale(int64_t head_dim) {
-    return prepack::HWY_NAMESPACE::score_scale(head_dim);
-  }
-  static HWY_INLINE FloatVec scaled(FloatVec score, FloatVec scale) {
-    return hn::Mul(score, scale);
-  }
-  /// Above 0 by no more than rounding.
-  static HWY_INLINE FloatVec scaled_difference(FloatVec score, FloatVec scale, FloatVec maximum) {
-    return hn::MulSub(score, scale, maximum);
   }
 
   static HWY_INLINE void load_query(const AttentionBlock& block, int64_t row, float* to) {
@@ -152,6 +137,7 @@ struct PairNumbers {
 
 #else
 
+// Never chosen.
 using PairNumbers = WidenedNumbers<hwy::bfloat16_t>;
 
 #endif

@@ -57,11 +57,12 @@ struct Tile {
   }
 };
 
-/// A block of keys and their values, as Numbers has them.
+/// A block of keys and their values, as Numbers has them. Keys fill whole tiles; those behind the
+/// last are arbitrary, and their scores are not used.
 struct KeyBlock {
-  const float* keys;  // [num_keys, key_stride], and zeros up to a multiple of kTileKeys
-  const float*
-      values;  // [num_keys / kTogether, value_stride]; [head_dim, value_stride] for MatrixNumbers
+  const float* keys;  // [num_keys, key_stride]
+  // [num_keys / kTogether, value_stride]; of MatrixNumbers [head_dim, value_stride]
+  const float* values;
   int64_t first;  // number of the first key in the sequence
   int64_t num_keys;
   int64_t head_dim;
@@ -87,23 +88,24 @@ struct KeyRange {
   int64_t end;
 };
 
-/// scores[key][row], of the keys in range and some more, up to a whole tile, a step of `fetch`
-/// each.
+/// scores[key][row], not yet scaled, of the keys in range and some more, up to a whole tile, a step
+/// of `fetch` each.
 template <typename Numbers, int kVectors>
 void compute_scores(const KeyBlock& block, const Panel& panel, KeyRange range,
                     Fetch<typename Numbers::Stored>& fetch, float* scores) {
+  constexpr int kRows = Numbers::kTileKeys;
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
-  for (int64_t key = range.begin; key < range.end; key += kTileRows) {
+  for (int64_t key = range.begin; key < range.end; key += kRows) {
     fetch.step();
-    Tile<typename Numbers::Products, kTileRows, kVectors> tile;
-    HWY_UNROLL(12) for (int row = 0; row < kTileRows; ++row) {
+    Tile<typename Numbers::Products, kRows, kVectors> tile;
+    HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) tile.sums[row][v] = hn::Zero(d);
     }
     tile.add_product(block.keys + key * block.key_stride, block.key_stride, 1, panel.queries, width,
                      Numbers::num_lanes_of(block.head_dim));
-    HWY_UNROLL(12) for (int row = 0; row < kTileRows; ++row) {
+    HWY_UNROLL(12) for (int row = 0; row < kRows; ++row) {
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
         hn::StoreU(tile.sums[row][v], d, scores + (key + row) * width + v * lanes);
       }
@@ -153,24 +155,28 @@ void compute_weights(const KeyBlock& block, const Panel& panel, KeyRange range, 
   const Floats d;
   const int64_t lanes = num_lanes();
   const int64_t width = kVectors * lanes;
-  const auto scale = hn::Set(d, Numbers::score_scale(block.head_dim));
+  const auto scale = hn::Set(d, score_scale(block.head_dim));
   HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
     float* column = scores + v * lanes;
     hide_scores(block, panel, range, v * lanes, width, column);
     const bool is_first = is_first_block(block, panel);
     const auto old_maximum =
         is_first ? hn::Set(d, kLeastMaximum) : hn::LoadU(d, panel.maxima + v * lanes);
-    auto largest = hn::LoadU(d, column + range.begin * width);
-    for (int64_t key = range.begin + 1; key < range.end; ++key) {
-      largest = hn::Max(largest, hn::LoadU(d, column + key * width));
+    auto maximum = old_maximum;
+    for (int64_t key = range.begin; key < range.end; ++key) {
+      auto score = hn::LoadU(d, column + key * width);
+      if constexpr (Numbers::kScalesScores) {
+        // Stored, so that what is compared and what is subtracted are rounded alike.
+        score = hn::Mul(score, scale);
+        hn::StoreU(score, d, column + key * width);
+      }
+      maximum = hn::Max(maximum, score);
     }
-    const auto maximum = hn::Max(old_maximum, Numbers::scaled(largest, scale));
     shrink[v] = exp2_of_negative(hn::Sub(old_maximum, maximum));
     auto total =
         is_first ? hn::Zero(d) : hn::Mul(shrink[v], hn::LoadU(d, panel.totals + v * lanes));
     const auto weight_of = [&](int64_t key) HWY_ATTR {
-      const auto score = hn::LoadU(d, column + key * width);
-      return exp2_of_negative(Numbers::scaled_difference(score, scale, maximum));
+      return exp2_of_negative(hn::Sub(hn::LoadU(d, column + key * width), maximum));
     };
     total =
         hn::Add(total, Numbers::store_weights(range.begin, range.end, weight_of, width, column));
@@ -215,12 +221,6 @@ void add_outputs(const KeyBlock& block, const Panel& panel, KeyRange range, cons
     with_count<kTileRows - 1>(block.head_dim - dim, [&](auto count) HWY_ATTR { add(dim, count); });
   }
 }
-
-/// Whether a matrix unit multiplies the numbers.
-template <typename Numbers>
-constexpr bool kUsesTiles = requires {
-  &Numbers::fits;
-};
 
 /// Empty if the block holds no key that a row of the panel attends to.
 template <typename Numbers>

@@ -35,7 +35,7 @@ RowsAhead<T> rows_ahead(const RowsToRead& rows, int64_t most_rows) {
   return {static_cast<const T*>(rows.first), rows.stride, std::min(rows.num_rows, most_rows)};
 }
 
-/// Fetches rows in as many steps as there are of something else.
+/// Fetches rows while tiles are computed, some with each.
 template <typename T>
 class Fetch {
  public:
@@ -46,7 +46,7 @@ class Fetch {
     num_rows_ += rows.num_rows;
   }
 
-  /// @param num_steps  at least 1
+  /// @param num_steps  that are to come, at least 1
   void share(int64_t num_steps) { rows_of_step_ = (num_rows_ + num_steps - 1) / num_steps; }
 
   HWY_INLINE void step() {

@@ -19,6 +19,7 @@ using testing::num_samples;
 using testing::Numbers;
 using testing::on_each_instruction_set;
 using testing::Random;
+using testing::SameBits;
 
 constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 constexpr int64_t kNoWindow = std::numeric_limits<int64_t>::max() / 2;
@@ -263,31 +264,81 @@ TEST_CASE("attention to several blocks of keys equals its definition", "[kernels
   });
 }
 
+void check_extreme_scores(Random& random, DType dtype, int64_t num_tokens, double query,
+                          bool rises) {
+  CAPTURE(to_string(dtype), num_tokens, query, rises);
+  Sample sample(random, dtype, {num_tokens, num_tokens, 1, 4}, 1);
+  sample.queries.fill(query);
+  const int64_t first_slot = sample.runs[0].first_slot;
+  for (int64_t i = 0; i < sample.keys.size(); ++i) {
+    const auto number = static_cast<double>(i / sample.key_stride - first_slot - 50);
+    sample.keys.set(i, rises ? number : -number);
+  }
+  attend(sample.block());
+  int64_t num_different = 0;
+  for (int64_t token = 0; token < num_tokens; ++token) {
+    const int64_t slot = first_slot + (rises ? token : 0);
+    for (int64_t d = 0; d < 4; ++d) {
+      const double value = sample.values[slot * sample.value_stride + d];
+      if (sample.out[token * sample.out_stride + d] != value) ++num_different;
+    }
+  }
+  REQUIRE(num_different == 0);
+}
+
 TEST_CASE("attention of extreme scores goes to the largest that a query may see",
           "[kernels][attention]") {
   Random random(4);
   on_each_instruction_set([&] {
-    for (const int64_t num_tokens : {2, 6, 40, 200}) {
-      for (const bool rises : {false, true}) {
-        CAPTURE(num_tokens, rises);
-        Sample sample(random, DType::kFloat32, {num_tokens, num_tokens, 1, 4}, 1);
-        // Scores of -10000 and more, 200 apart.
-        sample.queries.fill(100);
-        const int64_t first_slot = sample.runs[0].first_slot;
-        for (int64_t i = 0; i < sample.keys.size(); ++i) {
-          const auto number = static_cast<double>(i / sample.key_stride - first_slot - 50);
-          sample.keys.set(i, rises ? number : -number);
-        }
-        attend(sample.block());
-        int64_t num_different = 0;
-        for (int64_t query = 0; query < num_tokens; ++query) {
-          const int64_t slot = first_slot + (rises ? query : 0);
-          for (int64_t d = 0; d < 4; ++d) {
-            const double value = sample.values[slot * sample.value_stride + d];
-            if (sample.out[query * sample.out_stride + d] != value) ++num_different;
+    for (const auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+      for (const int64_t num_tokens : {2, 6, 40, 200}) {
+        // Of keys from -50 to 150: scores twice the query apart.
+        for (const double query : {100.0, 1e10}) {
+          for (const bool rises : {false, true}) {
+            check_extreme_scores(random, dtype, num_tokens, query, rises);
           }
         }
-        REQUIRE(num_different == 0);
+      }
+    }
+  });
+}
+
+/// The queries [begin, end) of a block alone.
+AttentionBlock part_of(const AttentionBlock& block, int64_t begin, int64_t end, Numbers& out) {
+  const auto size = element_size(block.dtype);
+  auto part = block;
+  part.queries = static_cast<const char*>(block.queries) + begin * block.query_stride * size;
+  part.out = static_cast<char*>(out.data()) + begin * block.out_stride * size;
+  part.num_queries = end - begin;
+  part.num_keys = block.num_keys - block.num_queries + end;
+  return part;
+}
+
+TEST_CASE("a query gets the same bits whatever queries are beside it", "[kernels][attention]") {
+  Random random(7);
+  on_each_instruction_set([&] {
+    for (const auto dtype : kDTypes) {
+      for (int i = num_samples(60); i > 0; --i) {
+        auto shape = random_shape(random, /*streams=*/false);
+        shape.num_keys += random.integer(0, 1) * random.integer(0, 300);
+        // A lone query's keys are cut into stretches.
+        const int64_t fewest = std::max<int64_t>(kMostStreamedRows / shape.group + 1, 2);
+        if (shape.num_queries < fewest) continue;
+        CAPTURE(to_string(dtype), shape.num_queries, shape.num_keys, shape.group, shape.head_dim,
+                shape.window);
+        Sample sample(random, dtype, shape, 3);
+        attend(sample.block());
+        const int64_t begin = random.integer(0, shape.num_queries - fewest);
+        const int64_t end = random.integer(begin + fewest, shape.num_queries);
+        CAPTURE(begin, end);
+        auto alone = sample.out;
+        for (int64_t k = begin * sample.out_stride; k < end * sample.out_stride; ++k) {
+          if (k < alone.size() && k % sample.out_stride < shape.group * shape.head_dim) {
+            alone.set(k, NAN);
+          }
+        }
+        attend(part_of(sample.block(), begin, end, alone));
+        REQUIRE_THAT(alone, SameBits(sample.out));
       }
     }
   });
