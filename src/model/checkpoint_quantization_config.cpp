@@ -96,7 +96,6 @@ void read_awq(const ConfigReader& config, CheckpointQuantization& result) {
   if (layout.value != "gemm") {
     refuse(config, layout.key, "gemm", printable(layout.value));
   }
-  if (!config.boolean("zero_point", true)) refuse(config, "zero_point", "true", "false");
 }
 
 }  // namespace
