@@ -11,7 +11,7 @@
 
 #include "kernels/groups-inl.h"
 #include "kernels/lane_sums-inl.h"
-#include "kernels/rounded_int4-inl.h"
+#include "kernels/rounded_block_product-inl.h"
 #include "kernels/rounded_sums-inl.h"
 #include "kernels/rounded_weights-inl.h"
 #include "kernels/scratch.h"
@@ -329,13 +329,6 @@ void multiply_features(const RoundedProduct<typename Weights::X>& product, int64
   Product<Weights>(product).multiply(first, last);
 }
 
-#if HWY_TARGET <= HWY_AVX3
-void multiply_int4(const RoundedProduct<int8_t>& product, int64_t /*group_size*/, int64_t first,
-                   int64_t last) {
-  multiply_streamed_int4(product, first, last);
-}
-#endif
-
 template <typename T>
 void multiply_int4(const RoundedProduct<T>& product, int64_t group_size, int64_t first,
                    int64_t last) {
@@ -376,7 +369,18 @@ void multiply_few_int16(const RoundedProduct<int16_t>& product, int64_t first, i
 }
 
 void multiply_few_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+#if HWY_TARGET <= HWY_AVX3
+  const auto* groups = group_scales(product.weight);
+  if (const auto* int4 = std::get_if<Int4Rows>(&product.weight)) {
+    return multiply_block_rows<Int4Blocks>(product, int4->values, groups, first, last);
+  }
+#endif
+#if PREPACK_HAS_VNNI
+  const auto* values = values_of(product.weight, product.in_features).first;
+  multiply_block_rows<Int8Blocks>(product, values, groups, first, last);
+#else
   multiply_few(product, first, last);
+#endif
 }
 
 }  // namespace

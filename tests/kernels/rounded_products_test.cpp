@@ -104,8 +104,10 @@ TEMPLATE_TEST_CASE("products of few rounded rows equal their definition", "[kern
         check(random, kFewRows<TestType>, format, random.integer(1, i % 5 == 0 ? 50 : 14),
               whole_groups(format, random.integer(1, 300)), random.integer(1, 40));
       }
-      // Of several blocks.
-      check(random, kFewRows<TestType>, format, random.integer(1, 6), whole_groups(format, 4500),
+      // Of several slices.
+      check(random, kFewRows<TestType>, format, random.integer(3, 6), whole_groups(format, 4500),
+            5);
+      check(random, kFewRows<TestType>, format, random.integer(1, 2), whole_groups(format, 17000),
             5);
     }
     for (const auto kind : {WeightFormat::Kind::kInt8Groups, WeightFormat::Kind::kInt4Groups}) {
