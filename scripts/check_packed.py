@@ -40,6 +40,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=512, metavar="N")
     parser.add_argument("--program", type=Path, default=ROOT / "build" / "prepack")
     args = parser.parse_args()
+    for file in (args.folder / "tokenizer.json", args.text):
+        if not file.is_file():
+            sys.exit(f"{file}: no such file")
     tokenizer = tokenizers.Tokenizer.from_file(str(args.folder / "tokenizer.json"))
     text = args.text.read_text(encoding="utf-8")
     ids = tokenizer.encode(text, add_special_tokens=False).ids[: args.tokens]
