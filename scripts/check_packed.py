@@ -118,7 +118,7 @@ def unpack(stored: dict, module: str, quantization: dict) -> torch.Tensor:
         zeros = spread(zeros, bits).flatten(1)
     groups = stored.get(f"{module}.g_idx")
     if groups is None:
-        group_size = quantization["group_size"]
+        group_size = quantization.get("group_size", 128)
         groups = torch.arange(len(values)) // (group_size if group_size > 0 else len(values))
     groups = groups.long()
     return (scales[groups] * (values - zeros[groups]).float()).T.contiguous()

@@ -185,7 +185,7 @@ HWY_INLINE hn::Vec512<int32_t> add_vnni_products(hn::Vec512<int32_t> sums, hn::V
   return hn::Vec512<int32_t>{_mm512_dpwssd_epi32(sums.raw, a.raw, b.raw)};
 }
 
-/// @param a  from 0 to 127
+/// @param a  taken for unsigned
 HWY_INLINE hn::Vec512<int32_t> add_vnni_products(hn::Vec512<int32_t> sums, hn::Vec512<int8_t> a,
                                                  hn::Vec512<int8_t> b) {
   return hn::Vec512<int32_t>{_mm512_dpbusd_epi32(sums.raw, a.raw, b.raw)};

@@ -42,12 +42,13 @@ class BlockProduct {
         num_groups_(scales == nullptr ? 0 : product.in_features / scales->group_size),
         group_shift_(scales == nullptr ? 0 : group_shift(scales->group_size, kUnitNumbers)),
         slice_blocks_(slice_numbers(part_rows_) / (kBlockVectors * Blocks::kNumbers)),
-        scratch_(num_parts_ * (x_size() / 4 + 2 * x_scales_size() + x_sums_size() + sums_size()) +
+        scratch_(num_parts_ * (x_size() / 4 + x_scales_size() + corrections_size() + x_sums_size() +
+                               sums_size()) +
                      part_rows_ * kStretch * kBlockLanes,
                  6),
         x_(reinterpret_cast<int8_t*>(scratch_.take(num_parts_ * x_size() / 4))),
         x_scales_(scratch_.take(num_parts_ * x_scales_size())),
-        corrections_(reinterpret_cast<int32_t*>(scratch_.take(num_parts_ * x_scales_size()))),
+        corrections_(reinterpret_cast<int32_t*>(scratch_.take(num_parts_ * corrections_size()))),
         x_sums_(scratch_.take(num_parts_ * x_sums_size())),
         sums_(scratch_.take(num_parts_ * sums_size())),
         lanes_(scratch_.take(part_rows_ * kStretch * kBlockLanes)) {
@@ -91,16 +92,18 @@ class BlockProduct {
     return num_vectors(num_blocks_) * Blocks::kVectorParts * kVectorBytes * part_rows_;
   }
   int64_t x_scales_size() const { return num_blocks_ * kBlockLanes * part_rows_; }
+  int64_t corrections_size() const { return Blocks::kIsBiased ? x_scales_size() : 0; }
   int64_t x_sums_size() const {
     return (num_groups_ + kBlockLanes - 1) / kBlockLanes * kBlockLanes * part_rows_;
   }
   int64_t sums_size() const { return part_rows_ * kStretch; }
 
   HWY_FLATTEN void order_x() {
+    // Rows that are not there, so that nothing is read that was never written.
     if (num_parts_ * part_rows_ > product_.num_rows) {
       std::fill_n(x_, num_parts_ * x_size(), int8_t{0});
       std::fill_n(x_scales_, num_parts_ * x_scales_size(), 0.0F);
-      std::fill_n(corrections_, num_parts_ * x_scales_size(), 0);
+      std::fill_n(corrections_, num_parts_ * corrections_size(), 0);
     }
     if (weight_minimums_ != nullptr) std::fill_n(x_sums_, num_parts_ * x_sums_size(), 0.0F);
     for (int64_t i = 0; i < product_.num_rows; ++i) order_row(i);
@@ -155,8 +158,10 @@ class BlockProduct {
     input.sums = x_sums_ + part * x_sums_size();
     input.num_groups = num_groups_;
     input.group_shift = group_shift_;
-    input.ahead = slice_blocks_ >= num_turned_ ? kBlockBytesAhead
-                                               : kBlockBytesAhead / slice_bytes * row_bytes_;
+    // Up to as many features later as hold what is to be fetched.
+    input.ahead = slice_blocks_ >= num_turned_
+                      ? kBlockBytesAhead
+                      : std::max<int64_t>(kBlockBytesAhead / slice_bytes, 1) * row_bytes_;
     const int64_t together = slice_blocks_ >= num_turned_ ? kBlockFeatures : count;
     for (int64_t f = 0; f < count; f += together) {
       const int64_t end = std::min(f + together, count);
@@ -235,7 +240,7 @@ class BlockProduct {
   Scratch scratch_;
   int8_t* x_;             // of each part's blocks [part_rows, vectors, kVectorParts, 64]
   float* x_scales_;       // [num_parts, num_blocks, part_rows, kBlockLanes]
-  int32_t* corrections_;  // likewise
+  int32_t* corrections_;  // likewise; where the weights are biased
   float* x_sums_;         // [num_parts, num_groups / kBlockLanes, part_rows, kBlockLanes]
   float* sums_;           // [num_parts, part_rows, kStretch]
   float* lanes_;          // [kStretch / kBlockFeatures, part_rows, kBlockFeatures, kBlockLanes]

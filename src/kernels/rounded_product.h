@@ -17,9 +17,9 @@ struct RoundedProduct {
   WeightRows weight;  // not PlainRows
   const float* bias;  // [out_features]; null for none
   DType out_dtype;
-  void* out;  // [num_rows, out_features], with rows `out_stride` apart
-  int64_t num_rows;
-  int64_t in_features;  // at least 1
+  void* out;         // [num_rows, out_features], with rows `out_stride` apart
+  int64_t num_rows;  // at least 1, as in_features
+  int64_t in_features;
   int64_t out_stride;
   bool adds_to_out;  // or overwrites it
 };

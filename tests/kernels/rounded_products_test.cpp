@@ -105,10 +105,10 @@ TEMPLATE_TEST_CASE("products of few rounded rows equal their definition", "[kern
               whole_groups(format, random.integer(1, 300)), random.integer(1, 40));
       }
       // Of several slices.
-      check(random, kFewRows<TestType>, format, random.integer(3, 6), whole_groups(format, 4500),
-            5);
+      check(random, kFewRows<TestType>, format, random.integer(3, 9), whole_groups(format, 4500),
+            random.integer(30, 40));
       check(random, kFewRows<TestType>, format, random.integer(1, 2), whole_groups(format, 17000),
-            5);
+            random.integer(5, 12));
     }
     for (const auto kind : {WeightFormat::Kind::kInt8Groups, WeightFormat::Kind::kInt4Groups}) {
       const WeightFormat format{kind, DType::kFloat32, 4096, true};
@@ -157,7 +157,7 @@ template <typename T>
 void check_bits_amid_rows(Random& random, const Kernel<T>& kernel, const WeightFormat& format,
                           std::vector<int64_t> numbers_of_rows) {
   CAPTURE(kernel.name, name_of(format));
-  const int64_t in_features = whole_groups(format, 2100);  // of several blocks
+  const int64_t in_features = whole_groups(format, 4500);  // of several slices
   const StoredWeight weight(random, format, 7, in_features);
   const int64_t most = numbers_of_rows.back();
   const auto x = Numbers::random(random, DType::kFloat32, most * in_features);

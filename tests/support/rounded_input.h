@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/rounded_rows.h"
+#include "support/guarded_allocator.h"
 #include "support/numbers.h"
 
 namespace prepack::testing {
@@ -74,10 +75,10 @@ class RoundedInput {
   int64_t in_features_;
   int64_t row_size_;  // filled up
   Rows rows_;
-  std::vector<T> values_;
-  std::vector<float> scales_;
-  std::vector<int32_t> corrections_;
-  std::vector<float> sums_;
+  std::vector<T, WatchedAllocator<T>> values_;
+  std::vector<float, WatchedAllocator<float>> scales_;
+  std::vector<int32_t, WatchedAllocator<int32_t>> corrections_;
+  std::vector<float, WatchedAllocator<float>> sums_;
 };
 
 }  // namespace prepack::testing
