@@ -126,9 +126,8 @@ struct Int4Blocks {
 
 #if PREPACK_HAS_VNNI
 
-/// Values of 8 bits; twice 16 bytes hold a unit. The instructions take one side for
-/// unsigned: 128 is added to x, as its first bit turned over, and taken from the sums as the
-/// weights' own.
+/// Values of 8 bits; twice 16 bytes hold a unit. Biased, see ByteSums: sums begin with the
+/// corrections of x.
 struct Int8Blocks {
   using Value = int8_t;
   static constexpr int64_t kNumbers = kVectorBytes;
