@@ -109,9 +109,6 @@ struct ByteSums : IntegerSums<D, int8_t> {
   static constexpr bool kIsBiased = false;
 
   HWY_INLINE void start(int32_t /*correction*/) { this->clear(); }
-  HWY_INLINE void add_corrected(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
-    this->add_products(weights, x);
-  }
 };
 
 #else
@@ -299,13 +296,6 @@ struct ByteSums<D, true> : IntegerSums<D, int8_t, true> {
   HWY_INLINE void start(int32_t correction) {
     this->sums = reinterpret_cast<typename ByteSums::Lanes>(_mm512_set1_epi32(correction));
   }
-  /// With the correction of these x.
-  HWY_INLINE void add_corrected(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
-    using Lanes = typename ByteSums::Lanes;
-    const auto bias = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(-128), x.raw);
-    this->sums -= reinterpret_cast<Lanes>(bias);
-    this->add_products(weights, x);
-  }
 };
 #endif
 
@@ -318,9 +308,6 @@ struct ByteSums<D, false> : IntegerSums<D, int16_t, false> {
     using Sums = IntegerSums<D, int16_t, false>;
     Sums::add_products(even_bytes(weights), even_bytes(x));
     Sums::add_products(odd_bytes(weights), odd_bytes(x));
-  }
-  HWY_INLINE void add_corrected(IntegersOf<D, int8_t> weights, IntegersOf<D, int8_t> x) {
-    add_products(weights, x);
   }
 
  private:

@@ -130,7 +130,7 @@ HWY_FLATTEN void multiply_block_features(
   }
   const auto group_of_lane = [&]<int kVectors>() PREPACK_INLINED {
     const auto units = unit_of_lane<Blocks, kVectors>();
-    return hn::IndicesFromVec(d, hn::ShiftRightSame(units, std::min(input.group_shift, 4)));
+    return hn::IndicesFromVec(d, hn::ShiftRightSame(units, input.group_shift));
   };
   const auto group_of_turned = group_of_lane.template operator()<kBlockVectors>();
   const auto group_of_single = group_of_lane.template operator()<1>();

@@ -90,7 +90,8 @@ struct Int8Weights {
   }
 };
 
-/// With x of 8 bits. Lanes hold sums of products of numbers of the same 32.
+/// With x of 8 bits, where sums are not biased. Lanes hold sums of products of numbers of the same
+/// 32.
 template <int kUnitSize>
 struct Int8Weights<int8_t, kUnitSize> {
   using X = int8_t;
@@ -113,7 +114,7 @@ struct Int8Weights<int8_t, kUnitSize> {
   static HWY_INLINE void load(const int8_t* values, const float* scales, Block& block) {
     const Lanes d;
     unrolled<kVectors>([&]<int v>() HWY_ATTR {
-      block.values[v] = biased(load_integers<X>(d, values + v * kOfVector));
+      block.values[v] = load_integers<X>(d, values + v * kOfVector);
       if constexpr (kUnits == 1) block.scales[v] = hn::Set(d, scales[0]);
       if constexpr (kUnits == 2) block.scales[v] = unit_scales(scales, v);
     });
@@ -125,7 +126,7 @@ struct Int8Weights<int8_t, kUnitSize> {
     unrolled<kVectors>([&]<int v>() HWY_ATTR {
       ByteSums<Lanes> sums;
       sums.clear();
-      sums.add_corrected(block.values[v], load_integers<X>(d, x + v * kOfVector));
+      sums.add_products(block.values[v], load_integers<X>(d, x + v * kOfVector));
       auto scale = hn::LoadU(d, x_scales + v * kRoundedLanes);
       if constexpr (kUnit != 0) scale = hn::Mul(scale, block.scales[v]);
       sum = hn::MulAdd(sums.total(), scale, sum);
@@ -142,15 +143,10 @@ struct Int8Weights<int8_t, kUnitSize> {
 
  private:
 #if HWY_TARGET == HWY_SCALAR
-  static HWY_INLINE IntegersOf<Lanes, X> biased(IntegersOf<Lanes, X> values) { return values; }
   static HWY_INLINE Vec unit_scales(const float* scales, int vector) {
     return hn::Set(Lanes(), scales[vector * kOfVector / kUnit]);
   }
 #else
-  static HWY_INLINE IntegersOf<Lanes, X> biased(IntegersOf<Lanes, X> values) {
-    if constexpr (!ByteSums<Lanes>::kIsBiased) return values;
-    return hn::Xor(values, hn::Set(hn::Repartition<X, Lanes>(), -128));
-  }
   /// Each in the lanes of its numbers.
   static HWY_INLINE Vec unit_scales(const float* scales, int vector) {
     const Lanes d;
