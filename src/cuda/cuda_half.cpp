@@ -111,6 +111,10 @@ extern "C" const prepack::CudaHalf* prepack_cuda_half() {
       .rms_norm = prepack::cuda::rms_norm,
       .rope_and_store = prepack::cuda::rope_and_store,
       .swiglu = prepack::cuda::swiglu,
+      .widen_rows = prepack::cuda::widen_rows,
+      .multiply_few_rows = prepack::cuda::multiply_few_rows,
+      .round_rows = prepack::cuda::round_rows,
+      .scale_sums = prepack::cuda::scale_sums,
       .sample = prepack::cuda::sample,
       .capture = prepack::cuda::capture,
   };

@@ -57,6 +57,13 @@ struct CudaHalf {
   /// @param out      [num_tokens, size]
   void (*swiglu)(const at::Tensor& gate_up, const at::Tensor& out);
 
+  // Products with quantized weights, on memory of `device`.
+  void (*widen_rows)(const cuda::QuantizedRows& rows, DType dtype, void* out,
+                     c10::DeviceIndex device);
+  void (*multiply_few_rows)(const cuda::QuantizedProduct& product, c10::DeviceIndex device);
+  void (*round_rows)(const cuda::RoundedRows& rows, c10::DeviceIndex device);
+  void (*scale_sums)(const cuda::ScaledSums& sums, c10::DeviceIndex device);
+
   /// @param logits  [num_rows, vocab_size] float32
   /// @return the drawn tokens, -1 where the logits are not finite numbers
   std::vector<int64_t> (*sample)(const at::Tensor& logits,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <type_traits>
 
 #include "cuda/launch.cuh"
 #include "prepack/dtype.h"

@@ -59,6 +59,67 @@ struct SwigluRows {
 };
 void swiglu(const SwigluRows& rows, Stream stream);
 
+/// A weight of 8 or 4 bits, as Int8Rows, Int8GroupRows and Int4Rows have it:
+/// weight = scale * value, or scale * value + minimum.
+struct QuantizedRows {
+  int bits;
+  const void* values;  // rows of row_bytes
+  int64_t row_bytes;
+  DType scale_dtype;     // of scales and minimums: float32 or float16
+  const void* scales;    // [num_rows, num_groups]
+  const void* minimums;  // likewise; null for none
+  int64_t num_groups;
+  int group_shift;  // weight i of a row is of group i >> group_shift
+  int64_t num_rows;
+  int64_t in_features;
+};
+
+/// The weights in `dtype`.
+/// @param out  [num_rows, in_features]
+void widen_rows(const QuantizedRows& rows, DType dtype, void* out, Stream stream);
+
+/// x * weight^T + bias for a few rows x, computed in float32 with weights that are unpacked as they
+/// are read, once for 8 rows.
+struct QuantizedProduct {
+  DType dtype;
+  const void* x;  // [num_rows, in_features]
+  QuantizedRows weight;
+  const void* bias;  // [out_features]; null for none
+  void* out;         // [num_rows, out_features], with rows out_stride apart
+  int64_t num_rows;
+  int64_t out_stride;
+  bool adds_to_out;  // or overwrites it
+};
+void multiply_few_rows(const QuantizedProduct& product, Stream stream);
+
+/// Rows rounded to 8 bits: x is about scale * value, with values from -127 to 127. The scale of a
+/// row with a number that is not finite is NaN.
+struct RoundedRows {
+  DType dtype;     // of x
+  const void* x;   // [num_rows, size]
+  int8_t* values;  // [num_rows, size]
+  float* scales;   // [num_rows]
+  int64_t num_rows;
+  int64_t size;
+};
+void round_rows(const RoundedRows& rows, Stream stream);
+
+/// out = row_scale * weight_scale * sum + bias, or out += that: what is left to do behind a product
+/// of integers.
+struct ScaledSums {
+  DType dtype;                 // of bias and out
+  const int32_t* sums;         // [num_rows, num_features]
+  const float* row_scales;     // [num_rows]
+  const float* weight_scales;  // [num_features]
+  const void* bias;            // [num_features]; null for none
+  void* out;                   // [num_rows, num_features], with rows out_stride apart
+  int64_t num_rows;
+  int64_t num_features;
+  int64_t out_stride;
+  bool adds_to_out;  // or overwrites it
+};
+void scale_sums(const ScaledSums& sums, Stream stream);
+
 /// How the token of one row is drawn; as SamplingParams.
 struct RowSampling {
   double uniform;  // the random number, in [0, 1); not read where temperature is 0

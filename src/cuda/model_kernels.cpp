@@ -11,10 +11,11 @@
 namespace prepack::cuda {
 namespace {
 
-/// Makes a tensor's device the current one; its stream.
-struct OnDeviceOf {
-  explicit OnDeviceOf(const at::Tensor& tensor)
-      : guard(tensor.device()), stream(c10::cuda::getCurrentCUDAStream().stream()) {}
+/// Makes a device the current one; its stream.
+struct OnDevice {
+  explicit OnDevice(at::Device device)
+      : guard(device), stream(c10::cuda::getCurrentCUDAStream().stream()) {}
+  explicit OnDevice(c10::DeviceIndex index) : OnDevice(at::Device(at::kCUDA, index)) {}
 
   c10::cuda::CUDAGuard guard;
   Stream stream;
@@ -48,7 +49,7 @@ void rms_norm(const at::Tensor& heads, const at::Tensor& weight, double eps,
   check_like(heads, out);
   check_contiguous(weight, heads, heads.scalar_type());
   TORCH_CHECK(out.sizes() == heads.sizes() && weight.numel() == heads.size(2));
-  const OnDeviceOf on(heads);
+  const OnDevice on(heads.device());
   rms_norm({.dtype = from_scalar_type(heads.scalar_type()),
             .input = heads.const_data_ptr(),
             .weight = weight.const_data_ptr(),
@@ -99,7 +100,7 @@ void rope_and_store(const at::Tensor& heads, int64_t num_query_heads, const at::
     tokens.num_query_heads = heads.size(1);  // whatever they are, they are turned alone
     tokens.num_kv_heads = 0;
   }
-  const OnDeviceOf on(heads);
+  const OnDevice on(heads.device());
   rope_and_store(tokens, on.stream);
 }
 
@@ -107,7 +108,7 @@ void swiglu(const at::Tensor& gate_up, const at::Tensor& out) {
   check_contiguous(gate_up, gate_up, gate_up.scalar_type());
   check_contiguous(out, gate_up, gate_up.scalar_type());
   TORCH_CHECK(out.size(0) == gate_up.size(0) && 2 * out.size(1) == gate_up.size(1));
-  const OnDeviceOf on(gate_up);
+  const OnDevice on(gate_up.device());
   swiglu({.dtype = from_scalar_type(gate_up.scalar_type()),
           .gate_up = gate_up.const_data_ptr(),
           .out = out.data_ptr(),
@@ -116,11 +117,27 @@ void swiglu(const at::Tensor& gate_up, const at::Tensor& out) {
          on.stream);
 }
 
+void widen_rows(const QuantizedRows& rows, DType dtype, void* out, c10::DeviceIndex device) {
+  widen_rows(rows, dtype, out, OnDevice(device).stream);
+}
+
+void multiply_few_rows(const QuantizedProduct& product, c10::DeviceIndex device) {
+  multiply_few_rows(product, OnDevice(device).stream);
+}
+
+void round_rows(const RoundedRows& rows, c10::DeviceIndex device) {
+  round_rows(rows, OnDevice(device).stream);
+}
+
+void scale_sums(const ScaledSums& sums, c10::DeviceIndex device) {
+  scale_sums(sums, OnDevice(device).stream);
+}
+
 std::vector<int64_t> sample(const at::Tensor& logits, std::span<const RowSampling> sampling) {
   const auto num_rows = std::ssize(sampling);
   check_contiguous(logits, logits, at::kFloat);
   TORCH_CHECK(logits.size(0) == num_rows);
-  const OnDeviceOf on(logits);
+  const OnDevice on(logits.device());
   const auto num_bytes = static_cast<int64_t>(sampling.size_bytes());
   const auto staged = at::empty({num_bytes}, at::TensorOptions(at::kByte).pinned_memory(true));
   std::memcpy(staged.data_ptr(), sampling.data(), sampling.size_bytes());

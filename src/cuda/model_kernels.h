@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <span>
 #include <vector>
@@ -18,6 +19,14 @@ void rope_and_store(const at::Tensor& heads, int64_t num_query_heads, const at::
                     const at::Tensor& values);
 
 void swiglu(const at::Tensor& gate_up, const at::Tensor& out);
+
+void widen_rows(const QuantizedRows& rows, DType dtype, void* out, c10::DeviceIndex device);
+
+void multiply_few_rows(const QuantizedProduct& product, c10::DeviceIndex device);
+
+void round_rows(const RoundedRows& rows, c10::DeviceIndex device);
+
+void scale_sums(const ScaledSums& sums, c10::DeviceIndex device);
 
 std::vector<int64_t> sample(const at::Tensor& logits, std::span<const RowSampling> sampling);
 
