@@ -6,8 +6,11 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <cmath>
+
 #include "base/scalar_type.h"
 #include "base/upload.h"
+#include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rope.h"
 #include "model/swiglu.h"
@@ -23,10 +26,15 @@
 #include "support/libtorch_twins.h"
 #include "support/naive_attention.h"
 #include "support/random.h"
+#include "support/random_quantized.h"
+#include "support/safetensors_writer.h"
+#include "support/temp_dir.h"
 #include "support/tensors.h"
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
 #include "support/varlen.h"
+#include "weights/checkpoint.h"
+#include "weights/weight_loader.h"
 
 namespace prepack {
 namespace {
@@ -43,6 +51,19 @@ constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16}
 constexpr c10::DeviceType kGpu = c10::kCUDA;
 
 at::Device gpu() { return {kGpu, 0}; }
+
+/// Kullback-Leibler, of the next-token distributions of each row.
+at::Tensor divergence(const at::Tensor& expected, const at::Tensor& logits) {
+  const auto p = at::log_softmax(expected.cpu(), 1);
+  return p.exp().mul(p.sub(at::log_softmax(logits.cpu(), 1))).sum(1);
+}
+
+/// Compares next-token distributions in half precision.
+void check_same_distributions(const at::Tensor& logits, const at::Tensor& expected, DType dtype) {
+  const auto difference = divergence(expected, logits);
+  CHECK_THAT(difference,
+             AllClose(at::zeros_like(difference), 2 * tolerance(dtype, kGpu).divergence));
+}
 
 TEST_CASE("tensors arrive on a GPU as they were", "[cuda]") {
   PREPACK_NEEDS_GPU();
@@ -247,10 +268,7 @@ TEST_CASE("every prefill on a GPU gives the CPU's logits", "[cuda]") {
           CHECK_THAT(logits, AllClose(expected, tolerance(dtype, kGpu).logits));
           continue;
         }
-        const auto p = at::log_softmax(expected, 1);
-        const auto divergence = p.exp().mul(p.sub(at::log_softmax(logits, 1))).sum(1);
-        CHECK_THAT(divergence,
-                   AllClose(at::zeros_like(divergence), 2 * tolerance(dtype, kGpu).divergence));
+        check_same_distributions(logits, expected, dtype);
       }
     }
   }
@@ -290,10 +308,8 @@ TEST_CASE("in half precision a GPU's decode steps equal the prefill of the longe
     const auto model = random_model(config, 5, DType::kBFloat16, {}, gpu());
     auto state = prefill(model, prompts, {.final_token = FinalToken::kFirstStep}, 50);
     decode_final_tokens(model, state);
-    const auto p = at::log_softmax(prefill(model, prompts, {}, 50).logits, 1).cpu();
-    const auto divergence = p.exp().mul(p.sub(at::log_softmax(state.logits, 1).cpu())).sum(1);
-    CHECK_THAT(divergence, AllClose(at::zeros_like(divergence),
-                                    2 * tolerance(DType::kBFloat16, kGpu).divergence));
+    check_same_distributions(state.logits, prefill(model, prompts, {}, 50).logits,
+                             DType::kBFloat16);
   }
 }
 
@@ -314,11 +330,9 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
       Random random(seed);
       const auto check = [&](const ForwardInput& input) {
         const auto logits = graphs->compute(input).clone();
-        const auto p = at::log_softmax(
-            model.compute_logits(model.forward(to_device(input, gpu()), eager_cache)), 1);
-        const auto divergence = p.exp().mul(p.sub(at::log_softmax(logits, 1))).sum(1).cpu();
-        CHECK_THAT(divergence,
-                   AllClose(at::zeros_like(divergence), 2 * tolerance(dtype, kGpu).divergence));
+        check_same_distributions(
+            logits, model.compute_logits(model.forward(to_device(input, gpu()), eager_cache)),
+            dtype);
       };
       for (int i = 0; i < 12; ++i) {
         std::vector<int64_t> lengths;
@@ -338,6 +352,114 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
       }
       CHECK(graphs->num_replays() == before + 10);
     }
+  }
+}
+
+/// Every kind of quantized weight that a GPU has a kernel for.
+const std::vector<PackedFormat> kFormats = {{},
+                                            {8, 16, DType::kFloat16, false},
+                                            {8, 32, DType::kFloat32, true},
+                                            {4, 32, DType::kFloat16, true},
+                                            {4, 128, DType::kFloat32, true}};
+
+TEST_CASE("a GPU's products with quantized weights are those with what they stand for", "[cuda]") {
+  PREPACK_NEEDS_GPU();
+  Random random(11);
+  for (auto dtype : kDTypes) {
+    const auto type = to_scalar_type(dtype);
+    for (const auto& format : kFormats) {
+      for (int64_t num_rows : {1, 2, 3, 8, 16, 17, 300}) {
+        CAPTURE(to_string(dtype), format.bits, format.group_size, num_rows);
+        const int64_t in_features = 128 * random.integer(1, 9);
+        const int64_t out_features = 8 * random.integer(1, 90);
+        const auto weight = testing::random_quantized(random, out_features, in_features, format);
+        const auto wide = weight.dequantize().to(at::kDouble);
+        const auto bias = random_tensor(random, {out_features}, type);
+        const auto x = random_tensor(random, {num_rows, in_features}, type);
+        auto sum = random_tensor(random, {num_rows, out_features}, type);
+        const auto product = x.to(at::kDouble).mm(wide.t()).add_(bias);
+        const auto expected = product.add(sum);
+        const double size = std::sqrt(static_cast<double>(in_features));
+        sum = sum.to(gpu());
+        Linear linear{weight.to(gpu()), bias.to(gpu())};
+        linear.add_to(x.to(gpu()), sum);
+        CHECK_THAT(sum, AllClose(expected, size * 8 * tolerance(dtype, kGpu).op));
+        std::get<QuantizedWeight>(linear.weight).activations = Activations::kInt8;
+        const bool is_rounded = format.bits == 8 && format.group_size == 0 && num_rows > 16;
+        CHECK_THAT(linear(x.to(gpu())), AllClose(product, size * (8 * tolerance(dtype, kGpu).op +
+                                                                  (is_rounded ? 0.06 : 0.0))));
+      }
+    }
+  }
+}
+
+TEST_CASE("a model of quantized weights has the CPU's logits on a GPU, eager and replayed",
+          "[cuda]") {
+  PREPACK_NEEDS_GPU();
+  uint64_t seed = 20;
+  for (const auto& config : gpu_configs()) {
+    for (const auto& quantization :
+         {Quantization{.bits = 8}, Quantization{.bits = 4, .group_size = 32}}) {
+      CAPTURE(++seed, config.num_heads, config.head_dim, quantization.bits);
+      const auto quantized = [&](const at::Tensor& weight) {
+        auto rounded = QuantizedWeight::make_empty(weight.size(0), weight.size(1), quantization);
+        REQUIRE(rounded.quantize_rows(0, weight.to(at::kCPU, at::kFloat)));
+        return Weight(rounded.to(weight.device()));
+      };
+      Random random(seed);
+      const auto prompts = random.prompts(random.integers(12, 1, 40), config.vocab_size);
+      const auto expected =
+          prefill(random_model(config, seed, DType::kFloat32, quantized), prompts, {}, 50).logits;
+      const auto model = random_model(config, seed, DType::kFloat32, quantized, gpu());
+      for (const auto& [name, options] : testing::prefill_variants(prompts)) {
+        CAPTURE(name);
+        CHECK_THAT(prefill(model, prompts, options, 50).logits,
+                   AllClose(expected, tolerance(DType::kFloat32, kGpu).logits));
+      }
+      const auto half = random_model(config, seed, DType::kBFloat16, quantized, gpu());
+      KvCache cache(config, 12, 80, DType::kBFloat16, gpu());
+      const auto graphs = make_forward_graphs(half, cache);
+      if (graphs == nullptr) continue;
+      const auto input = testing::prompt_input(prompts, cache);
+      const auto eager = graphs->compute(input).clone();  // the first two times
+      graphs->compute(input);
+      for (int i = 0; i < 2; ++i) {
+        check_same_distributions(graphs->compute(input), eager, DType::kBFloat16);
+      }
+      CHECK(graphs->num_replays() >= 1);
+    }
+  }
+}
+
+TEST_CASE("weights are quantized on their way to a GPU", "[cuda]") {
+  PREPACK_NEEDS_GPU();
+  Random random(12);
+  const auto weight = random_tensor(random, {24, 96});
+  const testing::TempDir folder;
+  const auto rows = [&](int64_t first, int64_t count) {
+    const auto part = weight.narrow(0, first, count);
+    return testing::TensorToWrite{
+        "F32", part.sizes().vec(),
+        std::string(static_cast<const char*>(part.const_data_ptr()), part.nbytes())};
+  };
+  folder.write("model.safetensors", testing::aligned_safetensors_bytes(
+                                        {{"first", rows(0, 8)}, {"second", rows(8, 16)}}));
+  const auto checkpoint = Checkpoint::open_folder(folder.path());
+  for (const auto& quantization :
+       {Quantization{.bits = 8}, Quantization{.bits = 4, .group_size = 32}}) {
+    Weight loaded;
+    WeightLoader loader(checkpoint, at::kBFloat16, gpu());
+    loader.bind_quantized_rows(loaded, {{"first", 8}, {"second", 16}}, 96, quantization);
+    loader.load();
+    auto expected = QuantizedWeight::make_empty(24, 96, quantization);
+    REQUIRE(expected.quantize_rows(0, weight));
+    const auto& quantized = std::get<QuantizedWeight>(loaded);
+    CHECK_THAT(quantized.values, BitEqual(expected.values));
+    CHECK_THAT(quantized.scales, BitEqual(expected.scales));
+    CHECK(loader.nbytes() == nbytes(loaded));
+    const auto ids = at::tensor({3, 0, 23}, at::kLong);
+    CHECK_THAT(embed(loaded, ids.to(gpu())),
+               AllClose(expected.dequantize().index_select(0, ids), 1e-6));
   }
 }
 

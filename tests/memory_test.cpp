@@ -7,6 +7,7 @@
 #include "kernels/many_rows.h"
 #include "model/layer_buffers.h"
 #include "model/packed_product.h"
+#include "model/quantized_gpu_product.h"
 #include "prepack/device.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
@@ -195,7 +196,22 @@ TEST_CASE("tensors that stay quantized are multiplied in float32 if the dtype is
   CHECK(bytes(packed, at::kCPU) >
         kShape.max_forward_tokens *
             activation_bytes_per_token(packed, DType::kFloat16, at::kCPU, /*row_len=*/0));
-  CHECK(bytes(packed, at::kCUDA) == bytes(config(), at::kCUDA));  // widened as they are loaded
+  // A GPU widens slices of them, and has products of float16.
+  const int64_t most = kGpuSliceBytes + config().hidden_size * 256 * 2;
+  CHECK(bytes(packed, at::kCUDA) > bytes(config(), at::kCUDA));
+  CHECK(bytes(packed, at::kCUDA) <= bytes(config(), at::kCUDA) + most);
+}
+
+TEST_CASE("products of integers on a GPU are counted with the rows that they round", "[memory]") {
+  auto shape = kShape;
+  shape.max_forward_tokens = 5000;
+  const auto bytes = [&](Activations activations) {
+    return estimate_memory(config(), DType::kBFloat16, at::kCUDA, shape,
+                           {Quantization{}, activations})
+        .activations;
+  };
+  CHECK(bytes(Activations::kInt8) >=
+        bytes(Activations::kAsComputed) + shape.max_forward_tokens * config().intermediate_size);
 }
 
 TEST_CASE("tensors that stay quantized are multiplied in bfloat16 where the CPU can", "[memory]") {
@@ -239,7 +255,8 @@ TEST_CASE("a product that reads its input in an order of its own reads a copy", 
     };
     CHECK(bytes(ordered, at::kCPU) ==
           bytes(plain, at::kCPU) + plain.intermediate_size * element_size(dtype));
-    CHECK(bytes(ordered, at::kCUDA) == bytes(plain, at::kCUDA));
+    CHECK(bytes(ordered, at::kCUDA) ==
+          bytes(plain, at::kCUDA) + plain.intermediate_size * element_size(dtype));
   }
 }
 

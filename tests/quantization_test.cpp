@@ -525,10 +525,20 @@ TEST_CASE("a tensor that cannot be quantized is named", "[quantization][weights]
   }
 }
 
-TEST_CASE("only the CPU quantizes, and only to what there is", "[quantization]") {
+TEST_CASE("what there is no quantization for is refused", "[quantization]") {
   const auto folder = testing::tiny_references().front().model_folder;
-  CHECK_THROWS_WITH(load_model(folder, {.dtype = {}, .device = at::kCUDA, .quantization = kInt4}),
-                    "quantization: weights are quantized on the CPU only, not on cuda");
+  // Before anything is asked of a GPU.
+  CHECK_THROWS_WITH(load_model(folder, {.dtype = {},
+                                        .device = at::kCUDA,
+                                        .quantization = kInt8,
+                                        .activations = Activations::kInt16}),
+                    "quantization: activations of int16 are for the CPU, not for cuda");
+  CHECK_THROWS_WITH(load_model(folder, {.dtype = {},
+                                        .device = at::kCUDA,
+                                        .quantization = kInt4,
+                                        .activations = Activations::kInt8}),
+                    "quantization: on a GPU activations of int8 are for weights of 8 bits with a "
+                    "scale for each row, and the model has none");
   CHECK_THROWS_AS(
       load_model(folder,
                  {.dtype = {}, .device = at::kCPU, .quantization = Quantization{.bits = 2}}),

@@ -95,12 +95,11 @@ class Model {
 };
 
 /// Loads config.json and the safetensors weights of a Hugging Face folder, or a GGUF file.
-/// Quantized weights of products and embeddings stay quantized on a CPU, their numbers unchanged;
-/// others are widened to the dtype.
+/// Quantized weights of products and embeddings stay quantized, their numbers unchanged; on a GPU
+/// others are converted to the dtype.
 /// @param path  of the folder, or of the GGUF file
-/// @throws InvalidArgument for a quantization that there is not, or on another device than the CPU,
-///         or of activations where no weight is quantized; and where blocked weights are asked
-///         for, but none can be
+/// @throws InvalidArgument for a quantization that there is not, or of activations where no weight
+///         has products with such; and where blocked weights are asked for, but none can be
 /// @throws LoadError for a missing or corrupt file, and one listing every missing, unexpected and
 ///         misshapen tensor; OutOfMemory where the weights do not fit
 Model load_model(const std::filesystem::path& path, const LoadOptions& options = {});

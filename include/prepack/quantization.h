@@ -33,7 +33,9 @@ struct Quantization {
 std::string to_string(const Quantization& quantization);
 
 /// What products with quantized weights multiply them with. Rounded to integers products are
-/// faster, and off by some 3e-5 of their size with 16 bits, by some 5e-3 with 8.
+/// faster, and off by some 3e-5 of their size with 16 bits, by some 5e-3 with 8. On a GPU there is
+/// kInt8 alone, with one scale for each token, for products of more than 16 tokens with weights of
+/// 8 bits that have one scale a row; others are computed.
 enum class Activations {
   kAsComputed,  // float32
   kInt16,       // 16 bits, with a float32 scale for each 64 features of a token

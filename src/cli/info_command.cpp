@@ -104,7 +104,7 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   at::set_num_threads(options.model.threads > 0 ? options.model.threads : default_threads());
   const auto device = parse_option("--device", [&] { return select_device(options.model.device); });
   info.dtype = parse_compute_dtype(options.model.dtype, info.config, device);
-  info.quantization = parse_quantize_options(options.model, info.config, device);
+  info.quantization = parse_quantize_options(options.model, info.config);
   info.activations = parse_activations_option(options.model);
   auto prefill = parse_prefill_options(options.batch);
   if (prefill.token_budget == 0) {

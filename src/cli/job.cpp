@@ -172,18 +172,12 @@ DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at
 }
 
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
-                                                   const ModelConfig& config, at::Device device) {
+                                                   const ModelConfig& config) {
   if (options.quantize.empty()) return std::nullopt;
   const auto quantization = parse_option(
       "--quantize", [&] { return parse_quantization(options.quantize, options.quantize_group); });
   if (quantization.bits == 8 && options.quantize_group != ModelOptions{}.quantize_group) {
     throw UsageError("--quantize-group: int8 has a scale for each row, not for groups");
-  }
-  if (!device.is_cpu()) {
-    throw UsageError(
-        fmt::format("--quantize: weights are quantized on the CPU only, and the "
-                    "device is {}: --device cpu",
-                    device.str()));
   }
   if (config.checkpoint_quantization) {
     throw UsageError(fmt::format("--quantize: the model's weights are quantized already: {}",
@@ -233,7 +227,7 @@ Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   job.device = parse_option("--device", [&] { return select_device(model.device); });
   if (batch.balance) job.prefill.packing.balance = prefill_cost(job.config);
   job.dtype = parse_compute_dtype(model.dtype, job.config, job.device);
-  job.quantization = parse_quantize_options(model, job.config, job.device);
+  job.quantization = parse_quantize_options(model, job.config);
   job.activations = parse_activations_option(model);
   job.weight_layout = parse_weight_layout_option(model);
   job.memory_limit =

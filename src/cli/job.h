@@ -36,10 +36,10 @@ PrefillOptions parse_prefill_options(const BatchOptions& options);
 /// Reads --dtype. @throws UsageError
 DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device);
 
-/// Reads --quantize and --quantize-group. @throws UsageError, also for a device that has none, and
-/// for a model that is quantized already
+/// Reads --quantize and --quantize-group. @throws UsageError, also for a model that is quantized
+/// already
 std::optional<Quantization> parse_quantize_options(const ModelOptions& options,
-                                                   const ModelConfig& config, at::Device device);
+                                                   const ModelConfig& config);
 
 /// Reads --quantize-activations. @throws UsageError
 Activations parse_activations_option(const ModelOptions& options);

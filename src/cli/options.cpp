@@ -54,9 +54,9 @@ void ModelOptions::add_to(CLI::App& command) {
   auto* quantizes =
       command
           .add_option("--quantize", quantize,
-                      "On the CPU, round the weights of the layers' products as they are loaded: "
-                      "int8, with a scale per row, or int4, with a scale per group [default: as "
-                      "they are stored]")
+                      "Round the weights of the layers' products as they are loaded: int8, with a "
+                      "scale per row, or int4, with a scale per group [default: as they are "
+                      "stored]")
           ->type_name("TYPE")
           ->group(kModelGroup);
   command
@@ -71,7 +71,8 @@ void ModelOptions::add_to(CLI::App& command) {
           "--quantize-activations", quantize_activations,
           "Round what products with quantized weights read too, which makes them faster: "
           "int16, with a scale for 64 features, off by a hundredth of what 8 bits cost the "
-          "weights; or int8, with a scale for 32, but int16 for weights with a scale for 16")
+          "weights; or int8, with a scale for 32, but int16 for weights with a scale for 16. On a "
+          "GPU int8 alone, with a scale for each token, for weights of int8 and more than 16 tokens")
       ->type_name("TYPE")
       ->group(kModelGroup);
   command

@@ -3,8 +3,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 
+#include "cuda/cuda_half.h"
 #include "model/bfloat16_product.h"
 #include "model/native_products.h"
+#include "model/quantized_gpu_product.h"
 #include "model/wide_product.h"
 
 namespace prepack {
@@ -15,13 +17,14 @@ namespace {
 constexpr int64_t kMaxWideRows = 4;
 
 /// By which product a weight that is in no layout of oneDNN's is multiplied with an input:
-/// wide_product, also of rounded inputs; bfloat16_product; or LibTorch's own.
-enum class Product { kWide, kBFloat16, kLibTorch };
+/// wide_product, also of rounded inputs; bfloat16_product; quantized_gpu_product; or LibTorch's
+/// own.
+enum class Product { kWide, kBFloat16, kQuantizedGpu, kLibTorch };
 
 /// @param out  what is written or added to
 Product product_for(const at::Tensor& input, const Weight& weight, const at::Tensor& out) {
-  if (!input.is_cpu()) return Product::kLibTorch;
   const auto* tensor = std::get_if<at::Tensor>(&weight);
+  if (!input.is_cpu()) return tensor == nullptr ? Product::kQuantizedGpu : Product::kLibTorch;
   const auto dtype = input.scalar_type();
   const bool is_native = dtype != at::kFloat && has_native_products(dtype) &&
                          (tensor == nullptr || dtype == tensor->scalar_type());
@@ -56,13 +59,16 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
     out.copy_(blocked->multiply(input, bias));
     return;
   }
-  const auto product = product_for(input, weight, out);
-  if (product == Product::kBFloat16) {
-    bfloat16_product(input, weight, bias, out, /*adds=*/false);
-  } else if (product != Product::kWide) {
-    at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
-  } else {
-    wide_product(input, weight, bias, out);
+  switch (product_for(input, weight, out)) {
+    case Product::kWide:
+      return wide_product(input, weight, bias, out);
+    case Product::kBFloat16:
+      return bfloat16_product(input, weight, bias, out, /*adds=*/false);
+    case Product::kQuantizedGpu:
+      return quantized_gpu_product(cuda_half(), input, std::get<QuantizedWeight>(weight), bias, out,
+                                   /*adds=*/false);
+    case Product::kLibTorch:
+      at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
   }
 }
 
@@ -72,14 +78,17 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
     blocked->add_product(input, bias, sum);
     return;
   }
-  const auto product = product_for(input, weight, sum);
-  if (product == Product::kBFloat16) {
-    bfloat16_product(input, weight, bias, sum, /*adds=*/true);
-  } else if (product != Product::kWide) {
-    sum.addmm_(input, std::get<at::Tensor>(weight).t());
-    if (bias) sum.add_(*bias);
-  } else {
-    add_wide_product(input, weight, bias, sum);
+  switch (product_for(input, weight, sum)) {
+    case Product::kWide:
+      return add_wide_product(input, weight, bias, sum);
+    case Product::kBFloat16:
+      return bfloat16_product(input, weight, bias, sum, /*adds=*/true);
+    case Product::kQuantizedGpu:
+      return quantized_gpu_product(cuda_half(), input, std::get<QuantizedWeight>(weight), bias, sum,
+                                   /*adds=*/true);
+    case Product::kLibTorch:
+      sum.addmm_(input, std::get<at::Tensor>(weight).t());
+      if (bias) sum.add_(*bias);
   }
 }
 

@@ -14,7 +14,8 @@ namespace prepack {
 /// On the CPU the weight may be of another dtype than x: it stays as the checkpoint stores it,
 /// often mapped from the file, and is widened to float32 on the way to each product. bfloat16 and
 /// float16 are subsets of float32, so that the results are those of a weight converted beforehand.
-/// So is a quantized weight, which is there on the CPU alone. A BlockedWeight is of the dtype of x.
+/// So is a quantized weight, which on a GPU is widened to the dtype of x. A BlockedWeight is of the
+/// dtype of x, and there on the CPU alone.
 struct Linear {
   Weight weight;                   // [out_features, in_features]
   std::optional<at::Tensor> bias;  // [out_features]

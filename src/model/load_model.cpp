@@ -10,6 +10,7 @@
 #include "model/blocked_products.h"
 #include "model/decoder.h"
 #include "model/families/family.h"
+#include "model/quantized_gpu_product.h"
 #include "prepack/error.h"
 #include "prepack/model.h"
 #include "weights/checkpoint.h"
@@ -153,6 +154,12 @@ bool rounds(Activations activations) { return activations != Activations::kAsCom
       "the model has none");
 }
 
+[[noreturn]] void fail_no_integer_products() {
+  throw InvalidArgument(
+      "quantization: on a GPU activations of int8 are for weights of 8 bits with a scale for each "
+      "row, and the model has none");
+}
+
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
 class BoundDecoder {
  public:
@@ -208,21 +215,28 @@ void check_layout(const LoadOptions& options, const ModelConfig& config) {
   }
 }
 
+/// What is known of rounded activations on a GPU before the checkpoint is.
+void check_gpu_activations(const LoadOptions& options) {
+  if (options.activations == Activations::kInt16) {
+    throw InvalidArgument(fmt::format(
+        "quantization: activations of int16 are for the CPU, not for {}", options.device.str()));
+  }
+  const bool is_int4 = options.quantization && options.quantization->bits != 8;
+  if (options.activations == Activations::kInt8 && is_int4) fail_no_integer_products();
+}
+
 void check(const LoadOptions& options, const ModelConfig& config) {
   check_layout(options, config);
+  if (!options.device.is_cpu()) check_gpu_activations(options);
   if (!options.quantization) return;
   options.quantization->validate();
-  if (!options.device.is_cpu()) {
-    throw InvalidArgument(fmt::format(
-        "quantization: weights are quantized on the CPU only, not on {}", options.device.str()));
-  }
   if (config.checkpoint_quantization) {
     throw InvalidArgument(fmt::format("quantization: the model's weights are quantized already: {}",
                                       to_string(*config.checkpoint_quantization)));
   }
 }
 
-void round_inputs(Model::Decoder& decoder, Activations activations) {
+void round_inputs(Model::Decoder& decoder, Activations activations, at::Device device) {
   std::vector<Linear*> products = {&decoder.lm_head};
   for (auto& layer : decoder.layers) {
     const auto of_layer = products_of(layer);
@@ -230,15 +244,21 @@ void round_inputs(Model::Decoder& decoder, Activations activations) {
   }
   bool has_any = false;
   bool has_int8_products = false;
+  bool has_integer_products = false;  // on a GPU
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
     if (quantized == nullptr) continue;
     quantized->activations = activations;
     has_any = true;
     has_int8_products = has_int8_products || quantized->format.has_int8_products();
+    has_integer_products = has_integer_products || has_integer_gpu_product(*quantized);
   }
   if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
-  if (activations == Activations::kInt8 && !has_int8_products) fail_small_groups();
+  if (!device.is_cpu()) {
+    if (!has_integer_products) fail_no_integer_products();
+  } else if (activations == Activations::kInt8 && !has_int8_products) {
+    fail_small_groups();
+  }
 }
 
 }  // namespace
@@ -249,7 +269,9 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
   const auto dtype = compute_dtype(config, options);
   auto decoder = with_own_errors([&] { return BoundDecoder(config, path, dtype, options).load(); });
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
-  if (rounds(options.activations)) round_inputs(*decoder, options.activations);
+  if (rounds(options.activations)) {
+    round_inputs(*decoder, options.activations, options.device);
+  }
   return {std::move(config),  dtype, options.device, std::move(decoder), options.quantization,
           options.activations};
 }

@@ -3,6 +3,8 @@
 #include <ATen/ops/embedding.h>
 
 #include "base/scalar_type.h"
+#include "cuda/cuda_half.h"
+#include "model/quantized_gpu_product.h"
 
 namespace prepack {
 
@@ -21,7 +23,10 @@ int64_t nbytes(const Weight& weight) {
 }
 
 at::Tensor embed(const Weight& weight, const at::Tensor& ids) {
-  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) return quantized->gather(ids);
+  if (const auto* quantized = std::get_if<QuantizedWeight>(&weight)) {
+    return ids.is_cpu() ? quantized->gather(ids)
+                        : gather_on_gpu(cuda_half(), *quantized, ids, at::kFloat);
+  }
   return at::embedding(std::get<at::Tensor>(weight), ids);
 }
 

@@ -9,6 +9,7 @@
 #include "model/native_products.h"
 #include "model/packed_product.h"
 #include "model/product_shapes.h"
+#include "model/quantized_gpu_product.h"
 #include "model/wide_product.h"
 #include "prepack/kv_cache.h"
 
@@ -93,42 +94,48 @@ int64_t unread_bytes(const ModelConfig& config, DType dtype, at::Device device,
 }
 
 /// Whether products unpack weights as they read them.
-bool has_packed_products(const ModelConfig& config, at::Device device, const Rounding& rounding) {
-  const bool is_packed_in_file = config.checkpoint_quantization || config.has_quantized_tensors;
-  return rounding.quantization || (is_packed_in_file && device.is_cpu());
+bool has_packed_products(const ModelConfig& config, const Rounding& rounding) {
+  return rounding.quantization || config.checkpoint_quantization || config.has_quantized_tensors;
 }
 
-/// Whether they round what they read, and write in the dtype of their output.
+/// Whether on a CPU they round what they read, and write in the dtype of their output.
 bool has_rounded_products(const ModelConfig& config, at::Device device, const Rounding& rounding) {
   return device.is_cpu() && rounding.activations != Activations::kAsComputed &&
-         has_packed_products(config, device, rounding);
+         has_packed_products(config, rounding);
 }
 
 /// Whether products may read their input in an order of their own, from a copy.
-bool has_ordered_products(const ModelConfig& config, at::Device device) {
+bool has_ordered_products(const ModelConfig& config) {
   const auto& quantization = config.checkpoint_quantization;
-  return quantization && quantization->has_own_order && device.is_cpu();
+  return quantization && quantization->has_own_order;
 }
 
 /// What products of many rows compute in, if they do not round what they read.
 DType product_dtype(const ModelConfig& config, DType dtype, at::Device device,
                     const Rounding& rounding) {
-  const bool is_native = !device.is_cpu() || has_native_products(to_scalar_type(dtype));
+  if (!device.is_cpu()) return dtype;
   // Packed weights are widened to bfloat16, but not to float16.
-  const bool is_wide = dtype == DType::kFloat16 && has_packed_products(config, device, rounding);
+  const bool is_wide = dtype == DType::kFloat16 && has_packed_products(config, rounding);
+  const bool is_native = has_native_products(to_scalar_type(dtype));
   return is_native && !is_wide ? dtype : DType::kFloat32;
 }
 
 /// What products of so many tokens make of their inputs and outputs: rounded, or in float32 where
-/// they compute in that for another dtype; those leave as much in holes of the heap, measured.
+/// they compute in that for another dtype; those leave as much in holes of the heap, measured. On a
+/// GPU with packed weights, what they make of these too.
 int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device device,
                          int64_t num_tokens, const Rounding& rounding) {
   const bool is_rounded = has_rounded_products(config, device, rounding);
   const bool is_wide = device.is_cpu() && dtype != DType::kFloat32 &&
                        product_dtype(config, dtype, device, rounding) == DType::kFloat32;
+  const bool is_on_gpu = !device.is_cpu() && has_packed_products(config, rounding);
   int64_t most = 0;
   for (const auto& shape : layer_products(config)) {
-    if (is_rounded) {
+    if (is_on_gpu) {
+      most = std::max(
+          most, quantized_gpu_product_bytes(num_tokens, shape.in_features, shape.out_features,
+                                            dtype, rounding.activations == Activations::kInt8));
+    } else if (is_rounded) {
       most = std::max(most, rounded_rows_bytes(num_tokens, shape.in_features));
     } else if (is_wide) {
       most = std::max(most, 2 * wide_copy_bytes(num_tokens, shape.in_features, shape.out_features));
@@ -167,7 +174,7 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
   // values and what attention makes of them, or gate, up and what becomes of these.
   const int64_t layer = 2 * config.hidden_size +
                         std::max(2 * query_size + 2 * key_size, 3 * config.intermediate_size) +
-                        (has_ordered_products(config, device) ? config.intermediate_size : 0);
+                        (has_ordered_products(config) ? config.intermediate_size : 0);
   // Attention on a GPU has a result of its own; what its products take was not measured.
   const int64_t on_gpu = device.is_cpu() ? 0 : query_size + 2 * config.intermediate_size;
   const int64_t dense = row_len == 0 ? 0

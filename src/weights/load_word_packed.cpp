@@ -105,14 +105,6 @@ void release(const WordPackedPart& part) {
   }
 }
 
-/// nullopt if the product is widened.
-std::optional<ColumnGroups> columns_in_memory(const CheckpointQuantization& quantization,
-                                              const std::vector<WordPackedPart>& parts,
-                                              int64_t num_columns, at::Device device) {
-  if (!device.is_cpu()) return std::nullopt;
-  return columns_of(quantization, parts, num_columns);
-}
-
 /// What it is widened to.
 at::ScalarType wide_dtype(at::ScalarType dtype, at::Device device) {
   return device.is_cpu() ? at::kFloat : dtype;
@@ -134,7 +126,7 @@ void load_each(const std::vector<WordPackedPart>& parts, const Load& load) {
 WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
                                    const std::vector<WordPackedPart>& parts, int64_t num_columns,
                                    at::ScalarType dtype, at::Device device) {
-  const auto columns = columns_in_memory(quantization, parts, num_columns, device);
+  const auto columns = columns_of(quantization, parts, num_columns);
   if (!columns) {
     const auto options = at::TensorOptions().dtype(wide_dtype(dtype, device)).device(device);
     auto weight = at::empty({count_rows(parts), num_columns}, options);
@@ -149,15 +141,15 @@ WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
     set_rows(weight, first_row, unpack(quantization, part), *columns);
   });
   std::optional<at::Tensor> order;
-  if (columns->order.defined()) order = columns->order;
-  return {std::move(weight), std::move(order)};
+  if (columns->order.defined()) order = columns->order.to(device);
+  return {weight.to(device), std::move(order)};
 }
 
 int64_t word_packed_bytes(const CheckpointQuantization& quantization,
                           const std::vector<WordPackedPart>& parts, int64_t num_columns,
                           at::ScalarType dtype, at::Device device) {
   const int64_t num_rows = count_rows(parts);
-  const auto columns = columns_in_memory(quantization, parts, num_columns, device);
+  const auto columns = columns_of(quantization, parts, num_columns);
   if (!columns) {
     const auto size = static_cast<int64_t>(c10::elementSize(wide_dtype(dtype, device)));
     return num_rows * num_columns * size;

@@ -32,9 +32,9 @@ struct WordPackedProduct {
 };
 
 /// Loads the parts one below the other, and one after the other: memory never holds more than one
-/// of them unpacked. On the CPU they stay packed, in values, scales and minimums that stand for
-/// the same weights exactly; where they cannot, they are widened to float32, eight times as large
-/// as 4 bits. Elsewhere they are widened to `dtype`.
+/// of them unpacked. They stay packed, in values, scales and minimums that stand for the same
+/// weights exactly; where they cannot, they are widened: on the CPU to float32, eight times as
+/// large as 4 bits, elsewhere to `dtype`.
 /// @throws LoadError naming a g_idx that is wrong
 WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
                                    const std::vector<WordPackedPart>& parts, int64_t num_columns,

@@ -122,6 +122,14 @@ bool QuantizedWeight::set_rows(int64_t first_row, const at::Tensor& new_values,
   return is_exact;
 }
 
+QuantizedWeight QuantizedWeight::to(at::Device device) const {
+  auto there = *this;
+  there.values = values.to(device);
+  there.scales = scales.to(device);
+  if (minimums.defined()) there.minimums = minimums.to(device);
+  return there;
+}
+
 QuantizedWeight QuantizedWeight::narrow(int64_t first, int64_t count) const {
   auto part = *this;
   part.values = values.narrow(0, first, count);

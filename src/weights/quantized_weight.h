@@ -12,7 +12,8 @@
 
 namespace prepack {
 
-/// The weight of a product in 8 or 4 bits, on the CPU.
+/// The weight of a product in 8 or 4 bits. It is filled on the CPU, and reads its own numbers
+/// there.
 struct QuantizedWeight {
   PackedFormat format;
   int64_t in_features = 0;
@@ -56,6 +57,9 @@ struct QuantizedWeight {
   /// @return as above, of all rows
   bool set_rows(int64_t first_row, const at::Tensor& values, const at::Tensor& scales,
                 const at::Tensor& minimums = {});
+
+  /// A copy on that device, for its products; on the CPU this one.
+  QuantizedWeight to(at::Device device) const;
 
   /// Some of the rows; shares the memory of this one.
   QuantizedWeight narrow(int64_t first, int64_t count) const;

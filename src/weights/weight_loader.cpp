@@ -237,7 +237,11 @@ void WeightLoader::load() {
     const auto& form = forms[*request.target];
     load_part(request, form);
     auto& target = targets_[*request.target];
-    if (--target.num_missing_parts == 0 && may_be_blocked(target, form)) block(*request.target);
+    if (--target.num_missing_parts > 0) continue;
+    if (may_be_blocked(target, form)) block(*request.target);
+    if (std::holds_alternative<PackedFormat>(form)) {
+      *target.weight = std::get<QuantizedWeight>(*target.weight).to(device_);
+    }
   }
   spares_.clear();
   for (const auto& target : word_packed_targets_) {
@@ -294,7 +298,7 @@ bool WeightLoader::may_be_blocked(const Target& target, const Form& form) const 
 WeightLoader::Form WeightLoader::form_of(size_t target) const {
   const auto& wanted = targets_[target];
   if (wanted.quantization) return PackedFormat::of(*wanted.quantization, wanted.shape[1]);
-  if (wanted.weight == nullptr || !device_.is_cpu()) return dtype_;
+  if (wanted.weight == nullptr) return dtype_;
   std::vector<const TensorInfo*> parts;
   for (const auto& request : requests_) {
     if (request.target == target) parts.push_back(&request.stored->info);
@@ -304,6 +308,7 @@ WeightLoader::Form WeightLoader::form_of(size_t target) const {
     for (const auto* part : parts) dtypes.push_back(part->dtype);
     return common_format(dtypes);
   }
+  if (!device_.is_cpu()) return dtype_;
   const auto stored = scalar_type(*parts.front());
   const bool is_common = std::ranges::all_of(
       parts, [&](const TensorInfo* part) { return scalar_type(*part) == stored; });

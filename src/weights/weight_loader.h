@@ -46,8 +46,7 @@ class WeightLoader {
 
   /// The same for a weight of products: tensors that all have `num_columns`, one below the other.
   /// On a CPU it keeps the dtype that it is stored in, if that takes fewer bytes: products widen it
-  /// as they read it. Quantized ones stay quantized there, in a format that has all of them
-  /// exactly.
+  /// as they read it. Quantized ones stay quantized, in a format that has all of them exactly.
   /// @param wants_blocked  asked on a CPU for a weight of the loader's dtype, as soon as it is
   ///                       loaded, so that memory holds one weight twice, not all; empty: no
   void bind_rows(Weight& target, const std::vector<StackedRows>& parts, int64_t num_columns,
@@ -58,7 +57,7 @@ class WeightLoader {
   void bind_table(Weight& target, std::string name, int64_t num_rows, int64_t num_columns);
 
   /// The same for a weight of products that is rounded as it is loaded, tensor by tensor: memory
-  /// never holds more than one of them as it is stored. On the CPU only.
+  /// never holds more than one of them as it is stored.
   void bind_quantized_rows(Weight& target, const std::vector<StackedRows>& parts,
                            int64_t num_columns, const Quantization& quantization);
 
