@@ -68,6 +68,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="at most")
     parser.add_argument("--token-budget", type=int, default=8192, metavar="N",
                         help="of one forward of prepack, and of continuous batching")
+    parser.add_argument("--quantized", nargs="+", default=[], metavar="WEIGHTS[+ACTIVATIONS]",
+                        choices=["int8", "int8+int8", "int4"],
+                        help="prepack with quantized weights too: of int8, int8+int8, int4")
     parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], default="bfloat16")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=300, metavar="S",

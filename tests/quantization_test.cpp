@@ -13,6 +13,7 @@
 #include "base/scalar_type.h"
 #include "kernels/linear.h"
 #include "model/linear.h"
+#include "model/random_model.h"
 #include "prepack/decode.h"
 #include "prepack/error.h"
 #include "prepack/memory.h"
@@ -543,6 +544,28 @@ TEST_CASE("what there is no quantization for is refused", "[quantization]") {
       load_model(folder,
                  {.dtype = {}, .device = at::kCPU, .quantization = Quantization{.bits = 2}}),
       InvalidArgument);
+}
+
+TEST_CASE("a random model of quantized weights computes, and takes their bytes",
+          "[quantization][memory]") {
+  auto config = testing::tiny_configs().front();
+  config.hidden_size = config.intermediate_size = 256;
+  config.tie_word_embeddings = false;
+  Random random(3);
+  const auto prompts = random.prompts({5, 30}, config.vocab_size);
+  for (const auto& quantization : kQuantizations) {
+    CAPTURE(to_string(quantization));
+    const auto model =
+        make_random_model(config, DType::kFloat32, at::kCPU, {quantization, Activations::kInt8});
+    const auto logits = prefill(model, prompts, {}, 40).logits;
+    CHECK(logits.isfinite().all().item<bool>());
+    CHECK(logits.std().item<double>() == Approx(1).margin(0.3));
+    const auto memory =
+        estimate_memory(config, DType::kFloat32, at::kCPU, {}, {quantization, Activations::kInt8});
+    CHECK(model.weight_bytes() == memory.weights);
+    CHECK(model.quantization()->bits == quantization.bits);
+    CHECK(model.activations() == Activations::kInt8);
+  }
 }
 
 // Memory.

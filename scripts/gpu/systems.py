@@ -9,9 +9,9 @@ from pathlib import Path
 class Worker:
     """prepack's process, which keeps its model and is told line by line what to do."""
 
-    def __init__(self, args, folder: Path):
+    def __init__(self, args, folder: Path, *rounding: str):
         self._process = subprocess.Popen(
-            [str(args.worker.resolve()), str(folder), args.dtype, args.device],
+            [str(args.worker.resolve()), str(folder), args.dtype, args.device, *rounding],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self._read()
 
@@ -138,16 +138,20 @@ def make_systems(args, folder: Path, closers: list) -> dict:
             state["model"] = made.eval()
         return state["model"]
 
-    def worker():
-        if "worker" not in state:
-            state["worker"] = Worker(args, folder)
-            closers.append(state["worker"].close)
-        return state["worker"]
+    def worker(*rounding: str):
+        if rounding not in state:
+            state[rounding] = Worker(args, folder, *rounding)
+            closers.append(state[rounding].close)
+        return state[rounding]
+
+    def quantized(rounding: str):
+        return lambda: Prepack(args, worker(*rounding.split("+")))
 
     flattened = "varlen" if args.device != "cpu" and args.dtype != "float32" else "per_prompt"
     return {
         "prepack": lambda: Prepack(args, worker()),
         "prepack, no graphs": lambda: Prepack(args, worker(), graphs=False),
+        **{f"prepack, {rounding}": quantized(rounding) for rounding in args.quantized},
         "transformers, padded": lambda: Transformers(args, model(), "sdpa"),
         "transformers, length-ordered":
             lambda: Transformers(args, model(), "sdpa", order="length", batch_size=16),

@@ -1,7 +1,9 @@
 // The program that scripts/bench_gpu.py has measure prepack: a model of random weights, which does
 // what it is told, line by line, so that it can take turns with others that are loaded too.
 //
-//   prepack_bench_worker CONFIG DTYPE DEVICE
+//   prepack_bench_worker CONFIG DTYPE DEVICE [WEIGHTS [ACTIVATIONS]]
+//
+// of int8 or int4, and int16 or int8, where weights are to be quantized.
 //
 // Seconds of each batch, to the first token of each of its prompts:
 //   {"do": "prefill", "batches": [[[ids]]], "token_budget": N}
@@ -74,13 +76,16 @@ Json answer(const Model& model, const Json& job) {
 }
 
 int run(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: prepack_bench_worker CONFIG DTYPE DEVICE\n";
+  if (argc < 4 || argc > 6) {
+    std::cerr << "usage: prepack_bench_worker CONFIG DTYPE DEVICE [WEIGHTS [ACTIVATIONS]]\n";
     return 2;
   }
   const at::NoGradGuard no_grad;
-  const auto model =
-      make_random_model(load_model_config(argv[1]), parse_dtype(argv[2]), select_device(argv[3]));
+  Rounding rounding;
+  if (argc > 4) rounding.quantization = parse_quantization(argv[4], Quantization{}.group_size);
+  if (argc > 5) rounding.activations = parse_activations(argv[5]);
+  const auto model = make_random_model(load_model_config(argv[1]), parse_dtype(argv[2]),
+                                       select_device(argv[3]), rounding);
   synchronize(model.device());
   std::cout << "{}" << std::endl;  // ready
   for (std::string line; std::getline(std::cin, line);) {
