@@ -40,6 +40,8 @@ HWY_INLINE FloatVec exp_of_negated(FloatVec x) {
   return hn::IfThenZeroElse(hn::Gt(x, largest), power);
 }
 
+constexpr int64_t kMaxGated = 32;
+
 /// silu(gate) * up.
 HWY_INLINE FloatVec gated(FloatVec gate, FloatVec up) {
   const Floats d;
@@ -48,6 +50,21 @@ HWY_INLINE FloatVec gated(FloatVec gate, FloatVec up) {
   const auto power = exp_of_negated(hn::Abs(gate));
   const auto numerator = hn::IfThenElse(hn::Lt(gate, hn::Zero(d)), hn::Mul(gate, power), gate);
   return hn::Mul(hn::Div(numerator, hn::Add(hn::Set(d, 1.0F), power)), up);
+}
+
+/// out = silu(gates) * ups of a product's sums with the biases, both rounded to T before, as a
+/// product that does not gate stores them.
+/// @param size         at most kMaxGated
+/// @param gate_bias    null for none, as up_bias
+template <typename T>
+HWY_INLINE void store_gated(int64_t size, const float* gates, const float* gate_bias,
+                            const float* ups, const float* up_bias, T* out) {
+  HWY_ALIGN T rounded_gates[kMaxGated];
+  HWY_ALIGN T rounded_ups[kMaxGated];
+  store_biased(size, gates, gate_bias, /*adds=*/false, rounded_gates);
+  store_biased(size, ups, up_bias, /*adds=*/false, rounded_ups);
+  const auto gate = [](FloatVec a, FloatVec b) HWY_ATTR { return gated(a, b); };
+  transform(size, gate, out, rounded_gates, rounded_ups);
 }
 
 }  // namespace prepack::HWY_NAMESPACE
