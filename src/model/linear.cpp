@@ -18,20 +18,24 @@ constexpr int64_t kMaxWideRows = 4;
 /// wide_product, also of rounded inputs; bfloat16_product; or LibTorch's own.
 enum class Product { kWide, kBFloat16, kLibTorch };
 
-/// @param out  what is written or added to
-Product product_for(const at::Tensor& input, const Weight& weight, const at::Tensor& out) {
+/// @param is_out_alike  whether what is written or added to has the dtype of the input, and its
+///                      columns next to each other
+Product product_for(const at::Tensor& input, const Weight& weight, bool is_out_alike) {
   if (!input.is_cpu()) return Product::kLibTorch;
   const auto* tensor = std::get_if<at::Tensor>(&weight);
   const auto dtype = input.scalar_type();
   const bool is_native = dtype != at::kFloat && has_native_products(dtype) &&
                          (tensor == nullptr || dtype == tensor->scalar_type());
   if (!is_native) return Product::kWide;
-  const bool is_bfloat16 = dtype == at::kBFloat16 && out.scalar_type() == dtype &&
-                           (tensor == nullptr || tensor->is_contiguous()) && out.stride(1) == 1 &&
-                           out.numel() > 0;
+  const bool is_bfloat16 = dtype == at::kBFloat16 && is_out_alike && input.size(0) > 0 &&
+                           (tensor == nullptr || tensor->is_contiguous());
   if (is_bfloat16 && is_bfloat16_product_best(weight, input.size(0))) return Product::kBFloat16;
   const bool is_wide = tensor == nullptr || input.size(0) <= kMaxWideRows;
   return is_wide ? Product::kWide : Product::kLibTorch;
+}
+
+bool are_alike(const at::Tensor& input, const at::Tensor& out) {
+  return out.scalar_type() == input.scalar_type() && out.stride(1) == 1 && out.numel() > 0;
 }
 
 /// The input's features as the weight's columns are.
@@ -56,13 +60,36 @@ void Linear::write_to(const at::Tensor& unordered, at::Tensor& out) const {
     out.copy_(blocked->multiply(input, bias));
     return;
   }
-  const auto product = product_for(input, weight, out);
+  const auto product = product_for(input, weight, are_alike(input, out));
   if (product == Product::kBFloat16) {
-    bfloat16_product(input, weight, bias, out, /*adds=*/false);
+    bfloat16_product(input, weight, bias, out, Finish::kWrite);
   } else if (product != Product::kWide) {
     at::linear_out(out, input, std::get<at::Tensor>(weight), bias);
   } else {
     wide_product(input, weight, bias, out);
+  }
+}
+
+bool Linear::can_gate(const at::Tensor& input) const {
+  if (std::holds_alternative<BlockedWeight>(weight)) return false;
+  const int64_t num_rows = input.size(0);
+  switch (product_for(input, weight, /*is_out_alike=*/true)) {
+    case Product::kBFloat16:
+      return can_gate_bfloat16_product(weight, num_rows);
+    case Product::kWide:
+      return can_gate_wide_product(weight, input.scalar_type(), num_rows);
+    case Product::kLibTorch:
+      break;
+  }
+  return false;
+}
+
+void Linear::write_gated_to(const at::Tensor& unordered, at::Tensor& out) const {
+  const auto input = ordered(unordered, input_order);
+  if (product_for(input, weight, are_alike(input, out)) == Product::kBFloat16) {
+    bfloat16_product(input, weight, bias, out, Finish::kGate);
+  } else {
+    gated_wide_product(input, weight, bias, out);
   }
 }
 
@@ -72,9 +99,9 @@ void Linear::add_to(const at::Tensor& unordered, at::Tensor& sum) const {
     blocked->add_product(input, bias, sum);
     return;
   }
-  const auto product = product_for(input, weight, sum);
+  const auto product = product_for(input, weight, are_alike(input, sum));
   if (product == Product::kBFloat16) {
-    bfloat16_product(input, weight, bias, sum, /*adds=*/true);
+    bfloat16_product(input, weight, bias, sum, Finish::kAdd);
   } else if (product != Product::kWide) {
     sum.addmm_(input, std::get<at::Tensor>(weight).t());
     if (bias) sum.add_(*bias);
