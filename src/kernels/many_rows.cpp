@@ -205,7 +205,7 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_REST
 }
 
 /// A tile's sums to where the product says, with the bias.
-/// @param sums   [num_rows, width]
+/// @param sums  [num_rows, width]
 template <typename T>
 void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, int64_t num_rows,
                 const WeightPanel& panel) {
@@ -219,8 +219,9 @@ void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, 
 /// Likewise of gates, and of ups.
 /// @param panel  of the ups
 template <typename T>
-void store_gated_tile(const ManyRowsProduct& product, const float* gates, const float* ups,
-                      int64_t row, int64_t num_rows, const WeightPanel& panel) {
+HWY_NOINLINE void store_gated_tile(const ManyRowsProduct& product, const float* gates,
+                                   const float* ups, int64_t row, int64_t num_rows,
+                                   const WeightPanel& panel) {
   const float* gate_bias = product.bias != nullptr ? product.bias + panel.feature : nullptr;
   const float* up_bias = product.bias != nullptr ? product.bias + panel.row : nullptr;
   for (int64_t i = 0; i < num_rows; ++i, gates += panel_width(), ups += panel_width()) {

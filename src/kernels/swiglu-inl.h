@@ -40,8 +40,6 @@ HWY_INLINE FloatVec exp_of_negated(FloatVec x) {
   return hn::IfThenZeroElse(hn::Gt(x, largest), power);
 }
 
-constexpr int64_t kMaxGated = 32;
-
 /// silu(gate) * up.
 HWY_INLINE FloatVec gated(FloatVec gate, FloatVec up) {
   const Floats d;
@@ -52,10 +50,13 @@ HWY_INLINE FloatVec gated(FloatVec gate, FloatVec up) {
   return hn::Mul(hn::Div(numerator, hn::Add(hn::Set(d, 1.0F), power)), up);
 }
 
+/// The most features of a panel of any product.
+constexpr int64_t kMaxGated = 2 * hn::MaxLanes(Floats());
+
 /// out = silu(gates) * ups of a product's sums with the biases, both rounded to T before, as a
 /// product that does not gate stores them.
-/// @param size         at most kMaxGated
-/// @param gate_bias    null for none, as up_bias
+/// @param size       at most kMaxGated
+/// @param gate_bias  null for none, as up_bias
 template <typename T>
 HWY_INLINE void store_gated(int64_t size, const float* gates, const float* gate_bias,
                             const float* ups, const float* up_bias, T* out) {
