@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "base/scalar_type.h"
+#include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
 #include "model/libtorch_product.h"
+#include "model/swiglu.h"
 #include "prepack/quantization.h"
 #include "support/all_close.h"
 #include "support/catch.h"
@@ -345,6 +347,50 @@ TEST_CASE("a product in bfloat16 of any rows and strides equals its definition i
         linear.add_to(input, sum);
         CHECK_THAT(sum, AllClose(expected_sum, near, near));
       }
+    }
+  }
+}
+
+/// Where it can be had at once, SwiGLU of a product is what swiglu() makes of it, bit for bit.
+/// @return whether it can
+bool check_gated(const Linear& linear, const at::Tensor& input) {
+  if (!linear.can_gate(input)) return false;
+  const int64_t size = out_features(linear.weight) / 2;
+  auto gated = at::full({input.size(0), size}, NAN, input.options());
+  linear.write_gated_to(input, gated);
+  auto expected = at::empty(gated.sizes(), input.options());
+  swiglu(linear(input), expected);
+  CHECK_THAT(gated, BitEqual(expected));
+  return true;
+}
+
+TEST_CASE("SwiGLU of a product has the bits of both apart", "[linear]") {
+  Random random(19);
+  for (const auto& format : kFormats) {
+    for (const auto dtype : kDTypes) {
+      const int64_t in_features = whole_groups(format, 300);
+      const auto linear = random_linear(random, 2 * 77, in_features, format, /*has_bias=*/true);
+      for (const int64_t num_rows : {int64_t{1}, int64_t{13}, int64_t{70}, 2 * kManyRows}) {
+        CAPTURE(name_of(format), to_string(dtype), num_rows);
+        const auto input = random_tensor(random, {num_rows, in_features}, to_scalar_type(dtype));
+        const bool is_gated = check_gated(linear, input);
+        if (num_rows == 1) CHECK_FALSE(is_gated);
+        if (num_rows == 2 * kManyRows && format.rounds_input()) CHECK(is_gated);
+        if (num_rows == 2 * kManyRows && dtype == DType::kFloat32) {
+          CHECK(is_gated == (has_wide_vectors() || format.rounds_input()));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("SwiGLU of more rows than are packed or rounded at once has the bits of both apart",
+          "[linear]") {
+  Random random(20);
+  for (const Format& format : {Format(DType::kBFloat16), Format(Quantization{.bits = 8}, kInt8)}) {
+    const auto linear = random_linear(random, 2 * 35, 20000, format);
+    for (const auto type : {at::kFloat, at::kBFloat16}) {
+      check_gated(linear, random_tensor(random, {1000, 20000}, type));
     }
   }
 }

@@ -310,6 +310,22 @@ TEST_CASE("buffers of a forward begin where vectors of any size may", "[memory]"
   }
 }
 
+TEST_CASE("where products write SwiGLU, a forward has no gates and ups", "[memory]") {
+  auto config = testing::tiny_configs().front();
+  config.intermediate_size = 1000;  // more than attention takes
+  const at::TensorOptions options(at::kFloat);
+  const LayerBuffers without(config, 7, options, /*has_gate_up=*/false);
+  CHECK_FALSE(without.gate_up.defined());
+  CHECK_FALSE(without.first(3).gate_up.defined());
+  CHECK(without.first(3).gated.size(0) == 3);
+  const LayerBuffers with(config, 7, options);
+  CHECK(with.gated.storage().nbytes() >= without.gated.storage().nbytes() + 7 * 2000 * 4);
+  const auto predicted = [&](const Rounding& rounding) {
+    return activation_bytes_per_token(config, DType::kFloat16, at::kCPU, /*row_len=*/0, rounding);
+  };
+  CHECK(predicted({}) == predicted({Quantization{}, Activations::kInt8}) + 2 * 1000 * 2);
+}
+
 TEST_CASE("layers of a forward compute in the same memory", "[memory]") {
   const auto allocated_bytes = [](int64_t num_layers) {
     auto deep = config();
@@ -324,7 +340,7 @@ TEST_CASE("layers of a forward compute in the same memory", "[memory]") {
   };
   allocated_bytes(2);  // what threads keep for later products is there from now on
   const auto of_two = allocated_bytes(2);
-  CHECK(of_two > 100 * 3 * 57 * sizeof(float));  // 100 tokens' gate, up and what becomes of them
+  CHECK(of_two > 100 * 57 * sizeof(float));  // what becomes of 100 tokens' gates and ups
   CHECK(allocated_bytes(6) == of_two);
 }
 

@@ -56,9 +56,10 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
 
 /// Bytes of activations that one token of a forward takes at the peak of a layer; without the
 /// copies that products make of theirs, slice by slice, which estimate_memory counts.
-/// @param row_len  of the dense mask; 0 where there is none
+/// @param row_len   of the dense mask; 0 where there is none
+/// @param rounding  of weights, and of what they are multiplied with
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
-                                   int64_t row_len);
+                                   int64_t row_len, const Rounding& rounding = {});
 
 /// The token budget for this machine: as many tokens as half of `free_bytes` has room for, but no
 /// more than 2,048, beyond which products get slower (on a GPU 16,384, beyond which they should get

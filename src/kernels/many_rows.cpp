@@ -9,8 +9,10 @@
 #include <type_traits>
 #include <variant>
 
+#include "kernels/gated_panels.h"
 #include "kernels/pair_products-inl.h"
 #include "kernels/scratch.h"
+#include "kernels/swiglu-inl.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
@@ -91,11 +93,17 @@ struct QuantizedSource {
   }
 };
 
+struct RowRange {
+  int64_t first;
+  int64_t count;
+};
+
 /// Rows side by side: calls store(step, part, count) for `count` steps from `step` on, with part
 /// [kWidth, count], whose columns are wanted.
-/// @param num_rows  rows that there are from `first` on; the others are zeros
+/// @param rows  up to kWidth; beyond them are zeros
+/// @param next  those that are laid out afterwards, likewise
 template <int64_t kWidth, typename T, typename Source, typename Store>
-HWY_INLINE void lay_out(const Source& source, int64_t in_features, int64_t first, int64_t num_rows,
+HWY_INLINE void lay_out(const Source& source, int64_t in_features, RowRange rows, RowRange next,
                         const Store& store) {
   constexpr int64_t kTogether = 4 / sizeof(T);
   HWY_ALIGN float part[kWidth * kPartSteps];
@@ -106,10 +114,10 @@ HWY_INLINE void lay_out(const Source& source, int64_t in_features, int64_t first
     const int64_t size = std::min(count * kTogether, in_features - begin);
     for (int64_t i = 0; i < kWidth; ++i) {
       auto* row = reinterpret_cast<T*>(part + i * count);
-      const int64_t there = i < num_rows ? size : 0;
-      if (there > 0) source.copy(first + i, begin, there, row);
+      const int64_t there = i < rows.count ? size : 0;
+      if (there > 0) source.copy(rows.first + i, begin, there, row);
       std::memset(row + there, 0, (count * kTogether - there) * sizeof(T));
-      if (i + kWidth < num_rows) source.prefetch(first + i + kWidth, begin, size);
+      if (i < next.count) source.prefetch(next.first + i, begin, size);
     }
     store(step, part, count);
   }
@@ -132,7 +140,8 @@ void pack_tiles(const void* x, int64_t num_rows, int64_t in_features, int64_t fi
                     kTileRows * sizeof(float));
       }
     };
-    lay_out<kWidth, T>(source, in_features, row, std::min(kTileRows, num_rows - row), store);
+    const RowRange rows = {row, std::min(kTileRows, num_rows - row)};
+    lay_out<kWidth, T>(source, in_features, rows, {}, store);
   }
 }
 
@@ -199,11 +208,25 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_REST
 /// @param sums  [num_rows, width]
 template <typename T>
 void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, int64_t num_rows,
-                int64_t feature, int64_t num_features) {
-  const float* bias = product.bias != nullptr ? product.bias + feature : nullptr;
+                const WeightPanel& panel) {
+  const float* bias = product.bias != nullptr ? product.bias + panel.row : nullptr;
   for (int64_t i = 0; i < num_rows; ++i, sums += panel_width()) {
-    T* out = static_cast<T*>(product.out) + (row + i) * product.out_stride + feature;
-    store_biased(num_features, sums, bias, product.adds_to_out, out);
+    T* out = static_cast<T*>(product.out) + (row + i) * product.out_stride + panel.feature;
+    store_biased(panel.count, sums, bias, product.adds_to_out, out);
+  }
+}
+
+/// Likewise of gates, and of ups.
+/// @param panel  of the ups
+template <typename T>
+HWY_NOINLINE void store_gated_tile(const ManyRowsProduct& product, const float* gates,
+                                   const float* ups, int64_t row, int64_t num_rows,
+                                   const WeightPanel& panel) {
+  const float* gate_bias = product.bias != nullptr ? product.bias + panel.feature : nullptr;
+  const float* up_bias = product.bias != nullptr ? product.bias + panel.row : nullptr;
+  for (int64_t i = 0; i < num_rows; ++i, gates += panel_width(), ups += panel_width()) {
+    T* out = static_cast<T*>(product.out) + (row + i) * product.out_stride + panel.feature;
+    store_gated(panel.count, gates, gate_bias, ups, up_bias, out);
   }
 }
 
@@ -211,72 +234,81 @@ void store_tile(const ManyRowsProduct& product, const float* sums, int64_t row, 
 template <typename T, typename Products>
 class Stretch {
  public:
-  /// @param most  features that there are
-  static int64_t num_features(int64_t in_features, int64_t most) {
+  /// Panels at a time, which of SwiGLU are pairs of gates and ups.
+  /// @param most  panels that there are
+  static int64_t num_panels(int64_t in_features, int64_t most, bool is_gated) {
     const int64_t panel_bytes =
         num_steps<T>(in_features) * panel_width() * static_cast<int64_t>(sizeof(float));
-    const int64_t panels = std::clamp<int64_t>(kStretchBytes / panel_bytes, 1, kStretchPanels);
-    return std::min(panels, (most + panel_width() - 1) / panel_width()) * panel_width();
+    const int64_t least = is_gated ? 2 : 1;
+    const int64_t panels = std::clamp(kStretchBytes / panel_bytes, least, kStretchPanels);
+    return std::min(panels / least * least, most);
   }
 
-  /// Floats, for so many features.
+  /// Floats, for so many panels.
   static int64_t weights_size(int64_t in_features, int64_t count) {
-    return count * num_steps<T>(in_features);
+    return count * panel_width() * num_steps<T>(in_features);
   }
-  static int64_t sums_size(int64_t count) { return kSliceTiles * kTileRows * count; }
+  static int64_t sums_size(int64_t count) {
+    return kSliceTiles * kTileRows * panel_width() * count;
+  }
 
-  /// @param max_features  at a time, of whole panels
-  Stretch(const ManyRowsProduct& product, int64_t max_features)
+  /// @param max_panels  at a time
+  Stretch(const ManyRowsProduct& product, int64_t max_panels)
       : product_(product), steps_(num_steps<T>(product.in_features)), width_(panel_width()) {
-    const int64_t of_weights = weights_size(product.in_features, max_features);
-    const int64_t of_sums = sums_size(max_features);
+    const int64_t of_weights = weights_size(product.in_features, max_panels);
+    const int64_t of_sums = sums_size(max_panels);
     Scratch scratch(of_weights + of_sums, 2);
     weights_ = scratch.take(of_weights);
     sums_ = scratch.take(of_sums);
   }
 
-  /// Features [first, first + count), as many as there is room for at most.
-  void multiply(int64_t first, int64_t count) {
-    lay_out_weights(first, count);
+  /// As many as there is room for at most.
+  void multiply(const WeightPanels& panels) {
+    lay_out_weights(panels);
     const int64_t num_tiles = PackedRows::num_tiles(product_.num_rows);
     for (int64_t tile = 0; tile < num_tiles; tile += kSliceTiles) {
-      multiply_slice(tile, std::min(tile + kSliceTiles, num_tiles), first, count);
+      multiply_slice(tile, std::min(tile + kSliceTiles, num_tiles), panels);
     }
   }
 
  private:
-  void lay_out_weights(int64_t first, int64_t count) {
+  void lay_out_weights(const WeightPanels& panels) {
     const int64_t in_features = product_.in_features;
     const auto* plain = std::get_if<PlainRows>(&product_.weight);
     if (plain == nullptr) {
-      return lay_out_panels(QuantizedSource<T, Products>{product_.weight, in_features}, first,
-                            count);
+      return lay_out_panels(QuantizedSource<T, Products>{product_.weight, in_features}, panels);
     }
     const auto lay_out = [&]<typename Stored>(const Stored* values) HWY_ATTR {
-      lay_out_panels(PlainSource<T, Stored>{values, in_features}, first, count);
+      lay_out_panels(PlainSource<T, Stored>{values, in_features}, panels);
     };
     with_type(plain->dtype, lay_out, plain->values);
   }
 
   template <typename Source>
-  void lay_out_panels(const Source& source, int64_t first, int64_t count) {
-    for (int64_t n = 0; n < count; n += width_) {
-      float* panel = weights_ + n * steps_;
+  void lay_out_panels(const Source& source, const WeightPanels& panels) {
+    const int64_t num_panels = panels.num_panels();
+    const auto rows_of = [&](int64_t n) -> RowRange {
+      if (n == num_panels) return {};
+      return {panels[n].row, panels[n].count};
+    };
+    for (int64_t n = 0; n < num_panels; ++n) {
+      float* panel = weights_ + n * width_ * steps_;
       const auto store = [&](int64_t step, const float* part, int64_t size)
                              HWY_ATTR { transpose(part, width_, size, panel + step * width_); };
-      lay_out<kVectors * hn::MaxLanes(Floats()), T>(source, product_.in_features, first + n,
-                                                    count - n, store);
+      lay_out<kVectors * hn::MaxLanes(Floats()), T>(source, product_.in_features, rows_of(n),
+                                                    rows_of(n + 1), store);
     }
   }
 
-  void multiply_slice(int64_t first_tile, int64_t last_tile, int64_t first, int64_t count) {
+  void multiply_slice(int64_t first_tile, int64_t last_tile, const WeightPanels& panels) {
+    const int64_t sums_of_panel = sums_size(1);
     const int64_t num_blocks = (steps_ + kBlockSteps - 1) / kBlockSteps;
     for (int64_t block = 0; block < num_blocks; ++block) {
       const int64_t begin = steps_ * block / num_blocks;
       const int64_t end = steps_ * (block + 1) / num_blocks;
-      for (int64_t n = 0; n < count; n += width_) {
-        const float* panel = weights_ + n * steps_ + begin * width_;
-        float* sums = sums_ + n * kSliceTiles * kTileRows;
+      for (int64_t n = 0; n < panels.num_panels(); ++n) {
+        const float* panel = weights_ + (n * steps_ + begin) * width_;
+        float* sums = sums_ + n * sums_of_panel;
         for (int64_t tile = first_tile; tile < last_tile; ++tile, sums += kTileRows * width_) {
           const int64_t row = tile * kTileRows;
           const int64_t num_rows = std::min(kTileRows, product_.num_rows - row);
@@ -295,8 +327,11 @@ class Stretch {
             ahead.weight_step = 4 * width_ / kAheadTiles;
           }
           multiply_rows(x, panel, ahead, end - begin, block > 0, num_rows, sums);
-          if (block == num_blocks - 1) {
-            store_tile<T>(product_, sums, row, num_rows, first + n, std::min(width_, count - n));
+          if (block < num_blocks - 1 || panels.is_gate(n)) continue;
+          if (panels.are_gated()) {
+            store_gated_tile<T>(product_, sums - sums_of_panel, sums, row, num_rows, panels[n]);
+          } else {
+            store_tile<T>(product_, sums, row, num_rows, panels[n]);
           }
         }
       }
@@ -324,9 +359,15 @@ class Stretch {
 
 template <typename T, typename Products>
 HWY_FLATTEN void multiply_features(const ManyRowsProduct& product, int64_t first, int64_t last) {
-  const int64_t size = Stretch<T, Products>::num_features(product.in_features, last - first);
-  Stretch<T, Products> stretch(product, size);
-  for (int64_t n = first; n < last; n += size) stretch.multiply(n, std::min(size, last - n));
+  WeightPanels panels = {first, last - first, panel_width(), product.num_gates};
+  const int64_t num_panels = Stretch<T, Products>::num_panels(
+      product.in_features, panels.num_panels(), panels.are_gated());
+  const int64_t size = num_panels * panel_width() / (panels.are_gated() ? 2 : 1);
+  Stretch<T, Products> stretch(product, num_panels);
+  for (; panels.first < last; panels.first += size) {
+    panels.count = std::min(size, last - panels.first);
+    stretch.multiply(panels);
+  }
 }
 
 void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t last) {
@@ -342,7 +383,8 @@ void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t l
 template <typename T>
 int64_t bytes_of_stretch(int64_t in_features, int64_t num_features) {
   using OfType = Stretch<T, SingleProducts>;
-  const int64_t count = OfType::num_features(in_features, num_features);
+  const int64_t panels = (num_features + panel_width() - 1) / panel_width();
+  const int64_t count = OfType::num_panels(in_features, panels, /*is_gated=*/false);
   return (OfType::weights_size(in_features, count) + OfType::sums_size(count)) *
          static_cast<int64_t>(sizeof(float));
 }

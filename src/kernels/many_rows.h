@@ -32,22 +32,25 @@ struct PackedRows {
 void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
                const PackedRows& to);
 
-/// x * weight^T + bias for many rows, summed in float32.
+/// x * weight^T + bias for many rows, summed in float32; or SwiGLU of it: silu(gate) * up, of gates
+/// and ups that are rounded to the dtype of x first.
 struct ManyRowsProduct {
   PackedRows x;
   WeightRows weight;  // multiplied in the dtype of x, to which it is rounded where it must be
   const float* bias;  // [out_features]; null for none
-  void* out;          // [num_rows, out_features] in the dtype of x, with rows `out_stride` apart
+  void* out;          // [num_rows, out_features], of SwiGLU [num_rows, num_gates], in the dtype of
+                      // x, with rows `out_stride` apart
   int64_t num_rows;
   int64_t in_features;  // at least 1
   int64_t out_stride;
-  bool adds_to_out;  // or overwrites it
+  bool adds_to_out;       // or overwrites it
+  int64_t num_gates = 0;  // of SwiGLU, which overwrites: the weight's rows before those of the ups
 };
 
 /// Features that are computed together on this machine.
 int64_t many_rows_features();
 
-/// Computes the output features [first, last): weights are laid out anew in the caches, once for
+/// Computes the features [first, last) of `out`: weights are laid out anew in the caches, once for
 /// all rows. A row's results are the same however the features are shared among calls, and whatever
 /// rows there are besides.
 /// Ref: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication (2008)

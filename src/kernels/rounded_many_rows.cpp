@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "kernels/gated_panels.h"
 #include "kernels/rounded_panels-inl.h"
 #include "kernels/rounded_streamed-inl.h"
 #include "kernels/rounded_sums-inl.h"
@@ -38,17 +39,19 @@ constexpr int64_t kSliceBlocks = kHas512Bits ? 16 : 8;
 constexpr int64_t kSliceTiles = 8;
 constexpr int64_t kWidenedBytes = int64_t{kHas512Bits ? 512 : 1024} << 10;
 
-/// Features [first, first + count), whose weights are widened.
-/// @param panels      one behind the other
-/// @param slice_sums  [count, kSliceTiles * kTileRows]: of the slices of k before the last
+/// Panels whose weights are widened.
+/// @param widened     one behind the other
+/// @param slice_sums  [num_panels, kSliceTiles * kTileRows, width]: of the slices of k before the
+///                    last, and of all of gates
 template <int64_t kUnit, PanelForm kForm, typename T>
-void multiply_panels(const RoundedProduct<T>& product, const RoundedPanel<T>& panels,
-                     float* slice_sums, int64_t first, int64_t count) {
+void multiply_panels(const RoundedProduct<T>& product, const WeightPanels& panels,
+                     const RoundedPanel<T>& widened, float* slice_sums) {
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
   constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
   const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_tiles = product.x.num_tiles(product.num_rows);
+  const int64_t sums_of_panel = kSliceTiles * kTileRows * width;
   HWY_ALIGN float sums[kRows<T> * kMaxPanelFeatures];
   const auto no_fetch = [](int64_t /*block*/) HWY_ATTR {};
   const auto multiply_rows = [&](int64_t tile, int64_t block, int64_t size, int64_t n,
@@ -60,31 +63,32 @@ void multiply_panels(const RoundedProduct<T>& product, const RoundedPanel<T>& pa
         product.x.values + place * kBlock + kTogether<T> * i,
         product.x.scales + place * kXScales + i, product.x.sums + place * kUnits + i,
         kForm.is_byte ? product.x.corrections + place * kXScales + i : nullptr};
-    const int64_t feature = n * num_blocks + block * width;
+    const int64_t panel_place = (n * num_blocks + block) * width;
     const RoundedPanel<T> panel = {
-        panels.values + feature * kBlock,
-        kForm.has_groups ? panels.scales + feature * kUnits : nullptr,
-        kForm.has_minimums ? panels.minimums + feature * kUnits : nullptr};
+        widened.values + panel_place * kBlock,
+        kForm.has_groups ? widened.scales + panel_place * kUnits : nullptr,
+        kForm.has_minimums ? widened.minimums + panel_place * kUnits : nullptr};
     constexpr int64_t kSize = kRows<T> * kRoundedPanelVectors * hn::MaxLanes(Floats());
-    const int64_t sums_place =
-        (n * kSliceTiles + tile % kSliceTiles * width) * kTileRows + i * width;
-    if (block > 0) std::copy_n(slice_sums + sums_place, kSize, sums);
+    float* const kept =
+        slice_sums + n * sums_of_panel + (tile % kSliceTiles * kTileRows + i) * width;
+    if (block > 0) std::copy_n(kept, kSize, sums);
     multiply_rounded_tile<kRows<T>, kTileRows, kUnit, kForm>(x, panel, size, no_fetch, block > 0,
                                                              sums);
     // Rounded to the output's dtype once, when all slices are summed.
-    if (block + size < num_blocks) {
-      std::copy_n(sums, kSize, slice_sums + sums_place);
+    const int64_t num_rows = std::min<int64_t>(kRows<T>, product.num_rows - row);
+    if (block + size < num_blocks || panels.is_gate(n)) {
+      std::copy_n(sums, kSize, kept);
+    } else if (panels.are_gated()) {
+      store_gated_sums(product, kept - sums_of_panel, sums, width, row, num_rows, panels[n]);
     } else {
-      store_rounded_sums(product, sums, width, row,
-                         std::min<int64_t>(kRows<T>, product.num_rows - row), first + n,
-                         std::min(width, count - n));
+      store_rounded_sums(product, sums, width, row, num_rows, panels[n].feature, panels[n].count);
     }
   };
   for (int64_t tiles = 0; tiles < num_tiles; tiles += kSliceTiles) {
     const int64_t last_tile = std::min(tiles + kSliceTiles, num_tiles);
     for (int64_t block = 0; block < num_blocks; block += kSliceBlocks) {
       const int64_t size = std::min(kSliceBlocks, num_blocks - block);
-      for (int64_t n = 0; n < count; n += width) {
+      for (int64_t n = 0; n < panels.num_panels(); ++n) {
         for (int64_t tile = tiles; tile < last_tile; ++tile) {
           for (int64_t i = 0; i < kTileRows; i += kRows<T>) multiply_rows(tile, block, size, n, i);
         }
@@ -99,27 +103,31 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
   const int64_t num_units = num_blocks * (kBlock / kUnit);
-  const int64_t feature_bytes = num_blocks * kBlock * static_cast<int64_t>(sizeof(T));
-  const int64_t stretch = std::max(kWidenedBytes / feature_bytes / width, int64_t{1}) * width;
-  const int64_t num_features = std::min(stretch, (last - first + width - 1) / width * width);
+  const int64_t panel_bytes = width * num_blocks * kBlock * static_cast<int64_t>(sizeof(T));
+  WeightPanels panels = {first, last - first, width, product.num_gates};
+  const int64_t of_feature = panels.are_gated() ? 2 : 1;  // panels
+  const int64_t stretch = std::max(kWidenedBytes / panel_bytes / of_feature, int64_t{1}) * width;
+  panels.count = std::min(stretch, last - first);
+  const int64_t num_features = panels.num_panels() * width;
   const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
   const int64_t num_scales = kForm.has_groups ? num_features * num_units : 0;
-  const int64_t num_sums = num_blocks > kSliceBlocks ? num_features * kSliceTiles * kTileRows : 0;
+  const bool keeps_sums = num_blocks > kSliceBlocks || panels.are_gated();
+  const int64_t num_sums = keeps_sums ? num_features * kSliceTiles * kTileRows : 0;
   Scratch scratch(num_values + 2 * num_scales + num_sums, 4);
-  const RoundedPanel<T> panels = {reinterpret_cast<T*>(scratch.take(num_values)),
-                                  kForm.has_groups ? scratch.take(num_scales) : nullptr,
-                                  kForm.has_minimums ? scratch.take(num_scales) : nullptr};
+  const RoundedPanel<T> widened = {reinterpret_cast<T*>(scratch.take(num_values)),
+                                   kForm.has_groups ? scratch.take(num_scales) : nullptr,
+                                   kForm.has_minimums ? scratch.take(num_scales) : nullptr};
   float* const slice_sums = scratch.take(num_sums);
-  for (int64_t n = first; n < last; n += stretch) {
-    const int64_t count = std::min(stretch, last - n);
-    for (int64_t i = 0; i < count; i += width) {
-      const int64_t units_place = i * num_units;
-      fill_panel<T>(product.weight, product.in_features, kUnit, n + i, count - i,
-                    {panels.values + i * num_blocks * kBlock,
-                     kForm.has_groups ? panels.scales + units_place : nullptr,
-                     kForm.has_minimums ? panels.minimums + units_place : nullptr});
+  for (; panels.first < last; panels.first += stretch) {
+    panels.count = std::min(stretch, last - panels.first);
+    for (int64_t n = 0; n < panels.num_panels(); ++n) {
+      const int64_t units_place = n * width * num_units;
+      fill_panel<T>(product.weight, product.in_features, kUnit, panels[n].row, panels[n].count,
+                    {widened.values + n * width * num_blocks * kBlock,
+                     kForm.has_groups ? widened.scales + units_place : nullptr,
+                     kForm.has_minimums ? widened.minimums + units_place : nullptr});
     }
-    multiply_panels<kUnit, kForm>(product, panels, slice_sums, n, count);
+    multiply_panels<kUnit, kForm>(product, panels, widened, slice_sums);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "kernels/gated_panels.h"
 #include "kernels/integer_sums-inl.h"
 #include "kernels/rounded_panels-inl.h"
 #include "kernels/rounded_product.h"
@@ -56,10 +57,19 @@ class StreamedBytes {
         sums_(scratch_.take(sums_size())) {}
 
   void multiply(int64_t first, int64_t last) {
-    for (int64_t n = first; n < last; n += kWidth) {
-      const int64_t count = std::min(kWidth, last - n);
-      multiply_features(n, count);
-      store_rounded_sums(product_, sums_, kWidth, 0, product_.num_rows, n, count);
+    const int64_t num_rows = product_.num_rows;
+    const WeightPanels panels = {first, last - first, kWidth, product_.num_gates};
+    for (int64_t n = 0; n < panels.num_panels(); ++n) {
+      const auto panel = panels[n];
+      const int64_t next_row = n + 1 < panels.num_panels() ? panels[n + 1].row : panel.row;
+      const bool is_up = panels.are_gated() && !panels.is_gate(n);
+      float* const sums = sums_ + (is_up ? num_rows * kWidth : 0);
+      multiply_features(panel, next_row, sums);
+      if (is_up) {
+        store_gated_sums(product_, sums_, sums, kWidth, 0, num_rows, panel);
+      } else if (!panels.is_gate(n)) {
+        store_rounded_sums(product_, sums, kWidth, 0, num_rows, panel.feature, panel.count);
+      }
     }
   }
 
@@ -72,11 +82,14 @@ class StreamedBytes {
   static_assert(kPanelBlock == kLine);
 
   int64_t scales_size() const { return kForm.has_groups ? num_blocks_ * kUnits * kWidth : 0; }
-  int64_t sums_size() const { return product_.num_rows * kWidth; }
+  int64_t sums_size() const {
+    return product_.num_rows * kWidth * (product_.num_gates > 0 ? 2 : 1);
+  }
 
-  void multiply_features(int64_t n, int64_t count) {
+  /// @param next_row  where the next panel's weights begin
+  void multiply_features(const WeightPanel& of, int64_t next_row, float* sums) {
     int64_t features[kWidth];  // past the last it is computed again
-    for (int64_t i = 0; i < kWidth; ++i) features[i] = n + std::min(i, count - 1);
+    for (int64_t i = 0; i < kWidth; ++i) features[i] = of.row + std::min(i, of.count - 1);
     if constexpr (kForm.has_groups) {
       const auto* groups = group_scales(product_.weight);
       const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
@@ -90,7 +103,7 @@ class StreamedBytes {
       for (int64_t b = 0; b < size; ++b) {
         fill_block(features, part_begin(part) + b, panel_ + b * kPanelBlock * kWidth);
       }
-      multiply_panel(n, part);
+      multiply_panel(of.row, next_row, part, sums);
     }
   }
 
@@ -129,7 +142,7 @@ class StreamedBytes {
     }
   }
 
-  void multiply_panel(int64_t n, int64_t part) {
+  void multiply_panel(int64_t weight_row, int64_t next_row, int64_t part, float* sums) {
     const int64_t num_rows = product_.num_rows;
     const int64_t block = part_begin(part);
     const int64_t size = part_begin(part + 1) - block;
@@ -137,7 +150,7 @@ class StreamedBytes {
     const int64_t next_block = is_last ? 0 : block + size;
     const int64_t next_size = part_begin(is_last ? 1 : part + 2) - next_block;
     const int8_t* next =
-        weight_ + (is_last ? n + kWidth : n) * in_features_ + next_block * kPanelBlock;
+        weight_ + (is_last ? next_row : weight_row) * in_features_ + next_block * kPanelBlock;
     const int64_t panel_units = block * kUnits * kWidth;
     const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + panel_units : nullptr,
                                    kForm.has_minimums ? minimums_ + panel_units : nullptr};
@@ -164,7 +177,7 @@ class StreamedBytes {
           }
         }
       };
-      float* to = sums_ + row * kWidth;
+      float* to = sums + row * kWidth;
       unrolled<kStreamedTileRows>([&]<int r>() HWY_ATTR {
         if (count == r + 1) {
           multiply_rounded_tile<r + 1, kRoundedTileRows, kUnit, kForm>(x, panel, size, fetch,
@@ -184,7 +197,7 @@ class StreamedBytes {
   T* panel_;         // [kStreamedBlocks<T>, kPanelBlock / kTogether, kWidth, kTogether]
   float* scales_;    // [num_units, kWidth]
   float* minimums_;  // likewise
-  float* sums_;      // [num_rows, kWidth]
+  float* sums_;      // [num_rows, kWidth], of SwiGLU those of gates and those of ups
 };
 
 }  // namespace prepack::HWY_NAMESPACE

@@ -8,7 +8,9 @@
 
 #include <variant>
 
+#include "kernels/gated_panels.h"
 #include "kernels/rounded_product.h"
+#include "kernels/swiglu-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -30,6 +32,32 @@ HWY_NOINLINE void store_rounded_sums(const RoundedProduct<X>& product, float* su
     for (int64_t i = 0; i < num_rows; ++i, sums += stride, out += product.out_stride) {
       if (int8 != nullptr) transform(num_features, times, sums, sums, int8->scales + feature);
       store_biased(num_features, sums, bias, product.adds_to_out, out);
+    }
+  };
+  with_type(product.out_dtype, store_rows, product.out);
+}
+
+/// Likewise SwiGLU of the gates and the ups of a panel.
+/// @param panel  of the ups
+template <typename X>
+HWY_NOINLINE void store_gated_sums(const RoundedProduct<X>& product, float* gates, float* ups,
+                                   int64_t stride, int64_t row, int64_t num_rows,
+                                   const WeightPanel& panel) {
+  const auto times = [](FloatVec a, FloatVec b) HWY_ATTR { return hn::Mul(a, b); };
+  const auto* int8 = std::get_if<Int8Rows>(&product.weight);
+  const float* gate_bias = product.bias != nullptr ? product.bias + panel.feature : nullptr;
+  const float* up_bias = product.bias != nullptr ? product.bias + panel.row : nullptr;
+  const auto store_rows = [&](auto* out) HWY_ATTR {
+    out += row * product.out_stride + panel.feature;
+    for (int64_t i = 0; i < num_rows; ++i) {
+      if (int8 != nullptr) {
+        transform(panel.count, times, gates, gates, int8->scales + panel.feature);
+        transform(panel.count, times, ups, ups, int8->scales + panel.row);
+      }
+      store_gated(panel.count, gates, gate_bias, ups, up_bias, out);
+      gates += stride;
+      ups += stride;
+      out += product.out_stride;
     }
   };
   with_type(product.out_dtype, store_rows, product.out);

@@ -4,8 +4,7 @@
 #define HWY_TARGET_INCLUDE "kernels/swiglu.cpp"
 #include <hwy/foreach_target.h>
 //
-#include <hwy/contrib/math/math-inl.h>
-
+#include "kernels/swiglu-inl.h"
 #include "kernels/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -13,14 +12,7 @@ namespace prepack::HWY_NAMESPACE {
 namespace {
 
 void swiglu(DType dtype, const void* gate_up, void* out, int64_t num_rows, int64_t size) {
-  const Floats d;
-  const auto one = hn::Set(d, 1.0F);
-  const auto activate = [&](FloatVec gate, FloatVec up) HWY_ATTR {
-    // Highway's exp is defined up to 104; silu of gates below -104 is less than 1e-43 from 0.
-    const auto largest = hn::Set(d, 104.0F);
-    const auto sigmoid = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Min(hn::Neg(gate), largest))));
-    return hn::Mul(hn::Mul(gate, sigmoid), up);
-  };
+  const auto activate = [](FloatVec gate, FloatVec up) HWY_ATTR { return gated(gate, up); };
   with_type(
       dtype,
       [&](const auto* gates, auto* results) HWY_ATTR {

@@ -23,12 +23,22 @@ constexpr int64_t kMaxWidenedRows = 32;
 constexpr int64_t kFewRowsFeatures = 4;
 
 void product_of_few_rows(const at::Tensor& x, const at::Tensor& weight, const Bias& bias,
-                         at::Tensor& out, bool adds) {
+                         at::Tensor& out, Finish finish) {
   const auto rows = x.contiguous();
   FewBFloat16RowsProduct product{};
   product.x = rows.const_data_ptr();
   product.weight = weight.const_data_ptr();
-  multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, adds, multiply_few_bfloat16_rows);
+  multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, finish,
+                     multiply_few_bfloat16_rows);
+}
+
+enum class Kernel { kFewRows, kLibTorch, kManyRows };
+
+Kernel kernel_for(const Weight& weight, int64_t num_rows) {
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
+  if (tensor == nullptr) return has_amx() ? Kernel::kLibTorch : Kernel::kManyRows;
+  const bool has_pairs = tensor->size(1) % 2 == 0;
+  return num_rows <= max_few_rows() && has_pairs ? Kernel::kFewRows : Kernel::kManyRows;
 }
 
 }  // namespace
@@ -42,16 +52,19 @@ bool is_bfloat16_product_best(const Weight& weight, int64_t num_rows) {
   return has_amx() || activations_of(weight) == Activations::kAsComputed;
 }
 
+bool can_gate_bfloat16_product(const Weight& weight, int64_t num_rows) {
+  return kernel_for(weight, num_rows) == Kernel::kManyRows;
+}
+
 void bfloat16_product(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
-                      bool adds) {
-  const auto* tensor = std::get_if<at::Tensor>(&weight);
-  const bool has_pairs = x.size(1) % 2 == 0;
-  if (tensor != nullptr && x.size(0) <= max_few_rows() && has_pairs) {
-    product_of_few_rows(x, *tensor, bias, out, adds);
-  } else if (tensor == nullptr && has_amx()) {
-    libtorch_product(x, weight, bias, out, adds);
-  } else {
-    packed_product(x, weight_rows(weight), bias, out, adds);
+                      Finish finish) {
+  switch (kernel_for(weight, x.size(0))) {
+    case Kernel::kFewRows:
+      return product_of_few_rows(x, std::get<at::Tensor>(weight), bias, out, finish);
+    case Kernel::kLibTorch:
+      return libtorch_product(x, weight, bias, out, finish == Finish::kAdd);
+    case Kernel::kManyRows:
+      return packed_product(x, weight_rows(weight), bias, out, finish);
   }
 }
 

@@ -99,9 +99,13 @@ void finish_layer(const DecoderLayer& layer, at::Tensor attended, LayerBuffers& 
 }  // namespace
 
 void Mlp::add_to(LayerBuffers& buffers, at::Tensor& sum) const {
-  profiled(Part::kGateUpProj, [&] { gate_up_proj.write_to(buffers.normed, buffers.gate_up); });
+  const bool is_gated = gate_up_proj.can_gate(buffers.normed);
+  profiled(Part::kGateUpProj, [&] {
+    is_gated ? gate_up_proj.write_gated_to(buffers.normed, buffers.gated)
+             : gate_up_proj.write_to(buffers.normed, buffers.gate_up);
+  });
   const ProfiledPart part(Part::kDownProj);
-  swiglu(buffers.gate_up, buffers.gated);
+  if (!is_gated) swiglu(buffers.gate_up, buffers.gated);
   down_proj.add_to(buffers.gated, sum);
 }
 
@@ -120,10 +124,12 @@ void run_last_layer(const DecoderLayer& layer, int64_t layer_index, const ModelC
       last_self_attention(layer, layer_index, config, input, rope, cache, buffers, hidden);
   hidden = hidden.index_select(0, *input.output_tokens);
   if (hidden.size(0) == 0) return;
-  // Whose queries have been read. A shape that is filled up may have more outputs than tokens.
-  auto of_outputs = hidden.size(0) <= buffers.normed.size(0)
-                        ? buffers.first(hidden.size(0))
-                        : LayerBuffers(config, hidden.size(0), hidden.options());
+  // Whose queries have been read. A shape that is filled up may have more outputs than tokens, and
+  // products of fewer tokens may not gate.
+  const bool has_room = hidden.size(0) <= buffers.normed.size(0) &&
+                        (buffers.gate_up.defined() || layer.mlp.gate_up_proj.can_gate(hidden));
+  auto of_outputs = has_room ? buffers.first(hidden.size(0))
+                             : LayerBuffers(config, hidden.size(0), hidden.options());
   finish_layer(layer, std::move(attended), of_outputs, hidden);
 }
 

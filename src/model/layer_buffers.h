@@ -12,8 +12,10 @@ namespace prepack {
 /// one before: tensors of their own would cost the first touch of their pages in each layer, and
 /// leave holes in the heap as forwards of other sizes come.
 struct LayerBuffers {
-  /// @param options  dtype and device of the hidden states
-  LayerBuffers(const ModelConfig& config, int64_t num_tokens, const at::TensorOptions& options);
+  /// @param options      dtype and device of the hidden states
+  /// @param has_gate_up  or else products write `gated` at once
+  LayerBuffers(const ModelConfig& config, int64_t num_tokens, const at::TensorOptions& options,
+               bool has_gate_up = true);
 
   /// Those of the first `count` tokens; shares the memory of these.
   LayerBuffers first(int64_t count) const;
@@ -23,7 +25,7 @@ struct LayerBuffers {
   at::Tensor attended;  // [num_tokens, num_heads, head_dim]
 
   // In the memory of qkv and attended, which are done with by then.
-  at::Tensor gate_up;  // [num_tokens, 2 * intermediate_size]
+  at::Tensor gate_up;  // [num_tokens, 2 * intermediate_size], or undefined
   at::Tensor gated;    // [num_tokens, intermediate_size]
 };
 

@@ -32,6 +32,15 @@ struct Linear {
   /// @param out  [num_tokens, out_features] in the dtype of `input`
   void write_to(const at::Tensor& input, at::Tensor& out) const;
 
+  /// Whether write_gated_to() can multiply this input: products of few rows cannot, nor can those
+  /// of LibTorch and oneDNN.
+  bool can_gate(const at::Tensor& input) const;
+
+  /// SwiGLU of the product into `out`, with what one writes and swiglu() then reads rounded to its
+  /// dtype all the same. The first half of the output features are the gates.
+  /// @param out  [num_tokens, out_features / 2] contiguous, in the dtype of `input`
+  void write_gated_to(const at::Tensor& input, at::Tensor& out) const;
+
   /// sum += x * weight^T + bias, as residual connections need it.
   /// @param input  [num_tokens, in_features]
   /// @param sum    [num_tokens, out_features] in the dtype of `input`

@@ -94,7 +94,10 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
   const bool is_pruned =
       input.output_tokens && std::holds_alternative<VarlenAttention>(input.attention);
   const auto windowed = windowed_inputs(config_, input);
-  LayerBuffers buffers(config_, hidden.size(0), hidden.options());
+  const bool are_gated = std::ranges::all_of(decoder_->layers, [&](const DecoderLayer& layer) {
+    return layer.mlp.gate_up_proj.can_gate(hidden);
+  });
+  LayerBuffers buffers(config_, hidden.size(0), hidden.options(), /*has_gate_up=*/!are_gated);
   const auto num_layers = static_cast<int64_t>(decoder_->layers.size());
   for (int64_t i = 0; i < num_layers; ++i) {
     const auto run = is_pruned && i == num_layers - 1 ? run_last_layer : run_layer;

@@ -15,7 +15,7 @@ int64_t tile_bytes(int64_t in_features, DType dtype) {
 }
 
 void product_of_slice(const at::Tensor& rows, const WeightRows& weight, const Bias& bias,
-                      at::Tensor& out, bool adds) {
+                      at::Tensor& out, Finish finish) {
   const int64_t num_rows = rows.size(0);
   const int64_t in_features = rows.size(1);
   const int64_t num_tiles = PackedRows::num_tiles(num_rows);
@@ -27,17 +27,17 @@ void product_of_slice(const at::Tensor& rows, const WeightRows& weight, const Bi
   ManyRowsProduct product{};
   product.x = packed;
   product.weight = weight;
-  multiply_in_panels(product, many_rows_features(), rows, bias, out, adds, multiply_many_rows);
+  multiply_in_panels(product, many_rows_features(), rows, bias, out, finish, multiply_many_rows);
 }
 
 }  // namespace
 
 void packed_product(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
-                    at::Tensor& out, bool adds) {
+                    at::Tensor& out, Finish finish) {
   const auto rows = x.contiguous();
   const int64_t of_tile = tile_bytes(x.size(1), from_scalar_type(x.scalar_type()));
   for_slices(rows, out, kTileRows, of_tile, [&](const at::Tensor& slice, at::Tensor& out_slice) {
-    product_of_slice(slice, weight, bias, out_slice, adds);
+    product_of_slice(slice, weight, bias, out_slice, finish);
   });
 }
 

@@ -49,12 +49,12 @@ int64_t max_few_rounded_rows(const WeightRows& weight) {
 }
 
 void product_of_few_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
-                         at::Tensor& out, bool adds) {
+                         at::Tensor& out, Finish finish) {
   const auto rows = x.contiguous();
   FewRowsProduct product{};
   product.x = rows.const_data_ptr<float>();
   product.weight = weight;
-  multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, adds, multiply_few_rows);
+  multiply_in_panels(product, kFewRowsFeatures, rows, bias, out, finish, multiply_few_rows);
 }
 
 /// Bytes of x rounded to T.
@@ -98,7 +98,7 @@ RoundedRows<T> round_to_buffer(const at::Tensor& x, const WeightRows& weight, in
 /// Of a quantized weight, with x rounded to T.
 template <typename T>
 void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, const Bias& bias,
-                             at::Tensor& out, bool adds) {
+                             at::Tensor& out, Finish finish) {
   const bool are_few = x.size(0) <= max_few_rounded_rows<T>(weight);
   const int64_t tile_rows = are_few ? 1 : kRoundedTileRows;
   const int64_t tile_size =
@@ -112,31 +112,37 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
         product.weight = weight;
         product.out_dtype = from_scalar_type(out.scalar_type());
         multiply_in_panels(product, are_few ? kFewRowsFeatures : kRoundedFeatures, rows, bias, part,
-                           adds, [&](const RoundedProduct<T>& panels, int64_t first, int64_t last) {
+                           finish,
+                           [&](const RoundedProduct<T>& panels, int64_t first, int64_t last) {
                              are_few ? multiply_few_rounded_rows(panels, first, last)
                                      : multiply_rounded_rows(panels, first, last);
                            });
       });
 }
 
+bool is_wide(const Weight& weight) {
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
+  return tensor != nullptr && tensor->scalar_type() == at::kFloat;
+}
+
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
-              bool adds) {
+              Finish finish) {
   if (out.numel() == 0) return;
   if (out.stride(1) != 1) {
     auto compact = out.clone(at::MemoryFormat::Contiguous);
-    multiply(x, weight, bias, compact, adds);
+    multiply(x, weight, bias, compact, finish);
     out.copy_(compact);
     return;
   }
   const auto* tensor = std::get_if<at::Tensor>(&weight);
   if (tensor != nullptr && !tensor->is_contiguous()) {
-    return multiply(x, tensor->contiguous(), bias, out, adds);
+    return multiply(x, tensor->contiguous(), bias, out, finish);
   }
   switch (activations_of(weight)) {
     case Activations::kInt16:
-      return product_of_rounded_rows<int16_t>(x, weight_rows(weight), bias, out, adds);
+      return product_of_rounded_rows<int16_t>(x, weight_rows(weight), bias, out, finish);
     case Activations::kInt8:
-      return product_of_rounded_rows<int8_t>(x, weight_rows(weight), bias, out, adds);
+      return product_of_rounded_rows<int8_t>(x, weight_rows(weight), bias, out, finish);
     case Activations::kAsComputed:
       break;
   }
@@ -144,20 +150,19 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
     return for_slices(x, out, kSliceRows, kSliceRows * wide_row_bytes(x.size(1), out.size(1)),
                       [&](const at::Tensor& rows, at::Tensor& part) {
                         // Added in float32, to be rounded once.
-                        auto wide =
-                            adds ? part.to(at::kFloat) : at::empty(part.sizes(), at::kFloat);
-                        multiply(rows, weight, bias, wide, adds);
+                        auto wide = finish == Finish::kAdd ? part.to(at::kFloat)
+                                                           : at::empty(part.sizes(), at::kFloat);
+                        multiply(rows, weight, bias, wide, finish);
                         part.copy_(wide);
                       });
   }
   const auto wide = x.to(at::kFloat);
-  const bool is_wide = tensor != nullptr && tensor->scalar_type() == at::kFloat;
-  if (x.size(0) <= max_few_rows(is_wide)) {
-    product_of_few_rows(wide, weight_rows(weight), bias, out, adds);
+  if (x.size(0) <= max_few_rows(is_wide(weight))) {
+    product_of_few_rows(wide, weight_rows(weight), bias, out, finish);
   } else if (has_wide_vectors()) {
-    packed_product(wide, weight_rows(weight), bias, out, adds);
+    packed_product(wide, weight_rows(weight), bias, out, finish);
   } else {
-    libtorch_product(wide, weight, bias, out, adds);
+    libtorch_product(wide, weight, bias, out, finish == Finish::kAdd);
   }
 }
 
@@ -175,12 +180,29 @@ int64_t rounded_rows_bytes(int64_t num_rows, int64_t in_features) {
 }
 
 void wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out) {
-  multiply(x, weight, bias, out, false);
+  multiply(x, weight, bias, out, Finish::kWrite);
+}
+
+bool can_gate_wide_product(const Weight& weight, c10::ScalarType dtype, int64_t num_rows) {
+  switch (activations_of(weight)) {
+    case Activations::kInt16:
+      return num_rows > max_few_rounded_rows<int16_t>(weight_rows(weight));
+    case Activations::kInt8:
+      return num_rows > max_few_rounded_rows<int8_t>(weight_rows(weight));
+    case Activations::kAsComputed:
+      break;
+  }
+  return dtype == at::kFloat && has_wide_vectors() && num_rows > max_few_rows(is_wide(weight));
+}
+
+void gated_wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias,
+                        at::Tensor& out) {
+  multiply(x, weight, bias, out, Finish::kGate);
 }
 
 void add_wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias,
                       at::Tensor& out) {
-  multiply(x, weight, bias, out, true);
+  multiply(x, weight, bias, out, Finish::kAdd);
 }
 
 }  // namespace prepack

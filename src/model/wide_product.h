@@ -18,6 +18,17 @@ namespace prepack {
 void wide_product(const at::Tensor& x, const Weight& weight, const std::optional<at::Tensor>& bias,
                   at::Tensor& out);
 
+/// Whether gated_wide_product() can compute so many rows of this dtype.
+bool can_gate_wide_product(const Weight& weight, c10::ScalarType dtype, int64_t num_rows);
+
+/// out = SwiGLU of x * weight^T + bias, likewise, of gates and ups that are rounded to the dtype of
+/// `out`.
+/// @param weight  [2 * size, in_features]: first the gates' rows, then the ups'
+/// @param bias    [2 * size]
+/// @param out     [num_rows, size] in the dtype of x, with its columns next to each other
+void gated_wide_product(const at::Tensor& x, const Weight& weight,
+                        const std::optional<at::Tensor>& bias, at::Tensor& out);
+
 /// out += x * weight^T + bias, likewise.
 void add_wide_product(const at::Tensor& x, const Weight& weight,
                       const std::optional<at::Tensor>& bias, at::Tensor& out);

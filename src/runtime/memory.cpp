@@ -104,6 +104,19 @@ bool has_rounded_products(const ModelConfig& config, at::Device device, const Ro
          has_packed_products(config, rounding);
 }
 
+/// Whether products of many tokens write SwiGLU at once, so that gates and ups are nowhere; of few
+/// tokens they take little. Weights are taken to be in rows, as where our own products are about as
+/// fast as oneDNN's.
+bool has_gated_products(const ModelConfig& config, DType dtype, at::Device device,
+                        const Rounding& rounding) {
+  if (has_rounded_products(config, device, rounding)) return true;
+  if (!device.is_cpu() || !has_wide_vectors()) return false;
+  if (dtype == DType::kFloat32) return true;
+  const bool is_weight_alike =
+      config.dtype != DType::kFloat16 || has_packed_products(config, rounding);
+  return dtype == DType::kBFloat16 && has_bfloat16_dot_products() && !has_amx() && is_weight_alike;
+}
+
 /// Whether products may read their input in an order of their own, from a copy.
 bool has_ordered_products(const ModelConfig& config) {
   const auto& quantization = config.checkpoint_quantization;
@@ -167,14 +180,16 @@ int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
 }  // namespace
 
 int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::Device device,
-                                   int64_t row_len) {
+                                   int64_t row_len, const Rounding& rounding) {
   const int64_t query_size = config.num_heads * config.head_dim;
   const int64_t key_size = config.num_kv_heads * config.head_dim;
   // Residual stream and normed input; and then of the layer's two halves the larger: queries, keys,
   // values and what attention makes of them, or gate, up and what becomes of these.
-  const int64_t layer = 2 * config.hidden_size +
-                        std::max(2 * query_size + 2 * key_size, 3 * config.intermediate_size) +
-                        (has_ordered_products(config) ? config.intermediate_size : 0);
+  const int64_t num_gated = has_gated_products(config, dtype, device, rounding) ? 1 : 3;
+  const int64_t layer =
+      2 * config.hidden_size +
+      std::max(2 * query_size + 2 * key_size, num_gated * config.intermediate_size) +
+      (has_ordered_products(config) ? config.intermediate_size : 0);
   // Attention on a GPU has a result of its own; what its products take was not measured.
   const int64_t on_gpu = device.is_cpu() ? 0 : query_size + 2 * config.intermediate_size;
   const int64_t dense = row_len == 0 ? 0
@@ -194,8 +209,9 @@ MemoryEstimate estimate_memory(const ModelConfig& config, DType dtype, at::Devic
   const int64_t vocabulary_row = config.vocab_size * static_cast<int64_t>(sizeof(float));
   const int64_t scored_row =
       vocabulary_row + (dtype == DType::kFloat32 ? 0 : config.vocab_size * element_size(dtype));
-  const int64_t token_bytes = activation_bytes_per_token(config, dtype, device, /*row_len=*/0) +
-                              (shape.max_row_len > 0 ? dense_bytes_per_token(config, dtype) : 0);
+  const int64_t token_bytes =
+      activation_bytes_per_token(config, dtype, device, /*row_len=*/0, rounding) +
+      (shape.max_row_len > 0 ? dense_bytes_per_token(config, dtype) : 0);
   const int64_t activations =
       shape.max_forward_tokens * token_bytes + mask_bytes(config, shape) +
       input_copy_bytes(config, dtype, device, shape.max_forward_tokens, rounding);

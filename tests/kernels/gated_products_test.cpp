@@ -1,0 +1,145 @@
+#include <vector>
+
+#include "kernels/many_rows.h"
+#include "kernels/rounded_product.h"
+#include "kernels/swiglu.h"
+#include "support/each_instruction_set.h"
+#include "support/numbers.h"
+#include "support/rounded_input.h"
+#include "support/spoiled_scratch.h"
+#include "support/stored_weight.h"
+
+namespace prepack {
+namespace {
+
+using testing::num_samples;
+using testing::Numbers;
+using testing::on_each_instruction_set;
+using testing::Random;
+using testing::RoundedInput;
+using testing::SameBits;
+using testing::StoredWeight;
+using testing::weight_formats;
+using testing::WeightFormat;
+using testing::whole_groups;
+
+struct Shape {
+  int64_t num_rows;
+  int64_t in_features;
+  int64_t num_gates;
+};
+
+Shape any_shape(Random& random, const WeightFormat& format) {
+  return {random.integer(1, 40), whole_groups(format, random.integer(1, 200)),
+          random.integer(1, 90)};
+}
+
+/// Of several slices of rows, blocks and slices of k, and stretches of features.
+std::vector<Shape> long_shapes(const WeightFormat& format) {
+  return {{110, whole_groups(format, 600), 40},
+          {13, whole_groups(format, 2200), 67},
+          {5, whole_groups(format, 9000), 150},
+          {27, whole_groups(format, 40), 400}};
+}
+
+/// Compares SwiGLU of a product with a product whose result SwiGLU reads.
+/// @param product   with all but what is set here
+/// @param multiply  of a product, for some features of its output
+template <typename Product, typename Multiply>
+void check_gated(Random& random, Product product, DType out_dtype, const Shape& shape,
+                 const Multiply& multiply) {
+  const int64_t size = shape.num_gates;
+  const auto bias = Numbers::random(random, DType::kFloat32, 2 * size);
+  product.bias = random.integer(0, 1) == 1 ? bias.floats() : nullptr;
+  product.num_rows = shape.num_rows;
+  product.in_features = shape.in_features;
+  Numbers gate_up(out_dtype, shape.num_rows * 2 * size);
+  product.out = gate_up.data();
+  product.out_stride = 2 * size;
+  testing::spoil_scratch();
+  multiply(product, 0, 2 * size);
+  Numbers expected(out_dtype, shape.num_rows * size);
+  swiglu(out_dtype, gate_up.data(), expected.data(), shape.num_rows, size);
+
+  auto out = Numbers::filled(out_dtype, shape.num_rows * size, -1);
+  product.out = out.data();
+  product.out_stride = size;
+  product.num_gates = size;
+  testing::spoil_scratch();
+  const int64_t middle = random.integer(0, size);
+  multiply(product, 0, middle);
+  multiply(product, middle, size);
+  REQUIRE_THAT(out, SameBits(expected));
+}
+
+void check_many_rows(Random& random, const WeightFormat& format, DType dtype, const Shape& shape) {
+  CAPTURE(name_of(format), to_string(dtype), shape.num_rows, shape.in_features, shape.num_gates);
+  const StoredWeight weight(random, format, 2 * shape.num_gates, shape.in_features);
+  const auto x = Numbers::random(random, dtype, shape.num_rows * shape.in_features);
+  const int64_t num_tiles = PackedRows::num_tiles(shape.num_rows);
+  Numbers packed(dtype, num_tiles * PackedRows::kTileRows * PackedRows::padded(shape.in_features));
+  ManyRowsProduct product{};
+  product.x = {dtype, packed.data()};
+  product.weight = weight.rows();
+  pack_rows(x.data(), shape.num_rows, shape.in_features, 0, num_tiles, product.x);
+  check_gated(random, product, dtype, shape, multiply_many_rows);
+}
+
+template <typename T>
+void check_rounded(Random& random, const WeightFormat& format, const Shape& shape) {
+  static constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
+  const auto dtype = kDTypes[random.integer(0, 2)];
+  CAPTURE(name_of(format), to_string(dtype), shape.num_rows, shape.in_features, shape.num_gates);
+  const StoredWeight weight(random, format, 2 * shape.num_gates, shape.in_features);
+  const auto x = Numbers::random(random, dtype, shape.num_rows * shape.in_features);
+  const RoundedInput<T> rounded(x, shape.num_rows, shape.in_features, kRoundedTileRows,
+                                rounded_sum_group(weight.rows(), RoundedRows<T>::kGroup));
+  RoundedProduct<T> product{};
+  product.x = rounded.rows();
+  product.weight = weight.rows();
+  product.out_dtype = dtype;
+  check_gated(random, product, dtype, shape,
+              [](const RoundedProduct<T>& panels, int64_t first, int64_t last) {
+                multiply_rounded_rows(panels, first, last);
+              });
+}
+
+TEST_CASE("SwiGLU of a product of many rows has the bits of product and SwiGLU apart",
+          "[kernels][products]") {
+  Random random(1);
+  on_each_instruction_set([&] {
+    for (const auto& format : weight_formats()) {
+      for (const auto dtype : {DType::kFloat32, DType::kBFloat16}) {
+        for (int i = num_samples(8); i > 0; --i) {
+          check_many_rows(random, format, dtype, any_shape(random, format));
+        }
+        if (!format.is_plain() || format.dtype != dtype) continue;
+        for (const auto& shape : long_shapes(format)) {
+          check_many_rows(random, format, dtype, shape);
+        }
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("SwiGLU of a product of rounded rows has the bits of product and SwiGLU apart",
+                   "[kernels][rounded]", int16_t, int8_t) {
+  Random random(2);
+  on_each_instruction_set([&] {
+    for (const auto& format : weight_formats()) {
+      const bool has_small_groups = format.kind == WeightFormat::Kind::kInt8Groups &&
+                                    format.group_size < RoundedRows<TestType>::kGroup;
+      if (format.is_plain() || (sizeof(TestType) == 1 && has_small_groups)) continue;
+      for (int i = num_samples(8); i > 0; --i) {
+        check_rounded<TestType>(random, format, any_shape(random, format));
+      }
+      if (num_samples(4) < 4) continue;
+      for (const auto& shape : long_shapes(format)) check_rounded<TestType>(random, format, shape);
+      // Of more rows than are multiplied while weights come from memory.
+      check_rounded<TestType>(random, format, {260, whole_groups(format, 100), 33});
+    }
+  });
+}
+
+}  // namespace
+}  // namespace prepack
