@@ -8,12 +8,14 @@
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/scalar_type.h"
 #include "model/quantized_gpu_product.h"
 #include "support/all_close.h"
 #include "support/catch.h"
+#include "support/guarded_tensor.h"
 #include "support/random.h"
 #include "support/random_quantized.h"
 #include "support/tensors.h"
@@ -23,6 +25,7 @@ namespace prepack {
 namespace {
 
 using testing::AllClose;
+using testing::guarded;
 using testing::Random;
 using testing::random_quantized;
 using testing::random_tensor;
@@ -34,7 +37,10 @@ constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16}
 CudaHalf emulated_half() {
   CudaHalf half{};
   half.widen_rows = [](const cuda::QuantizedRows& rows, DType dtype, void* out, c10::DeviceIndex) {
-    cuda::widen_rows(rows, dtype, out, nullptr);
+    const auto widened =
+        guarded(at::zeros({rows.num_rows, rows.in_features}, to_scalar_type(dtype)));
+    cuda::widen_rows(rows, dtype, widened.data_ptr(), nullptr);
+    std::memcpy(out, widened.const_data_ptr(), widened.nbytes());
   };
   half.multiply_few_rows = [](const cuda::QuantizedProduct& product, c10::DeviceIndex) {
     cuda::multiply_few_rows(product, nullptr);
@@ -104,7 +110,9 @@ void check_product(Random& random, const CudaHalf& half, const QuantizedWeight& 
   const int64_t out_features = weight.out_features();
   const double size = std::sqrt(static_cast<double>(weight.in_features));
   for (int64_t offset : {0, 3}) {
-    const auto x = random_tensor(random, {num_rows * weight.in_features + offset}, type)
+    const auto numbers = random_tensor(random, {num_rows * weight.in_features + offset}, type);
+    // At the offset they are aligned for nothing, else they end where nothing may be read.
+    const auto x = (offset == 0 ? guarded(numbers) : numbers)
                        .narrow(0, offset, num_rows * weight.in_features)
                        .view({num_rows, weight.in_features});
     const Bias bias =
@@ -177,14 +185,19 @@ TEST_CASE("a GPU's product of integers is that of the rounded rows", "[cuda_kern
   const auto half = emulated_half();
   auto weight = random_quantized(random, 16, 64, {});
   weight.activations = Activations::kInt8;
-  const auto x = random_tensor(random, {20, 64});
+  const auto wide = weight.dequantize().to(at::kDouble);
+  const auto x = random_tensor(random, {17, 80}).narrow(1, 3, 64);  // a part of longer rows
   const auto scales = x.abs().amax(1, /*keepdim=*/true).div(127);
   const auto rounded = x.div(scales).round().mul(scales);
-  const auto out = at::empty({20, 16});
+  const auto out = at::empty({17, 16});
   quantized_gpu_product(half, x, weight, std::nullopt, out, /*adds=*/false);
-  const auto expected = rounded.to(at::kDouble).mm(weight.dequantize().to(at::kDouble).t());
-  CHECK_THAT(out, AllClose(expected, 1e-4));
+  CHECK_THAT(out, AllClose(rounded.to(at::kDouble).mm(wide.t()), 1e-4));
   CHECK_FALSE(out.allclose(x.mm(weight.dequantize().t()), 0, 1e-4));
+  // LibTorch has none of fewer rows.
+  const auto of_few = at::empty({16, 16});
+  const auto few = x.narrow(0, 0, 16);
+  quantized_gpu_product(half, few, weight, std::nullopt, of_few, /*adds=*/false);
+  CHECK_THAT(of_few, AllClose(few.to(at::kDouble).mm(wide.t()), 1e-4));
 }
 
 TEST_CASE("weights that a GPU has no product of integers for are widened", "[cuda_kernels]") {
@@ -212,13 +225,14 @@ TEST_CASE("rows are rounded for a GPU one by one, those of zeros and of no numbe
       x[1].zero_();
       x[3][size / 2] = NAN;
       x[4][size - 1] = -std::numeric_limits<float>::infinity();
-      const auto values = at::full({6, size}, 77, at::kChar);
-      const auto scales = at::empty({6});
+      const auto values = guarded(at::full({6, size}, 77, at::kChar));
+      const auto scales = guarded(at::empty({6}));
       cuda::round_rows(
           {dtype, x.data_ptr(), values.data_ptr<int8_t>(), scales.data_ptr<float>(), 6, size},
           nullptr);
       CHECK(values[1].count_nonzero().item<int64_t>() == 0);
       CHECK(std::isfinite(scales[1].item<float>()));
+      CHECK(scales[1].item<float>() > 0);
       CHECK(std::isnan(scales[3].item<float>()));
       CHECK(std::isnan(scales[4].item<float>()));
       for (int64_t row : {0, 2, 5}) {

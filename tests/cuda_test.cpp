@@ -11,6 +11,7 @@
 #include "base/scalar_type.h"
 #include "base/upload.h"
 #include "model/linear.h"
+#include "model/quantized_gpu_product.h"
 #include "model/rms_norm.h"
 #include "model/rope.h"
 #include "model/swiglu.h"
@@ -356,11 +357,11 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
 }
 
 /// Every kind of quantized weight that a GPU has a kernel for.
-const std::vector<PackedFormat> kFormats = {{},
-                                            {8, 16, DType::kFloat16, false},
-                                            {8, 32, DType::kFloat32, true},
-                                            {4, 32, DType::kFloat16, true},
-                                            {4, 128, DType::kFloat32, true}};
+constexpr PackedFormat kFormats[] = {{},
+                                     {8, 16, DType::kFloat16, false},
+                                     {8, 32, DType::kFloat32, true},
+                                     {4, 32, DType::kFloat16, true},
+                                     {4, 128, DType::kFloat32, true}};
 
 TEST_CASE("a GPU's products with quantized weights are those with what they stand for", "[cuda]") {
   PREPACK_NEEDS_GPU();
@@ -393,21 +394,60 @@ TEST_CASE("a GPU's products with quantized weights are those with what they stan
   }
 }
 
+TEST_CASE("slices of a GPU's products are written, or added, where they belong", "[cuda]") {
+  PREPACK_NEEDS_GPU();
+  Random random(13);
+  for (auto dtype : kDTypes) {
+    const auto type = to_scalar_type(dtype);
+    for (const auto& format : kFormats) {
+      for (auto activations : {Activations::kAsComputed, Activations::kInt8}) {
+        CAPTURE(to_string(dtype), format.bits, format.group_size, to_string(activations));
+        auto weight = testing::random_quantized(random, 600, 128, format);
+        weight.activations = activations;
+        const auto bias = random_tensor(random, {600}, type);
+        const auto x = random_tensor(random, {40, 128}, type);
+        auto expected = x.to(at::kDouble).mm(weight.dequantize().to(at::kDouble).t()).add_(bias);
+        const bool is_rounded =
+            activations == Activations::kInt8 && has_integer_gpu_product(weight);
+        const double allowed =
+            std::sqrt(128.0) * (8 * tolerance(dtype, kGpu).op + (is_rounded ? 0.06 : 0.0));
+        const auto all = at::full({40, 700}, NAN, x.options().device(gpu()));
+        const auto out = all.narrow(1, 16, 600);
+        const auto there = weight.to(gpu());
+        for (bool adds : {false, true}) {
+          quantized_gpu_product(cuda_half(), x.to(gpu()), there, bias.to(gpu()), out, adds,
+                                /*slice_bytes=*/1);
+          CHECK_THAT(out, AllClose(expected, adds ? 2 * allowed : allowed));
+          CHECK(all.isnan().sum().item<int64_t>() == 100 * 40);  // beside it
+          expected.mul_(2);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a model of quantized weights has the CPU's logits on a GPU, eager and replayed",
           "[cuda]") {
   PREPACK_NEEDS_GPU();
   uint64_t seed = 20;
-  for (const auto& config : gpu_configs()) {
+  for (auto config : gpu_configs()) {
+    if (config.head_dim == 16) {  // rows of whole groups, and of whole chunks of 16 bytes
+      config.hidden_size = 64;
+      config.intermediate_size = 96;
+    }
     for (const auto& quantization :
          {Quantization{.bits = 8}, Quantization{.bits = 4, .group_size = 32}}) {
       CAPTURE(++seed, config.num_heads, config.head_dim, quantization.bits);
+      auto activations = Activations::kAsComputed;
       const auto quantized = [&](const at::Tensor& weight) {
         auto rounded = QuantizedWeight::make_empty(weight.size(0), weight.size(1), quantization);
         REQUIRE(rounded.quantize_rows(0, weight.to(at::kCPU, at::kFloat)));
+        rounded.activations = activations;
         return Weight(rounded.to(weight.device()));
       };
       Random random(seed);
-      const auto prompts = random.prompts(random.integers(12, 1, 40), config.vocab_size);
+      const auto lengths = random.integers(12, 1, 40);
+      const auto prompts = random.prompts(lengths, config.vocab_size);
       const auto expected =
           prefill(random_model(config, seed, DType::kFloat32, quantized), prompts, {}, 50).logits;
       const auto model = random_model(config, seed, DType::kFloat32, quantized, gpu());
@@ -416,17 +456,22 @@ TEST_CASE("a model of quantized weights has the CPU's logits on a GPU, eager and
         CHECK_THAT(prefill(model, prompts, options, 50).logits,
                    AllClose(expected, tolerance(DType::kFloat32, kGpu).logits));
       }
+      activations = Activations::kInt8;
       const auto half = random_model(config, seed, DType::kBFloat16, quantized, gpu());
       KvCache cache(config, 12, 80, DType::kBFloat16, gpu());
       const auto graphs = make_forward_graphs(half, cache);
       if (graphs == nullptr) continue;
-      const auto input = testing::prompt_input(prompts, cache);
-      const auto eager = graphs->compute(input).clone();  // the first two times
-      graphs->compute(input);
-      for (int i = 0; i < 2; ++i) {
-        check_same_distributions(graphs->compute(input), eager, DType::kBFloat16);
-      }
-      CHECK(graphs->num_replays() >= 1);
+      const auto check_replays = [&](const ForwardInput& input) {
+        const auto eager = graphs->compute(input).clone();
+        graphs->compute(input);  // filled up; the next one is recorded
+        for (int i = 0; i < 2; ++i) {
+          check_same_distributions(graphs->compute(input), eager, DType::kBFloat16);
+        }
+      };
+      check_replays(testing::prompt_input(prompts, cache));
+      check_replays(testing::step_input({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, lengths, cache,
+                                        random, config.vocab_size));
+      CHECK(graphs->num_replays() == 4);
     }
   }
 }

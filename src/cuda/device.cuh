@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <type_traits>
 
 #include "cuda/launch.cuh"
 #include "prepack/dtype.h"

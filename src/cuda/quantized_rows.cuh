@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
 #include "cuda/device.cuh"
 #include "cuda/kernels.h"
 

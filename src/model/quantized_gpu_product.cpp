@@ -144,6 +144,8 @@ bool has_integer_gpu_product(const QuantizedWeight& weight) {
 void quantized_gpu_product(const CudaHalf& half, const at::Tensor& x, const QuantizedWeight& weight,
                            const Bias& bias, const at::Tensor& out, bool adds,
                            int64_t slice_bytes) {
+  TORCH_CHECK(x.size(1) == weight.in_features && x.device() == weight.values.device());
+  TORCH_CHECK(out.size(0) == x.size(0) && out.size(1) == weight.out_features());
   TORCH_CHECK(out.stride(1) == 1 && out.scalar_type() == x.scalar_type());
   TORCH_CHECK(!bias || (bias->is_contiguous() && bias->scalar_type() == x.scalar_type()));
   if (out.numel() == 0) return;
