@@ -534,12 +534,14 @@ TEST_CASE("what there is no quantization for is refused", "[quantization]") {
                                         .quantization = kInt8,
                                         .activations = Activations::kInt16}),
                     "quantization: activations of int16 are for the CPU, not for cuda");
-  CHECK_THROWS_WITH(load_model(folder, {.dtype = {},
-                                        .device = at::kCUDA,
-                                        .quantization = kInt4,
-                                        .activations = Activations::kInt8}),
-                    "quantization: on a GPU activations of int8 are for weights of 8 bits with a "
-                    "scale for each row, and the model has none");
+  for (const auto& quantization : {std::optional(kInt4), std::optional<Quantization>()}) {
+    CHECK_THROWS_WITH(load_model(folder, {.dtype = {},
+                                          .device = at::kCUDA,
+                                          .quantization = quantization,
+                                          .activations = Activations::kInt8}),
+                      "quantization: on cuda activations of int8 are for weights that are "
+                      "quantized to int8 as they are loaded");
+  }
   CHECK_THROWS_AS(
       load_model(folder,
                  {.dtype = {}, .device = at::kCPU, .quantization = Quantization{.bits = 2}}),

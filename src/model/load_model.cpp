@@ -10,7 +10,6 @@
 #include "model/blocked_products.h"
 #include "model/decoder.h"
 #include "model/families/family.h"
-#include "model/quantized_gpu_product.h"
 #include "prepack/error.h"
 #include "prepack/model.h"
 #include "weights/checkpoint.h"
@@ -154,12 +153,6 @@ bool rounds(Activations activations) { return activations != Activations::kAsCom
       "the model has none");
 }
 
-[[noreturn]] void fail_no_integer_products() {
-  throw InvalidArgument(
-      "quantization: on a GPU activations of int8 are for weights of 8 bits with a scale for each "
-      "row, and the model has none");
-}
-
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
 class BoundDecoder {
  public:
@@ -215,28 +208,33 @@ void check_layout(const LoadOptions& options, const ModelConfig& config) {
   }
 }
 
-/// What is known of rounded activations on a GPU before the checkpoint is.
+/// A GPU's products of integers are of weights that have one scale a row, which no file has.
 void check_gpu_activations(const LoadOptions& options) {
   if (options.activations == Activations::kInt16) {
     throw InvalidArgument(fmt::format(
         "quantization: activations of int16 are for the CPU, not for {}", options.device.str()));
   }
-  const bool is_int4 = options.quantization && options.quantization->bits != 8;
-  if (options.activations == Activations::kInt8 && is_int4) fail_no_integer_products();
+  const bool is_int8 = options.quantization && options.quantization->bits == 8;
+  if (options.activations == Activations::kInt8 && !is_int8) {
+    throw InvalidArgument(
+        fmt::format("quantization: on {} activations of int8 are for weights that are quantized to "
+                    "int8 as they are loaded",
+                    options.device.str()));
+  }
 }
 
 void check(const LoadOptions& options, const ModelConfig& config) {
   check_layout(options, config);
+  if (options.quantization) options.quantization->validate();
   if (!options.device.is_cpu()) check_gpu_activations(options);
   if (!options.quantization) return;
-  options.quantization->validate();
   if (config.checkpoint_quantization) {
     throw InvalidArgument(fmt::format("quantization: the model's weights are quantized already: {}",
                                       to_string(*config.checkpoint_quantization)));
   }
 }
 
-void round_inputs(Model::Decoder& decoder, Activations activations, at::Device device) {
+void round_inputs(Model::Decoder& decoder, Activations activations) {
   std::vector<Linear*> products = {&decoder.lm_head};
   for (auto& layer : decoder.layers) {
     const auto of_layer = products_of(layer);
@@ -244,21 +242,15 @@ void round_inputs(Model::Decoder& decoder, Activations activations, at::Device d
   }
   bool has_any = false;
   bool has_int8_products = false;
-  bool has_integer_products = false;  // on a GPU
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
     if (quantized == nullptr) continue;
     quantized->activations = activations;
     has_any = true;
     has_int8_products = has_int8_products || quantized->format.has_int8_products();
-    has_integer_products = has_integer_products || has_integer_gpu_product(*quantized);
   }
   if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
-  if (!device.is_cpu()) {
-    if (!has_integer_products) fail_no_integer_products();
-  } else if (activations == Activations::kInt8 && !has_int8_products) {
-    fail_small_groups();
-  }
+  if (activations == Activations::kInt8 && !has_int8_products) fail_small_groups();
 }
 
 }  // namespace
@@ -269,9 +261,7 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
   const auto dtype = compute_dtype(config, options);
   auto decoder = with_own_errors([&] { return BoundDecoder(config, path, dtype, options).load(); });
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
-  if (rounds(options.activations)) {
-    round_inputs(*decoder, options.activations, options.device);
-  }
+  if (rounds(options.activations)) round_inputs(*decoder, options.activations);
   return {std::move(config),  dtype, options.device, std::move(decoder), options.quantization,
           options.activations};
 }
