@@ -287,16 +287,39 @@ TEST_CASE("a packed GGUF model can be quantized anew", "[gguf][quantization]") {
 
 TEST_CASE("activations of 8 bits need weights that share a scale by 32", "[gguf][quantization]") {
   const testing::TempDir folder;
-  const auto load = [&](const BlockType& type) {
-    const auto files =
-        make_files(9, false, [&](const std::string&) -> const BlockType& { return type; });
-    load_model(folder.write("packed.gguf", files.packed), {.activations = Activations::kInt8});
+  const LoadOptions options{.activations = Activations::kInt8};
+  const auto write = [&](const BlockType& type) {
+    const auto type_of = [&](const std::string& name) -> const BlockType& {
+      return name.starts_with("token_embd") ? kQ8_0 : type;  // of which rows are read, no product
+    };
+    return folder.write("packed.gguf", make_files(9, false, type_of).packed);
   };
-  CHECK_THROWS_WITH(load(kQ6_K),
-                    "quantization: activations of int8 are for weights that share a scale by 32 "
-                    "and more, and the model has none");
-  CHECK_NOTHROW(load(kQ8_0));
-  CHECK_NOTHROW(load(kQ4_0));
+  const char* const problem =
+      "quantization: activations of int8 are for weights that share a scale by 32 and more, and "
+      "the model has none";
+  auto path = write(kQ6_K);
+  CHECK_THROWS_WITH(load_model(path, options), problem);
+  // Known before weights are read.
+  CHECK_THROWS_WITH(weight_bytes(path, options), problem);
+  path = write(kQ8_0);
+  CHECK_NOTHROW(load_model(path, options));
+  path = write(kQ4_0);
+  CHECK_NOTHROW(load_model(path, options));
+}
+
+TEST_CASE("a quantized table of embeddings has no activations", "[gguf][quantization]") {
+  const auto type_of = [](const std::string& name) -> const BlockType& {
+    return name.starts_with("token_embd") ? kQ8_0 : kWide;
+  };
+  const testing::TempDir folder;
+  const auto bytes = [&](bool is_tied) {
+    const auto path = folder.write("packed.gguf", make_files(9, is_tied, type_of).packed);
+    return weight_bytes(path, {.activations = Activations::kInt16});
+  };
+  CHECK_NOTHROW(bytes(true));  // the last product's weight, too
+  CHECK_THROWS_WITH(bytes(false),
+                    "quantization: activations are quantized for quantized weights, and the model "
+                    "has none");
 }
 
 }  // namespace

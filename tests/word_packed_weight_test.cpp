@@ -251,7 +251,10 @@ Loaded load(const Tensors& tensors, const std::vector<StackedRows>& parts, int64
   WeightLoader loader(checkpoint, at::kFloat);
   loader.bind_word_packed_rows(loaded.weight, loaded.input_order, parts, in_features, quantization);
   for (const auto& part : parts) loader.tolerate_zeros(part.name + ".bias", {part.num_rows});
+  const auto formats = loader.product_formats();  // which is known before it is loaded
   loader.load();
+  REQUIRE(formats.size() == (loaded.is_packed() ? 1 : 0));
+  if (loaded.is_packed()) CHECK(formats[0] == std::get<QuantizedWeight>(loaded.weight).format);
   return loaded;
 }
 

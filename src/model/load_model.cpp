@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -140,17 +141,20 @@ class DecoderBinder {
   WeightLoader& loader_;
 };
 
-[[noreturn]] void fail_nothing_to_round() {
-  throw InvalidArgument(
-      "quantization: activations are quantized for quantized weights, and the model has none");
-}
-
 bool rounds(Activations activations) { return activations != Activations::kAsComputed; }
 
-[[noreturn]] void fail_small_groups() {
-  throw InvalidArgument(
-      "quantization: activations of int8 are for weights that share a scale by 32 and more, and "
-      "the model has none");
+/// @param formats  of the products' weights
+void check_rounding(Activations activations, const std::vector<PackedFormat>& formats) {
+  if (formats.empty()) {
+    throw InvalidArgument(
+        "quantization: activations are quantized for quantized weights, and the model has none");
+  }
+  if (activations == Activations::kInt8 &&
+      std::ranges::none_of(formats, &PackedFormat::has_int8_products)) {
+    throw InvalidArgument(
+        "quantization: activations of int8 are for weights that share a scale by 32 and more, and "
+        "the model has none");
+  }
 }
 
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
@@ -168,7 +172,9 @@ class BoundDecoder {
       return layout_.wants_blocked(weight);
     };
     DecoderBinder(config, options.quantization, wants_blocked, loader_).bind(*decoder_);
-    if (rounds(options.activations) && !loader_.has_quantized_weights()) fail_nothing_to_round();
+    if (rounds(options.activations)) {
+      check_rounding(options.activations, loader_.product_formats());
+    }
     if (options.weight_layout == WeightLayout::kBlocked && !loader_.has_weights_to_block()) {
       throw InvalidArgument(fmt::format(
           "weight layout: no product's weight is of the dtype computed in, {}", to_string(dtype)));
@@ -240,17 +246,10 @@ void round_inputs(Model::Decoder& decoder, Activations activations) {
     const auto of_layer = products_of(layer);
     products.insert(products.end(), of_layer.begin(), of_layer.end());
   }
-  bool has_any = false;
-  bool has_int8_products = false;
   for (auto* product : products) {
     auto* quantized = std::get_if<QuantizedWeight>(&product->weight);
-    if (quantized == nullptr) continue;
-    quantized->activations = activations;
-    has_any = true;
-    has_int8_products = has_int8_products || quantized->format.has_int8_products();
+    if (quantized != nullptr) quantized->activations = activations;
   }
-  if (!has_any) fail_nothing_to_round();  // what is packed in the files was all widened
-  if (activations == Activations::kInt8 && !has_int8_products) fail_small_groups();
 }
 
 }  // namespace

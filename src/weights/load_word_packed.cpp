@@ -145,6 +145,14 @@ WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
   return {weight.to(device), std::move(order)};
 }
 
+std::optional<PackedFormat> word_packed_format(const CheckpointQuantization& quantization,
+                                               const std::vector<WordPackedPart>& parts,
+                                               int64_t num_columns) {
+  const auto columns = columns_of(quantization, parts, num_columns);
+  if (!columns) return std::nullopt;
+  return format_of(quantization, *columns).for_kernels();
+}
+
 int64_t word_packed_bytes(const CheckpointQuantization& quantization,
                           const std::vector<WordPackedPart>& parts, int64_t num_columns,
                           at::ScalarType dtype, at::Device device) {

@@ -40,6 +40,12 @@ WordPackedProduct load_word_packed(const CheckpointQuantization& quantization,
                                    const std::vector<WordPackedPart>& parts, int64_t num_columns,
                                    at::ScalarType dtype, at::Device device);
 
+/// What `load_word_packed` keeps packed values in; nullopt if it widens them.
+/// @throws LoadError as it does
+std::optional<PackedFormat> word_packed_format(const CheckpointQuantization& quantization,
+                                               const std::vector<WordPackedPart>& parts,
+                                               int64_t num_columns);
+
 /// Bytes of what `load_word_packed` returns.
 /// @throws LoadError as it does
 int64_t word_packed_bytes(const CheckpointQuantization& quantization,

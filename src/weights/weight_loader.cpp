@@ -272,12 +272,21 @@ int64_t WeightLoader::nbytes() const {
   return bytes;
 }
 
-bool WeightLoader::has_quantized_weights() const {
+std::vector<PackedFormat> WeightLoader::product_formats() const {
   check();
+  std::vector<PackedFormat> formats;
   for (size_t target = 0; target < targets_.size(); ++target) {
-    if (std::holds_alternative<PackedFormat>(form_of(target))) return true;
+    if (targets_[target].is_table) continue;
+    const auto form = form_of(target);
+    if (const auto* format = std::get_if<PackedFormat>(&form)) {
+      formats.push_back(format->for_kernels());
+    }
   }
-  return !word_packed_targets_.empty();
+  for (const auto& target : word_packed_targets_) {
+    const auto format = word_packed_format(target.quantization, target.parts, target.num_columns);
+    if (format) formats.push_back(*format);
+  }
+  return formats;
 }
 
 bool WeightLoader::has_weights_to_block() const {

@@ -86,10 +86,9 @@ class WeightLoader {
   /// @throws LoadError as `load` does before it reads any data
   int64_t nbytes() const;
 
-  /// Whether any weight will be quantized, is quantized and stays so, or is in words, which may
-  /// have to be widened.
-  /// @throws LoadError likewise
-  bool has_quantized_weights() const;
+  /// The formats of the weights of products that will be quantized, or are and stay so.
+  /// @throws LoadError likewise, or naming a g_idx that is wrong
+  std::vector<PackedFormat> product_formats() const;
 
   /// Whether any weight can be put into oneDNN's layout.
   /// @throws LoadError likewise

@@ -7,9 +7,8 @@ namespace {
 
 /// What three bytes of VEX prefix, the opcode and ModRM hold, by the manual's names.
 struct Encoding {
-  int extend_reg;    // R, X and B: the fourth bits of registers' numbers, ...
-  int extend_index;  // ... which the prefix holds inverted, as it does vvvv
-  int extend_base;
+  int extend_index;  // X and B: the fourth bits of registers' numbers, ...
+  int extend_base;   // ... which the prefix holds inverted, as it does vvvv
   int vvvv;
   int pp;  // a prefix of one byte: 0 none, 1 66, 2 F3, 3 F2
   int opcode;
@@ -18,8 +17,7 @@ struct Encoding {
   int rm;
 
   explicit Encoding(const uint8_t* code)
-      : extend_reg((~code[1] >> 7 & 1) << 3),
-        extend_index((~code[1] >> 6 & 1) << 3),
+      : extend_index((~code[1] >> 6 & 1) << 3),
         extend_base((~code[1] >> 5 & 1) << 3),
         vvvv(~code[2] >> 3 & 15),
         pp(code[2] & 3),
@@ -29,7 +27,7 @@ struct Encoding {
         rm(code[4] & 7) {}
 };
 
-/// VEX.128.0F38.W0, and a tile among the eight.
+/// VEX.128.0F38.W0, and no fourth bit (R) of the tile in ModRM.reg: there are eight.
 bool may_be_amx(const uint8_t* code) {
   return code[0] == 0xC4 && (code[1] & 0x9F) == 0x82 && (code[2] & 0x84) == 0;
 }
@@ -42,6 +40,8 @@ constexpr int kNoBase = 5;     // ModRM.rm or SIB.base, where ModRM.mod is 0
 
 std::optional<Operation> operation_of(const Encoding& encoding) {
   const bool has_memory = encoding.mod != kOnlyTiles;
+  // Tiles have no fourth bit, which registers of an address do.
+  if (!has_memory && (encoding.extend_index | encoding.extend_base) != 0) return std::nullopt;
   const auto is = [&](int opcode, int pp) {
     return encoding.opcode == opcode && encoding.pp == pp;
   };
