@@ -6,6 +6,7 @@
 
 #include "kernels/many_rows.h"
 #include "model/layer_buffers.h"
+#include "model/native_products.h"
 #include "model/packed_product.h"
 #include "model/quantized_gpu_product.h"
 #include "prepack/device.h"
@@ -320,10 +321,15 @@ TEST_CASE("where products write SwiGLU, a forward has no gates and ups", "[memor
   CHECK(without.first(3).gated.size(0) == 3);
   const LayerBuffers with(config, 7, options);
   CHECK(with.gated.storage().nbytes() >= without.gated.storage().nbytes() + 7 * 2000 * 4);
-  const auto predicted = [&](const Rounding& rounding) {
-    return activation_bytes_per_token(config, DType::kFloat16, at::kCPU, /*row_len=*/0, rounding);
+  const auto predicted = [&](DType dtype, const Rounding& rounding) {
+    return activation_bytes_per_token(config, dtype, at::kCPU, /*row_len=*/0, rounding);
   };
-  CHECK(predicted({}) == predicted({Quantization{}, Activations::kInt8}) + 2 * 1000 * 2);
+  const Rounding rounded = {Quantization{}, Activations::kInt8};
+  const int64_t of_both = 2 * 1000 * 2;
+  CHECK(predicted(DType::kFloat16, {}) == predicted(DType::kFloat16, rounded) + of_both);
+  // A matrix unit multiplies bfloat16 instead, by LibTorch.
+  CHECK(predicted(DType::kBFloat16, rounded) ==
+        predicted(DType::kFloat16, rounded) + (has_amx() ? of_both : 0));
 }
 
 TEST_CASE("layers of a forward compute in the same memory", "[memory]") {

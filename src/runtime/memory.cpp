@@ -109,12 +109,14 @@ bool has_rounded_products(const ModelConfig& config, at::Device device, const Ro
 /// fast as oneDNN's.
 bool has_gated_products(const ModelConfig& config, DType dtype, at::Device device,
                         const Rounding& rounding) {
+  // With a matrix unit these are LibTorch's, also of weights whose products round elsewhere.
+  if (dtype == DType::kBFloat16 && has_amx()) return false;
   if (has_rounded_products(config, device, rounding)) return true;
   if (!device.is_cpu() || !has_wide_vectors()) return false;
   if (dtype == DType::kFloat32) return true;
   const bool is_weight_alike =
       config.dtype != DType::kFloat16 || has_packed_products(config, rounding);
-  return dtype == DType::kBFloat16 && has_bfloat16_dot_products() && !has_amx() && is_weight_alike;
+  return dtype == DType::kBFloat16 && has_bfloat16_dot_products() && is_weight_alike;
 }
 
 /// Whether products may read their input in an order of their own, from a copy.
