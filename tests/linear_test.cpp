@@ -354,9 +354,12 @@ TEST_CASE("a product in bfloat16 of any rows and strides equals its definition i
 /// Where it can be had at once, SwiGLU of a product is what swiglu() makes of it, bit for bit.
 /// @return whether it can
 bool check_gated(const Linear& linear, const at::Tensor& input) {
-  if (!linear.can_gate(input)) return false;
   const int64_t size = out_features(linear.weight) / 2;
   auto gated = at::full({input.size(0), size}, NAN, input.options());
+  if (!linear.can_gate(input)) {
+    CHECK_THROWS_AS(linear.write_gated_to(input, gated), c10::Error);
+    return false;
+  }
   linear.write_gated_to(input, gated);
   auto expected = at::empty(gated.sizes(), input.options());
   swiglu(linear(input), expected);

@@ -92,6 +92,7 @@ bool Linear::can_gate(const at::Tensor& input) const {
 }
 
 void Linear::write_gated_to(const at::Tensor& unordered, at::Tensor& out) const {
+  TORCH_CHECK(can_gate(unordered), "a product of ", unordered.size(0), " rows that cannot gate");
   const auto input = ordered(unordered, input_order);
   if (product_for(input, weight, are_alike(input, out)) == Product::kBFloat16) {
     bfloat16_product(input, weight, bias, out, Finish::kGate);
