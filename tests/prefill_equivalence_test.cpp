@@ -13,6 +13,7 @@
 #include "support/random.h"
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
+#include "weights/quantized_weight.h"
 
 namespace prepack {
 namespace {
@@ -51,6 +52,21 @@ TEST_CASE("every method gives each prompt's own cache and logits", "[prefill]") 
           model, random.prompts(random.integers(random.integer(2, 9), 1, 40), config.vocab_size));
     }
   }
+}
+
+TEST_CASE("layers whose products write SwiGLU make one model with others", "[prefill]") {
+  int num_products = 0;
+  // The second layer has 8 bits, whose products write SwiGLU of more tokens only.
+  const auto store = [&](const at::Tensor& weight) -> Weight {
+    if (num_products++ / 4 != 1) return weight;
+    const Quantization quantization{.bits = 8};
+    auto rounded = QuantizedWeight::make_empty(weight.size(0), weight.size(1), quantization);
+    REQUIRE(rounded.quantize_rows(0, weight));
+    return rounded;
+  };
+  const auto model = random_model(tiny_configs().front(), 1, DType::kFloat32, store);
+  Random random(12);
+  check_all_variants(model, random.prompts({20, 30, 13}, 61));
 }
 
 TEST_CASE("a single prompt prefills with every method", "[prefill]") {
