@@ -28,6 +28,7 @@ constexpr int64_t kTileRows = PackedRows::kTileRows;
 // AVX-512.
 constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : 4;
 constexpr int kVectors = 2;
+static_assert(kVectors * hn::MaxLanes(Floats()) <= kMaxGated);
 
 HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
 

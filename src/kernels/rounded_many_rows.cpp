@@ -21,6 +21,7 @@ namespace {
 
 constexpr int64_t kTileRows = kRoundedTileRows;
 constexpr int64_t kBlock = kPanelBlock;
+static_assert(kMaxPanelFeatures <= kMaxGated);
 
 // A unit's sums stay in registers, of two vectors of features for each row; of 8 bits, whose units
 // are soon summed, the sums of all units too. Of the 16 registers of AVX2 six rows would leave room

@@ -11,8 +11,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-/// e^-x of numbers >= 0, to 2e-7 of the result, and exactly 0 where that is less than 2^-126. NaN
-/// stays NaN.
+/// e^-x of numbers >= 0, to 2e-7 of the result, and 0 where that is less than 2^-126. What it makes
+/// of NaN means nothing.
 HWY_INLINE FloatVec exp_of_negated(FloatVec x) {
   const Floats d;
   const hn::Rebind<int32_t, Floats> integers;
@@ -44,7 +44,7 @@ HWY_INLINE FloatVec exp_of_negated(FloatVec x) {
 HWY_INLINE FloatVec gated(FloatVec gate, FloatVec up) {
   const Floats d;
   // e^-|gate| cannot overflow: silu is gate / (1 + e^-gate), and of negative gates
-  // gate e^gate / (1 + e^gate).
+  // gate e^gate / (1 + e^gate). A gate that is NaN remains the numerator.
   const auto power = exp_of_negated(hn::Abs(gate));
   const auto numerator = hn::IfThenElse(hn::Lt(gate, hn::Zero(d)), hn::Mul(gate, power), gate);
   return hn::Mul(hn::Div(numerator, hn::Add(hn::Set(d, 1.0F), power)), up);
