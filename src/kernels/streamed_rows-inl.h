@@ -34,7 +34,9 @@ constexpr int64_t kMaxStreamedRows = 6;
 
 // The rows of a tile stay in a first cache of 48 KB for as much of k as is done before the rest;
 // and with up to so many rows all of them, so that every tile's weights are done with at once.
+// Tiles of two features, which go through x twice as often, leave it less room beside the weights.
 constexpr int64_t kStreamedNumbers = 8192;
+constexpr int64_t kTallTileNumbers = 5120;
 constexpr int64_t kRowsOfOneBlock = 8;
 
 // The weights that several groups of rows read, one after the other, stay in the second cache with
@@ -144,7 +146,8 @@ class StreamedBlock {
  public:
   /// Along k at most, and rounded up to kBlockAlignment.
   static int64_t max_size(int64_t num_rows) {
-    return kStreamedNumbers /
+    const bool is_tall = std::min(num_rows, kMaxRows) > kMaxStreamedRows;
+    return (is_tall ? kTallTileNumbers : kStreamedNumbers) /
            (num_rows <= kRowsOfOneBlock ? num_rows : std::min(num_rows, kMaxRows));
   }
 
