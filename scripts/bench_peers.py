@@ -74,8 +74,8 @@ def parse_arguments() -> argparse.Namespace:
                         help="also decode, to N tokens per prompt [default: do not]")
     parser.add_argument("--peers", nargs="+", metavar="NAME",
                         default=["prepack", "transformers", "llama_cpp", "ctranslate2"],
-                        help="systems, or peers: prepack transformers llama_cpp ctranslate2, "
-                        "are all of their systems; prepack always runs [default: everything]")
+                        help="systems, or peers: prepack transformers paper llama_cpp ctranslate2, "
+                        "are all of their systems; prepack always runs [default: all but paper]")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the prompts drawn")
     parser.add_argument("--timeout", type=positive, default=1800, metavar="S",
                         help="most seconds of one process")

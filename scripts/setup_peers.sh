@@ -7,10 +7,12 @@ set -euo pipefail
 
 usage() {
   cat <<'END_OF_USAGE'
-Usage: scripts/setup_peers.sh [ctranslate2] [llama_cpp]
+Usage: scripts/setup_peers.sh [ctranslate2] [llama_cpp] [paper]
 
-By default both. llama_cpp is compiled for this machine's CPU, which takes minutes and wants a C++
-compiler and CMake; PEERS_JOBS=N compiles with N jobs [default: 1].
+By default the first two. llama_cpp is compiled for this machine's CPU, which takes minutes and wants
+a C++ compiler and CMake; PEERS_JOBS=N compiles with N jobs [default: 1]. paper is what the paper's
+own code needs, LibTorch once more among it (5 GB); of the code itself, github.com/siyan-zhao/prepacking,
+the variable PREPACKING_CODE has to name a checkout when it is measured.
 END_OF_USAGE
 }
 
@@ -19,7 +21,10 @@ install_peer() {
   local python=python3 options=()
   [ ! -x .venv/bin/python ] || python=.venv/bin/python
   [ -x "$folder/bin/pip" ] || step "making $folder" "$python" -m venv "$folder"
-  [ "$name" != llama_cpp ] || options=(--no-binary llama-cpp-python)
+  case $name in
+    llama_cpp) options=(--no-binary llama-cpp-python) ;;
+    paper) options=(--requirement third_party/requirements-torch.txt) ;;
+  esac
   CMAKE_BUILD_PARALLEL_LEVEL=${PEERS_JOBS:-1} \
     CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF' \
     step "installing $name" nice "$folder/bin/python" -m pip install --no-input --progress-bar off \
@@ -29,7 +34,7 @@ install_peer() {
 [ "$#" -gt 0 ] || set -- ctranslate2 llama_cpp
 for name in "$@"; do
   case $name in
-    ctranslate2 | llama_cpp) ;;
+    ctranslate2 | llama_cpp | paper) ;;
     -h | --help) usage; exit ;;
     *) say "error: no such peer: $name"; usage >&2; exit 2 ;;
   esac

@@ -74,6 +74,17 @@ SYSTEMS = [
         for system in _TRANSFORMERS
     ),
     System(
+        "paper",
+        "paper",
+        "the paper's own code, from a checkout that PREPACKING_CODE names",
+    ),
+    System(
+        "paper+heap",
+        "paper",
+        "the same, keeping freed memory on the heap",
+        environment=KEPT_HEAP,
+    ),
+    System(
         "llama.cpp",
         "llama_cpp",
         "one llama_decode of all prompts, a sequence each; a float16 cache, one stream each",
