@@ -14,6 +14,7 @@
 #include "kernels/scratch.h"
 #include "kernels/swiglu-inl.h"
 #include "kernels/transpose-inl.h"
+#include "kernels/transpose_words-inl.h"
 #include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
 #include "kernels/weight_parts-inl.h"
@@ -40,6 +41,11 @@ constexpr int64_t kBlockSteps = 256;
 constexpr int64_t kSliceTiles = 8;
 constexpr int64_t kStretchBytes = int64_t{4} << 20;
 constexpr int64_t kStretchPanels = 8;
+
+/// Up to so many rows, panels of plain weights are laid out one by one, or in pairs of gates and
+/// ups, and while they are multiplied the next ones come from memory, which would be idle else.
+/// More rows leave the second cache from panel to panel.
+constexpr int64_t kMaxStreamedRows = 256;
 
 /// The next panel's piece of a block is fetched during so many tiles of a slice.
 constexpr int64_t kAheadTiles = 2;
@@ -123,6 +129,29 @@ HWY_INLINE void lay_out(const Source& source, int64_t in_features, RowRange rows
     store(step, part, count);
   }
 }
+
+#if HWY_TARGET <= HWY_AVX3
+/// Whole rows that are stored as they are multiplied, without a copy between: [kWidth, in_features]
+/// to [num_steps, kWidth] of 32 bits.
+/// @param num_steps  a multiple of kNumWords, which are all of a row
+template <int64_t kWidth>
+void lay_out_words(const void* rows, int64_t num_steps, float* to) {
+  const auto* words = static_cast<const uint32_t*>(rows);
+  auto* out = reinterpret_cast<uint32_t*>(to);
+  for (int64_t step = 0; step < num_steps; step += kNumWords) {
+    for (int64_t row = 0; row < kWidth; row += kNumWords) {
+      WordVec block[kNumWords];
+      inlined<kNumWords>([&]<int i>() PREPACK_INLINED {
+        block[i] = hn::LoadU(Words(), words + (row + i) * num_steps + step);
+      });
+      transpose_words(block);
+      inlined<kNumWords>([&]<int i>() PREPACK_INLINED {
+        hn::StoreU(block[i], Words(), out + (step + i) * kWidth + row);
+      });
+    }
+  }
+}
+#endif
 
 template <typename T>
 void pack_tiles(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
@@ -231,16 +260,21 @@ HWY_NOINLINE void store_gated_tile(const ManyRowsProduct& product, const float* 
   }
 }
 
+bool is_streamed(const ManyRowsProduct& product) {
+  return product.num_rows <= kMaxStreamedRows && std::holds_alternative<PlainRows>(product.weight);
+}
+
 /// Panels of features that are laid out, and sums of a slice of rows with them.
 template <typename T, typename Products>
 class Stretch {
  public:
   /// Panels at a time, which of SwiGLU are pairs of gates and ups.
   /// @param most  panels that there are
-  static int64_t num_panels(int64_t in_features, int64_t most, bool is_gated) {
+  static int64_t num_panels(int64_t in_features, int64_t most, bool is_gated, bool is_streamed) {
     const int64_t panel_bytes =
         num_steps<T>(in_features) * panel_width() * static_cast<int64_t>(sizeof(float));
     const int64_t least = is_gated ? 2 : 1;
+    if (is_streamed) return std::min(least, most);
     const int64_t panels = std::clamp(kStretchBytes / panel_bytes, least, kStretchPanels);
     return std::min(panels / least * least, most);
   }
@@ -255,7 +289,10 @@ class Stretch {
 
   /// @param max_panels  at a time
   Stretch(const ManyRowsProduct& product, int64_t max_panels)
-      : product_(product), steps_(num_steps<T>(product.in_features)), width_(panel_width()) {
+      : product_(product),
+        steps_(num_steps<T>(product.in_features)),
+        width_(panel_width()),
+        is_streamed_(is_streamed(product)) {
     const int64_t of_weights = weights_size(product.in_features, max_panels);
     const int64_t of_sums = sums_size(max_panels);
     Scratch scratch(of_weights + of_sums, 2);
@@ -264,9 +301,11 @@ class Stretch {
   }
 
   /// As many as there is room for at most.
-  void multiply(const WeightPanels& panels) {
+  /// @param next  those that come next; none after the last
+  void multiply(const WeightPanels& panels, const WeightPanels& next) {
     lay_out_weights(panels);
     const int64_t num_tiles = PackedRows::num_tiles(product_.num_rows);
+    next_ = next;
     for (int64_t tile = 0; tile < num_tiles; tile += kSliceTiles) {
       multiply_slice(tile, std::min(tile + kSliceTiles, num_tiles), panels);
     }
@@ -294,6 +333,16 @@ class Stretch {
     };
     for (int64_t n = 0; n < num_panels; ++n) {
       float* panel = weights_ + n * width_ * steps_;
+#if HWY_TARGET <= HWY_AVX3
+      if constexpr (std::is_same_v<Source, PlainSource<T, T>>) {
+        if (is_streamed_ && panels[n].count == width_ &&
+            product_.in_features % PackedRows::kBlock == 0) {
+          const T* rows = source.values + panels[n].row * product_.in_features;
+          lay_out_words<kVectors * hn::MaxLanes(Floats())>(rows, steps_, panel);
+          continue;
+        }
+      }
+#endif
       const auto store = [&](int64_t step, const float* part, int64_t size)
                              HWY_ATTR { transpose(part, width_, size, panel + step * width_); };
       lay_out<kVectors * hn::MaxLanes(Floats()), T>(source, product_.in_features, rows_of(n),
@@ -323,7 +372,9 @@ class Stretch {
             ahead.x += 4 * steps_ * kTileRows;
             ahead.x_step = 4 * kTileRows;
           }
-          if (part >= 0) {
+          if (is_streamed_) {
+            fetch_next(n, block + tile * num_blocks, num_blocks, size, ahead);
+          } else if (part >= 0) {
             ahead.weight += 4 * steps_ * width_ + part * (piece_bytes / kAheadTiles);
             ahead.weight_step = 4 * width_ / kAheadTiles;
           }
@@ -339,12 +390,31 @@ class Stretch {
     }
   }
 
+  /// Has a tile fetch its part of the panel that is laid out next.
+  /// @param turn  of the tile, among those of all blocks
+  void fetch_next(int64_t panel, int64_t turn, int64_t num_blocks, int64_t num_steps,
+                  Ahead& ahead) const {
+    if (panel >= next_.num_panels()) return;
+    const auto& weight = std::get<PlainRows>(product_.weight);
+    const int64_t num_turns = PackedRows::num_tiles(product_.num_rows) * num_blocks;
+    const int64_t row_bytes = product_.in_features * (weight.dtype == DType::kFloat32 ? 4 : 2);
+    const int64_t bytes = next_[panel].count * row_bytes;
+    const char* rows = static_cast<const char*>(weight.values) + next_[panel].row * row_bytes;
+    ahead.weight = rows + bytes * turn / num_turns;
+    ahead.weight_step = (bytes / num_turns + num_steps - 1) / num_steps;
+  }
+
   /// As many rows of a tile as there are, or a few more.
   HWY_INLINE void multiply_rows(const float* x, const float* panel, const Ahead& ahead,
                                 int64_t size, bool adds, int64_t num_rows, float* sums) {
     int64_t row = 0;
     for (; row + kRows <= num_rows; row += kRows) {
       multiply_tile<kRows, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
+    }
+    if constexpr (kRows > 8) {
+      for (; row + 4 < num_rows; row += 8) {
+        multiply_tile<8, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
+      }
     }
     for (; row < num_rows; row += 4) {
       multiply_tile<4, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
@@ -356,18 +426,23 @@ class Stretch {
   int64_t width_;
   float* weights_;  // [num_panels, steps, width] of 32 bits
   float* sums_;     // [num_panels, kSliceTiles, kTileRows, width]
+  bool is_streamed_;
+  WeightPanels next_{};  // laid out after these
 };
 
 template <typename T, typename Products>
 HWY_FLATTEN void multiply_features(const ManyRowsProduct& product, int64_t first, int64_t last) {
   WeightPanels panels = {first, last - first, panel_width(), product.num_gates};
   const int64_t num_panels = Stretch<T, Products>::num_panels(
-      product.in_features, panels.num_panels(), panels.are_gated());
+      product.in_features, panels.num_panels(), panels.are_gated(), is_streamed(product));
   const int64_t size = num_panels * panel_width() / (panels.are_gated() ? 2 : 1);
   Stretch<T, Products> stretch(product, num_panels);
   for (; panels.first < last; panels.first += size) {
     panels.count = std::min(size, last - panels.first);
-    stretch.multiply(panels);
+    WeightPanels next = panels;
+    next.first = std::min(panels.first + size, last);
+    next.count = std::min(size, last - next.first);
+    stretch.multiply(panels, next);
   }
 }
 
@@ -385,7 +460,8 @@ template <typename T>
 int64_t bytes_of_stretch(int64_t in_features, int64_t num_features) {
   using OfType = Stretch<T, SingleProducts>;
   const int64_t panels = (num_features + panel_width() - 1) / panel_width();
-  const int64_t count = OfType::num_panels(in_features, panels, /*is_gated=*/false);
+  const int64_t count =
+      OfType::num_panels(in_features, panels, /*is_gated=*/false, /*is_streamed=*/false);
   return (OfType::weights_size(in_features, count) + OfType::sums_size(count)) *
          static_cast<int64_t>(sizeof(float));
 }

@@ -13,7 +13,7 @@ namespace {
 
 /// Rows up to which the kernel of few rows beats that of many, as prepack_linear_bench finds it on
 /// Zen 5. Where there is a matrix unit, so few that memory alone limits them: no more was measured.
-int64_t max_few_rows() { return has_amx() ? 4 : 64; }
+int64_t max_few_rows() { return has_amx() ? 4 : 48; }
 
 /// Rows up to which quantized weights are better widened to float32 in registers than rounded to
 /// bfloat16 in the caches: 8 and 4 bits on Zen 5. Not measured with a matrix unit.

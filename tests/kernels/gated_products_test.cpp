@@ -125,6 +125,8 @@ TEST_CASE("SwiGLU of a product of many rows has the bits of product and SwiGLU a
         for (const auto& shape : long_shapes(format)) {
           check_many_rows(random, format, dtype, shape);
         }
+        // Of more rows than are multiplied while weights come from memory.
+        check_many_rows(random, format, dtype, {260, 96, 70});
       }
     }
   });

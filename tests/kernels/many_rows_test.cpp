@@ -102,6 +102,9 @@ TEST_CASE("products of many rows equal their definition", "[kernels][products]")
       check(random, format, dtype, 13, whole_groups(format, 40), 700);
       check(random, format, dtype, 110, whole_groups(format, 1100), 40);
       check(random, format, dtype, 5, whole_groups(format, 9000), 270);
+      // In whole vectors, and of more rows than panels are streamed for.
+      check(random, format, dtype, 30, whole_groups(format, 384), 100);
+      check(random, format, dtype, 260, whole_groups(format, 96), 300);
     };
     for (const auto& format : weight_formats()) check_shapes(format, DType::kFloat32);
     check_shapes(kBFloat16, DType::kBFloat16);
@@ -143,33 +146,36 @@ TEST_CASE("a product in bfloat16 rounds its weight to it", "[kernels][products]"
 }
 
 TEST_CASE("a row gives the same bits amid any many rows", "[kernels][products]") {
-  constexpr int64_t kNumRows = 31;
-  constexpr int64_t kFeatures = 37;
-  constexpr int64_t kInFeatures = 600;
   Random random(2);
+  const auto check_rows = [&](DType dtype, int64_t most_rows, int64_t features,
+                              int64_t in_features) {
+    CAPTURE(to_string(dtype), most_rows);
+    const StoredWeight weight(random, kBFloat16, features, in_features);
+    const auto x = Numbers::random(random, dtype, most_rows * in_features);
+    const auto product_of = [&](int64_t first, int64_t num_rows) {
+      Numbers part(dtype, num_rows * in_features);
+      for (int64_t i = 0; i < part.size(); ++i) part.set(i, x[first * in_features + i]);
+      PackedInput packed(random, part, num_rows, in_features);
+      ProductOutput output(random, num_rows, features);
+      output.bias = Numbers(DType::kFloat32, 0);
+      output.adds = false;
+      output.stride = features;
+      output.out = Numbers::filled(DType::kFloat32, num_rows * features, NAN);
+      return multiply(packed.rows(), weight, output, {0, features}).values();
+    };
+    const auto all = product_of(0, most_rows);
+    for (int i = num_samples(10); i > 0; --i) {
+      const int64_t first = random.integer(0, most_rows - 1);
+      const int64_t num_rows = random.integer(1, most_rows - first);
+      const auto part = product_of(first, num_rows);
+      REQUIRE(std::equal(part.begin(), part.end(), all.begin() + first * features));
+    }
+  };
   on_each_instruction_set([&] {
     for (const auto dtype : {DType::kFloat32, DType::kBFloat16}) {
-      CAPTURE(to_string(dtype));
-      const StoredWeight weight(random, kBFloat16, kFeatures, kInFeatures);
-      const auto x = Numbers::random(random, dtype, kNumRows * kInFeatures);
-      const auto product_of = [&](int64_t first, int64_t num_rows) {
-        Numbers part(dtype, num_rows * kInFeatures);
-        for (int64_t i = 0; i < part.size(); ++i) part.set(i, x[first * kInFeatures + i]);
-        PackedInput packed(random, part, num_rows, kInFeatures);
-        ProductOutput output(random, num_rows, kFeatures);
-        output.bias = Numbers(DType::kFloat32, 0);
-        output.adds = false;
-        output.stride = kFeatures;
-        output.out = Numbers::filled(DType::kFloat32, num_rows * kFeatures, NAN);
-        return multiply(packed.rows(), weight, output, {0, kFeatures}).values();
-      };
-      const auto all = product_of(0, kNumRows);
-      for (int i = num_samples(10); i > 0; --i) {
-        const int64_t first = random.integer(0, kNumRows - 1);
-        const int64_t num_rows = random.integer(1, kNumRows - first);
-        const auto part = product_of(first, num_rows);
-        REQUIRE(std::equal(part.begin(), part.end(), all.begin() + first * kFeatures));
-      }
+      check_rows(dtype, 31, 37, 600);
+      // More than panels are streamed for.
+      check_rows(dtype, 300, 70, 64);
     }
   });
 }
