@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/scalar_type.h"
+#include "model/bfloat16_product.h"
 #include "model/blocked_products.h"
 #include "model/linear.h"
 #include "prepack/model.h"
@@ -185,6 +186,14 @@ TEST_CASE("a layout that is asked for is not measured", "[blocked]") {
   const auto weight = at::empty({8, 8});
   CHECK(LayoutChoice(WeightLayout::kBlocked).wants_blocked(weight));
   CHECK_FALSE(LayoutChoice(WeightLayout::kPlain).wants_blocked(weight));
+}
+
+TEST_CASE("weights stay plain where the project's own product multiplies many rows", "[blocked]") {
+  constexpr int64_t kMany = 512;
+  const auto weight = at::empty({256, 128}, at::kBFloat16);
+  if (!is_bfloat16_product_best(weight, kMany)) return;  // blocks are measured
+  CHECK_FALSE(LayoutChoice(WeightLayout::kAuto).wants_blocked(weight));
+  CHECK(LayoutChoice(WeightLayout::kBlocked).wants_blocked(weight));
 }
 
 TEST_CASE("weights whose layout is rows anyway stay plain", "[blocked]") {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/stopwatch.h"
+#include "model/bfloat16_product.h"
 #include "model/linear.h"
 #include "model/native_products.h"
 
@@ -52,6 +53,12 @@ LayoutTimes measure(const Linear& plain, const Linear& blocked, const at::Tensor
   return times;
 }
 
+/// Whether products of many rows are this project's own, which come close to those with blocks, and
+/// pass them with SwiGLU; those of few rows are ahead, and rows need not be laid out at the start.
+bool has_own_products(const at::Tensor& weight) {
+  return weight.scalar_type() == at::kBFloat16 && is_bfloat16_product_best(weight, kManyRows);
+}
+
 }  // namespace
 
 bool has_blocked_products(at::ScalarType type) {
@@ -86,7 +93,8 @@ std::vector<LayoutTimes> measure_layouts(const at::Tensor& weight, const Blocked
 }
 
 bool LayoutChoice::wants_blocked(const at::Tensor& weight) {
-  if (layout_ == WeightLayout::kAuto && measured_.empty() && !has_blocks(weight.scalar_type())) {
+  if (layout_ == WeightLayout::kAuto && measured_.empty() &&
+      (has_own_products(weight) || !has_blocks(weight.scalar_type()))) {
     layout_ = WeightLayout::kPlain;  // of all that follow too
   }
   if (layout_ != WeightLayout::kAuto) return layout_ == WeightLayout::kBlocked;

@@ -42,7 +42,8 @@ class LayoutChoice {
 
   /// Whether this weight is to become a BlockedWeight. With kAuto the first of each shape is
   /// measured. For all shapes of a model that takes about as long as a prefill of
-  /// 4,000 / num_layers tokens, for a small one 50 ms; and nothing where oneDNN's layout is rows.
+  /// 4,000 / num_layers tokens, for a small one 50 ms; and nothing where oneDNN's layout is rows,
+  /// or where bfloat16_product() multiplies many rows.
   /// @param weight  [out_features, in_features] of the dtype that is computed in
   bool wants_blocked(const at::Tensor& weight);
 
