@@ -459,8 +459,8 @@ REASONED_CONVERSATIONS = [
 
 
 def default_options(source):
-    """Null where the template names a date itself; else the day that stands for today."""
-    needs_date = "strftime_now" in source and "date_string" not in source
+    """The day that stands for today, where the template asks for it."""
+    needs_date = "strftime_now" in source
     return {"date": "2026-11-21" if needs_date else None, "enable_thinking": True}
 
 
@@ -470,12 +470,12 @@ def render(tokenizer, conversation, options):
     variables = {}
     if not options["enable_thinking"]:
         variables["enable_thinking"] = False
-    if "date_string" in tokenizer.chat_template:
-        # transformers has the function, and would write today's date.
-        variables["date_string"] = "26 Jul 2024"
     if options["date"]:
         day = datetime.date.fromisoformat(options["date"])
-        variables.update(strftime_now=day.strftime, date_string=day.strftime("%d %b %Y"))
+        if "strftime_now" in tokenizer.chat_template:
+            variables["strftime_now"] = day.strftime
+        else:
+            variables["date_string"] = day.strftime("%d %b %Y")
     try:
         prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
     except TemplateError:

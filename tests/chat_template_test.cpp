@@ -168,6 +168,8 @@ TEST_CASE("a template that writes a little differently is refused", "[chat_templ
         {"\"Today Date: \"", "\"Date: \""},
         {"{%- set date_string = \"26 Jul 2024\" %}", ""},
         {"{{- bos_token }}", ""}}},
+      {"Llama 3.2",
+       {{"%d %b %Y", "%d %B %Y"}, {"if strftime_now is defined", "if today is defined"}}},
       {"Phi-3 mini",
        {{"'<|user|>\n'", "'<|user|>'"},
         {"message['content'] + '<|end|>", "message['content'] | trim + '<|end|>"},

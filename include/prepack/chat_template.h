@@ -20,8 +20,8 @@ struct ChatMessage {
 struct ChatOptions {
   bool enable_thinking = true;  // whether answers may begin with reasoning: qwen3, smollm3
 
-  /// The date that llama3.1, smollm3 and some of mistral write. Absent: today's, but for llama3.1
-  /// the one that its template names, so that its prompts are the same every day.
+  /// The date that llama3.1, smollm3 and some of mistral write. Absent: today's, or the one that
+  /// the template names, as Llama 3.1's and 3.3's do.
   std::optional<std::chrono::year_month_day> date = {};
 };
 
