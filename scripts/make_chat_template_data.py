@@ -229,6 +229,35 @@ PHI3 = ("{% for message in messages %}{% if message['role'] == 'system'%AND% %}{
         "'<|end|>\n'}}{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
         "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
+# A revision of the first that writes system messages too.
+PHI3_SYSTEM = PHI3_FIRST.replace(
+    "{% if (message['role'] == 'user') %}",
+    "{% if (message['role'] == 'system') %}{{'<|system|>' + '\n' + message['content'] + '<|end|>' + '\n'}}"
+    "{% elif (message['role'] == 'user') %}")
+PHI4_MINI = ("{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}"
+             "{{ '<|' + message['role'] + '|>' + message['content'] + '<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}"
+             "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+             "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}")
+PHI4_FIRST = ("{% for message in messages %}{% if (message['role'] == 'system') %}"
+              "{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'user') %}"
+              "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|><|im_start|>assistant<|im_sep|>'}}"
+              "{% elif (message['role'] == 'assistant') %}{{message['content'] + '<|im_end|>'}}{% endif %}{% endfor %}")
+PHI4 = ("{% for message in messages %}{% if (message['role'] == 'system') %}"
+        "{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'user') %}"
+        "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'assistant') %}"
+        "{{'<|im_start|>assistant<|im_sep|>' + message['content'] + '<|im_end|>'}}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}")
+# With a system message of our own in place of the published one, which is long.
+PHI4_REASONING = ("<|im_start|>system<|im_sep|>You answer in two sections: <think> {Thought} </think> {Solution}.<|im_end|>"
+                  "{% for message in messages %}{% if (message['role'] == 'user') %}"
+                  "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'assistant') %}"
+                  "{{'<|im_start|>assistant<|im_sep|>'}}{% generation %}{{message['content'] + '<|im_end|>'}}{% endgeneration %}"
+                  "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}")
+YI = ("{% if messages[0]['role'] == 'system' %}{% set system_message = messages[0]['content'] %}{% endif %}"
+      "{% if system_message is defined %}{{ %SYSTEM% }}{% endif %}{% for message in messages %}"
+      "{% set content = message['content'] %}{% if message['role'] == 'user' %}"
+      "{{ '<|im_start|>user\\n' + content + '<|im_end|>\\n<|im_start|>assistant\\n' }}"
+      "{% elif message['role'] == 'assistant' %}{{ content + '<|im_end|>' + '\\n' }}{% endif %}{% endfor %}")
 # Laid out over lines: blocks take the white space away, outputs only with a minus.
 PHI3_LINES = """{{- bos_token }}
 {%- for message in messages %}
@@ -320,6 +349,44 @@ for old, new in [
 ]:
     assert QWEN3_LATER.count(old) == 1, old
     QWEN3_LATER = QWEN3_LATER.replace(old, new)
+# The thinking models' leaves no choice.
+QWEN3_THINKING = QWEN3_LATER[:QWEN3_LATER.index("{%- if add_generation_prompt %}")] + r"""{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n<think>\n' }}
+{%- endif %}
+"""
+QWEN3_INSTRUCT = r"""{%- if tools %}
+    {{- '<|im_start|>system\n' }}
+    {{- tools | tojson }}
+    {{- "<|im_end|>\n" }}
+{%- else %}
+    {%- if messages[0].role == 'system' %}
+        {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+    {%- endif %}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {{- '<|im_start|>' + message.role + '\n' + content }}
+        {%- if message.tool_calls %}
+            {%- for tool_call in message.tool_calls %}
+                {{- tool_call | tojson }}
+            {%- endfor %}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == "tool" %}
+        {{- content }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %}
+"""
 SMOLLM3 = r"""{# defaults #}
 {%- if enable_thinking is not defined -%}
 {%- set enable_thinking = true -%}
@@ -403,6 +470,7 @@ SMOLLM3 = r"""{# defaults #}
 TEMPLATES = [
     ("chatml", "SmolLM2", SMOLLM2, "<|im_start|>", "<|im_end|>"),
     ("chatml", "Qwen2.5", QWEN25, "", "<|im_end|>"),
+    ("chatml", "Qwen3 2507, instruct", QWEN3_INSTRUCT, "", "<|im_end|>"),
     ("chatml", "without a default", "{% for message in messages %}" + CHATML_LOOP, "", "<|im_end|>"),
     ("llama2", "Llama 2", LLAMA2, "<s>", "</s>"),
     ("llama3", "Llama 3", LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
@@ -423,9 +491,18 @@ TEMPLATES = [
     ("phi3", "Phi-3 mini, first", PHI3_FIRST, "<s>", "<|endoftext|>"),
     ("phi3", "Phi-3 small", PHI3_SMALL, "<|endoftext|>", "<|endoftext|>"),
     ("phi3", "Phi-3, laid out over lines", PHI3_LINES, "<s>", "<|endoftext|>"),
+    ("phi3", "Phi-3 mini, first, with system messages", PHI3_SYSTEM, "<s>", "<|endoftext|>"),
+    ("phi3", "Phi-4 mini", PHI4_MINI, "<|endoftext|>", "<|endoftext|>"),
+    ("phi4", "Phi-4", PHI4, "<|endoftext|>", "<|im_end|>"),
+    ("phi4", "Phi-4, first", PHI4_FIRST, "<|endoftext|>", "<|endoftext|>"),
+    ("phi4", "Phi-4 reasoning", PHI4_REASONING, "<|endoftext|>", "<|im_end|>"),
     ("qwen3", "Qwen3", QWEN3, "", "<|im_end|>"),
     ("qwen3", "Qwen3, later", QWEN3_LATER, "", "<|im_end|>"),
+    ("qwen3", "Qwen3 2507, thinking", QWEN3_THINKING, "", "<|im_end|>"),
     ("smollm3", "SmolLM3", SMOLLM3, "", "<|im_end|>"),
+    ("yi", "Yi 1.5", YI.replace("%SYSTEM%", "system_message"), "<|startoftext|>", "<|im_end|>"),
+    ("yi", "Yi Coder", YI.replace("%SYSTEM%", "'<|im_start|>system\\n' + system_message + '<|im_end|>\\n'"), "<|startoftext|>",
+     "<|im_end|>"),
 ]
 
 OTHER_OPTIONS = {"date": "2025-03-09", "enable_thinking": False}
@@ -476,18 +553,18 @@ def render(tokenizer, conversation, options):
             variables["strftime_now"] = day.strftime
         else:
             variables["date_string"] = day.strftime("%d %b %Y")
+
+    def apply(messages):
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
+
+    def drops(index):
+        mark = {**messages[index], "content": "\ue000"}
+        return messages[index]["content"] and mark["content"] not in apply(messages[:index] + [mark] + messages[index + 1:])
+
     try:
-        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
+        return None if any(map(drops, range(len(messages)))) else apply(messages)
     except TemplateError:
         return None
-    for message in messages:
-        # Without what the forms with hidden reasoning do not take for a part of the text.
-        content = message["content"].split("</think>")[-1]
-        for mark in ("/no_think", "/think", "/system_override"):
-            content = content.replace(mark, "")
-        if content.strip() not in prompt:
-            return None
-    return prompt
 
 
 def main():
@@ -499,7 +576,7 @@ def main():
         default = default_options(source)
         entry = {"form": form, "name": name, "source": source, "bos": bos, "eos": eos,
                  "prompts": [render(tokenizer, conversation, default) for conversation in CONVERSATIONS]}
-        if any(word in source for word in ("enable_thinking", "strftime_now", "date_string")):
+        if any(word in source for word in ("'</think>'", "enable_thinking", "strftime_now", "date_string")):
             entry["options"] = default
             entry["cases"] = [{"options": options, "conversation": conversation,
                                "prompt": render(tokenizer, conversation, options)}

@@ -40,8 +40,8 @@ class ChatTemplate {
   static ChatTemplate recognise(std::string_view jinja, std::string bos_token = "",
                                 std::string eos_token = "");
 
-  /// Name of the form: "chatml", "llama2", "llama3", "llama3.1", "mistral", "phi3", "qwen3",
-  /// "smollm3" or "zephyr".
+  /// Name of the form: "chatml", "llama2", "llama3", "llama3.1", "mistral", "phi3", "phi4",
+  /// "qwen3", "smollm3", "yi" or "zephyr".
   std::string_view name() const;
 
   /// The prompt that asks for the next assistant turn (add_generation_prompt = true). It contains

@@ -14,7 +14,8 @@ struct Version {
   bool begins_with_bos = false;
   bool writes_system = true;
   bool skips_empty_system = false;
-  bool opens_answers = false;  // each user message is followed by the answer's beginning
+  bool opens_answers = false;        // each user message is followed by the answer's beginning
+  std::string_view line_end = "\n";  // behind each tag; Phi-4-mini has none
 };
 
 class Phi3 : public ChatForm {
@@ -32,21 +33,23 @@ class Phi3 : public ChatForm {
       if (role == "system" && !version_.writes_system) {
         fail_role(i, "user\" or \"assistant", role);
       }
-      if (role != "assistant" || !version_.opens_answers) prompt += fmt::format("<|{}|>\n", role);
-      prompt += content + "<|end|>\n";
-      if (role == "user" && version_.opens_answers) prompt += kAnswer;
+      if (role != "assistant" || !version_.opens_answers) prompt += tag(role);
+      prompt += content + tag("end");
+      if (role == "user" && version_.opens_answers) prompt += tag("assistant");
     }
-    return version_.opens_answers ? prompt : prompt.append(kAnswer);
+    return version_.opens_answers ? prompt : prompt + tag("assistant");
   }
 
  private:
-  static constexpr std::string_view kAnswer = "<|assistant|>\n";
+  std::string tag(std::string_view name) const {
+    return fmt::format("<|{}|>{}", name, version_.line_end);
+  }
 
   std::string bos_;
   Version version_;
 };
 
-/// The first revisions of mini and medium, which leave system messages out.
+/// The first revisions of mini and medium.
 bool opens_answers(const ChatSource& source) {
   return source.writes_content("'<|user|>'+'\\n'+", "+'<|end|>'+'\\n'+'<|assistant|>'+'\\n'") &&
          source.writes_content("", "+'<|end|>'+'\\n'");
@@ -59,10 +62,33 @@ bool writes_each_role(const ChatSource& source) {
   return true;
 }
 
+/// Of the first revisions, which mostly leave system messages out.
+bool writes_system(const ChatSource& source) {
+  if (!source.has("system")) return false;
+  require_template(source.has_compact("(message['role']=='system')%}") &&
+                       source.writes_content("'<|system|>'+'\\n'+", "+'<|end|>'+'\\n'"),
+                   kForm, "system messages so");
+  return true;
+}
+
+/// Phi-4-mini's tools are a member of the system message.
+bool is_mini4(const ChatSource& source) {
+  return source.compact() ==
+         "{%formessageinmessages%}"
+         "{%ifmessage['role']=='system'and'tools'inmessageandmessage['tools']isnotnone%}"
+         "{{'<|'+message['role']+'|>'+message['content']+'<|tool|>'+message['tools']+'<|/tool|>'+"
+         "'<|end|>'}}{%else%}{{'<|'+message['role']+'|>'+message['content']+'<|end|>'}}{%endif%}"
+         "{%endfor%}{%ifadd_generation_prompt%}{{'<|assistant|>'}}{%else%}{{eos_token}}{%endif%}";
+}
+
 }  // namespace
 
 ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
   if (!source.has("<|end|>") || !source.has("<|assistant|>")) return nullptr;
+  if (is_mini4(source)) {
+    source.refuse_plain_text(kForm);
+    return std::make_shared<Phi3>(tokens.bos, Version{.line_end = ""});
+  }
   for (const std::string_view word : {"trim", "strip", "tool", "strftime_now", "messages["}) {
     source.refuse(kForm, word, "it writes more or differently");
   }
@@ -71,7 +97,7 @@ ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
   version.begins_with_bos = source.writes("bos_token");
   if (!version.begins_with_bos) source.refuse(kForm, "bos_token", "it writes BOS differently");
   version.opens_answers = opens_answers(source);
-  version.writes_system = !version.opens_answers;
+  version.writes_system = !version.opens_answers || writes_system(source);
   if (!version.opens_answers) {
     require_template(writes_each_role(source) ||
                          source.writes_content("'<|'+message['role']+'|>'+'\\n'+", "+'<|end|>\\n'"),
@@ -79,7 +105,7 @@ ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
     require_template(source.writes("'<|assistant|>\\n'"), kForm, "a generation prompt");
   }
   version.skips_empty_system =
-      version.opens_answers ||
+      !version.writes_system ||
       source.has_with_member("ifmessage['role']=='system'and", "content", "%}");
   return std::make_shared<Phi3>(tokens.bos, version);
 }
