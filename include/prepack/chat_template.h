@@ -41,7 +41,7 @@ class ChatTemplate {
                                 std::string eos_token = "");
 
   /// Name of the form: "chatml", "llama2", "llama3", "llama3.1", "mistral", "phi3", "phi4",
-  /// "qwen3", "smollm3", "yi" or "zephyr".
+  /// "phi4-mini", "qwen3", "qwq", "smollm3", "yi" or "zephyr".
   std::string_view name() const;
 
   /// The prompt that asks for the next assistant turn (add_generation_prompt = true). It contains

@@ -89,7 +89,7 @@ ChatFormPtr recognise_chatml(const ChatSource& source, const ChatTokens& /*token
   for (const std::string_view word : {"strftime_now", "date_string"}) {
     source.refuse(kForm, word, "it writes the current date, which is not supported");
   }
-  for (const std::string_view word : {"think", "reasoning"}) {
+  for (const std::string_view word : {"think>", "thinking", "reasoning"}) {
     source.refuse(kForm, word, "it treats hidden reasoning, which is not supported");
   }
   for (const std::string_view word : {"trim", "strip", "bos_token"}) {

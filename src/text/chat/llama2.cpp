@@ -56,8 +56,12 @@ ChatFormPtr recognise_llama2(const ChatSource& source, const ChatTokens& tokens)
                    kForm, "the system message only where there is one");
   source.require(kForm, "'<<SYS>>\\n'+system_message+'\\n<</SYS>>\\n\\n'+",
                  "the system message so");
-  source.require(kForm, "bos_token+'[INST] '+content.strip()+' [/INST]'", "user messages so");
-  source.require(kForm, "' '+content.strip()+' '+eos_token", "assistant messages so");
+  const auto writes = [&](std::string_view before, std::string_view after) {
+    return source.has_compact(fmt::format("{}content.strip(){}", before, after)) ||
+           source.has_compact(fmt::format("{}content|trim{}", before, after));
+  };
+  require_template(writes("bos_token+'[INST] '+", "+' [/INST]'"), kForm, "user messages so");
+  require_template(writes("' '+", "+' '+eos_token"), kForm, "assistant messages so");
   return std::make_shared<Llama2>(tokens);
 }
 

@@ -14,8 +14,7 @@ struct Version {
   bool begins_with_bos = false;
   bool writes_system = true;
   bool skips_empty_system = false;
-  bool opens_answers = false;        // each user message is followed by the answer's beginning
-  std::string_view line_end = "\n";  // behind each tag; Phi-4-mini has none
+  bool opens_answers = false;  // each user message is followed by the answer's beginning
 };
 
 class Phi3 : public ChatForm {
@@ -33,17 +32,15 @@ class Phi3 : public ChatForm {
       if (role == "system" && !version_.writes_system) {
         fail_role(i, "user\" or \"assistant", role);
       }
-      if (role != "assistant" || !version_.opens_answers) prompt += tag(role);
-      prompt += content + tag("end");
-      if (role == "user" && version_.opens_answers) prompt += tag("assistant");
+      if (role != "assistant" || !version_.opens_answers) prompt += fmt::format("<|{}|>\n", role);
+      prompt += content + "<|end|>\n";
+      if (role == "user" && version_.opens_answers) prompt += kAnswer;
     }
-    return version_.opens_answers ? prompt : prompt + tag("assistant");
+    return version_.opens_answers ? prompt : prompt.append(kAnswer);
   }
 
  private:
-  std::string tag(std::string_view name) const {
-    return fmt::format("<|{}|>{}", name, version_.line_end);
-  }
+  static constexpr std::string_view kAnswer = "<|assistant|>\n";
 
   std::string bos_;
   Version version_;
@@ -71,24 +68,10 @@ bool writes_system(const ChatSource& source) {
   return true;
 }
 
-/// Phi-4-mini's tools are a member of the system message.
-bool is_mini4(const ChatSource& source) {
-  return source.compact() ==
-         "{%formessageinmessages%}"
-         "{%ifmessage['role']=='system'and'tools'inmessageandmessage['tools']isnotnone%}"
-         "{{'<|'+message['role']+'|>'+message['content']+'<|tool|>'+message['tools']+'<|/tool|>'+"
-         "'<|end|>'}}{%else%}{{'<|'+message['role']+'|>'+message['content']+'<|end|>'}}{%endif%}"
-         "{%endfor%}{%ifadd_generation_prompt%}{{'<|assistant|>'}}{%else%}{{eos_token}}{%endif%}";
-}
-
 }  // namespace
 
 ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
   if (!source.has("<|end|>") || !source.has("<|assistant|>")) return nullptr;
-  if (is_mini4(source)) {
-    source.refuse_plain_text(kForm);
-    return std::make_shared<Phi3>(tokens.bos, Version{.line_end = ""});
-  }
   for (const std::string_view word : {"trim", "strip", "tool", "strftime_now", "messages["}) {
     source.refuse(kForm, word, "it writes more or differently");
   }

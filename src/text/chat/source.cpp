@@ -89,6 +89,7 @@ std::string unescape_literal(std::string_view literal) {
       continue;
     }
     const char c = literal[++i];
+    if (c == '\n') continue;  // the literal goes on in the next line
     if (c == 'n') {
       text += '\n';
     } else if (c == 't') {
