@@ -18,7 +18,7 @@ enum class SystemPlace {
   kInFirstUser,   // v1: before the content of the first user message
   kInLastUser,    // v3: before that of the last, which must end the conversation
   kTurnOfItsOwn,  // v7: [SYSTEM_PROMPT], wherever it comes
-  kFirstTurn,     // the same, where it comes first
+  kFirstTurn,     // Small 3.1: the same, and only where it comes first
 };
 
 /// What differs between the versions.
@@ -49,12 +49,13 @@ class Mistral : public ChatForm {
     const bool own_turn = version_.system == SystemPlace::kTurnOfItsOwn;
     const bool first_turn =
         version_.system == SystemPlace::kFirstTurn && messages[0].role == "system";
-    const bool has_system = !own_turn && !first_turn && version_.system != SystemPlace::kNowhere &&
+    const bool joins_user = (version_.system == SystemPlace::kInFirstUser ||
+                             version_.system == SystemPlace::kInLastUser) &&
                             messages[0].role == "system";
-    const size_t first = has_system || first_turn ? 1 : 0;
+    const size_t first = first_turn || joins_user ? 1 : 0;
     if (version_.alternates) check_alternation(messages, first);
     const size_t holder = version_.system == SystemPlace::kInFirstUser ? 1 : messages.size() - 1;
-    if (has_system && (holder >= messages.size() || messages[holder].role != "user")) {
+    if (joins_user && (holder >= messages.size() || messages[holder].role != "user")) {
       throw InvalidArgument(version_.system == SystemPlace::kInFirstUser
                                 ? "a system message needs a user message behind it"
                                 : "with a system message the last message must be the user's");
@@ -75,7 +76,7 @@ class Mistral : public ChatForm {
                               version_.trims_answers ? strip(content) : content, tokens_.eos,
                               version_.answer_close);
       } else {
-        const auto system = has_system && i == holder ? messages[0].content + "\n\n" : "";
+        const auto system = joins_user && i == holder ? messages[0].content + "\n\n" : "";
         prompt += fmt::format("{}{}{}{}", version_.user_open, system, content, version_.user_close);
       }
     }
@@ -227,9 +228,8 @@ ChatFormPtr recognise_mistral(const ChatSource& source, const ChatTokens& tokens
   // Mistral Small 3.1 fills the list whose order it checks in a loop's own scope: it stays empty.
   version.alternates = source.has("must alternate") &&
                        !source.has_compact("{%-setfiltered_messages=filtered_messages+[message]%}");
-  version.skips_empty_system = version.system != SystemPlace::kTurnOfItsOwn &&
-                               version.system != SystemPlace::kFirstTurn &&
-                               !source.has("raise_exception");
+  version.skips_empty_system =
+      version.system != SystemPlace::kTurnOfItsOwn && !source.has("raise_exception");
   source.refuse(kForm, "strip", "it writes messages differently");
   if (!version.trims_answers) source.refuse(kForm, "trim", "it writes messages differently");
   return std::make_shared<Mistral>(tokens, std::move(version));
