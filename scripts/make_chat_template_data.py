@@ -176,6 +176,71 @@ MISTRAL_SMALL = r"""{%- set today = strftime_now("%Y-%m-%d") %}
     {%- endif %}
 {%- endfor %}
 """
+# Of models that see images, whose contents may be lists.
+MISTRAL_SMALL_LISTS = MISTRAL_SMALL
+for old, new in [
+    ("    {%- set system_message = messages[0]['content'] %}\n", """    {%- if messages[0]['content'] is string %}
+        {%- set system_message = messages[0]['content'] %}
+    {%- else %}
+        {%- set system_message = messages[0]['content'][0]['text'] %}
+    {%- endif %}
+"""),
+    ("        {{- '[INST]' + message['content'] + '[/INST]' }}\n", """        {%- if message['content'] is string %}
+            {{- '[INST]' + message['content'] + '[/INST]' }}
+        {%- else %}
+            {{- '[INST]' + message['content'][0]['text'] + '[/INST]' }}
+        {%- endif %}
+"""),
+]:
+    assert MISTRAL_SMALL_LISTS.count(old) == 1, old
+    MISTRAL_SMALL_LISTS = MISTRAL_SMALL_LISTS.replace(old, new)
+MISTRAL_SMALL_31 = r"""{%- set today = strftime_now("%Y-%m-%d") %}
+{%- set default_system_message = "You are a large language model. Today is " + today + ".\
+\n\nWhen you're not sure, you say so." %}
+
+{{- bos_token }}
+
+{%- if messages[0]['role'] == 'system' %}
+    {%- if messages[0]['content'] is string %}
+        {%- set system_message = messages[0]['content'] %}
+        {%- set loop_messages = messages[1:] %}
+    {%- else %}
+        {%- set system_message = messages[0]['content'][0]['text'] %}
+        {%- set loop_messages = messages[1:] %}
+    {%- endif %}
+{%- else %}
+    {%- set system_message = default_system_message %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{{- '[SYSTEM_PROMPT]' + system_message + '[/SYSTEM_PROMPT]' }}
+
+{%- set filtered_messages = [] %}
+{%- for message in loop_messages %}
+    {%- if message["role"] not in ["tool", "tool_results"] and not message.get("tool_calls") %}
+        {%- set filtered_messages = filtered_messages + [message] %}
+    {%- endif %}
+{%- endfor %}
+
+{%- for message in filtered_messages %}
+    {%- if (message["role"] == "user") != (loop.index0 % 2 == 0) %}
+        {{- raise_exception("After the optional system message, conversation roles must alternate!") }}
+    {%- endif %}
+{%- endfor %}
+
+{%- for message in loop_messages %}
+    {%- if message["role"] == "user" %}
+        {%- if message['content'] is string %}
+        {{- '[INST]' + message['content'] + '[/INST]' }}
+        {%- endif %}
+    {%- elif message['role'] == 'assistant' %}
+        {%- if message['content'] is string %}
+            {{- message['content'] + eos_token }}
+        {%- endif %}
+    {%- else %}
+        {{- raise_exception("Only user and assistant roles are supported, but for a system message that comes first!") }}
+    {%- endif %}
+{%- endfor %}
+"""
 LLAMA31 = r"""{{- bos_token }}
 {%- if not date_string is defined %}
 %DATE%
@@ -229,6 +294,41 @@ PHI3 = ("{% for message in messages %}{% if message['role'] == 'system'%AND% %}{
         "'<|end|>\n'}}{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
         "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
+# A revision of the first that writes system messages too.
+PHI3_SYSTEM = PHI3_FIRST.replace(
+    "{% if (message['role'] == 'user') %}",
+    "{% if (message['role'] == 'system') %}{{'<|system|>' + '\n' + message['content'] + '<|end|>' + '\n'}}"
+    "{% elif (message['role'] == 'user') %}")
+PHI4_MINI = ("{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}"
+             "{{ '<|' + message['role'] + '|>' + message['content'] + '<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}"
+             "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+             "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}")
+PHI4_MINI_REASONING = (
+    "{{ '<|system|>Your name is Phi.' }}{% for message in messages %}{% if message['role'] == 'system' %} {{ message['content'] }}"
+    "{% if 'tools' in message and message['tools'] is not none %}{{ '<|tool|>' + message['tools'] + '<|/tool|>' }}{% endif %}"
+    "{% endif %}{% endfor %}{{ '<|end|>' }}{% for message in messages %}{% if message['role'] != 'system' %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}")
+PHI4_FIRST = ("{% for message in messages %}{% if (message['role'] == 'system') %}"
+              "{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'user') %}"
+              "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|><|im_start|>assistant<|im_sep|>'}}"
+              "{% elif (message['role'] == 'assistant') %}{{message['content'] + '<|im_end|>'}}{% endif %}{% endfor %}")
+PHI4 = ("{% for message in messages %}{% if (message['role'] == 'system') %}"
+        "{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'user') %}"
+        "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'assistant') %}"
+        "{{'<|im_start|>assistant<|im_sep|>' + message['content'] + '<|im_end|>'}}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}")
+# With a system message of our own in place of the published one, which is long.
+PHI4_REASONING = ("<|im_start|>system<|im_sep|>You answer in two sections: <think> {Thought} </think> {Solution}.<|im_end|>"
+                  "{% for message in messages %}{% if (message['role'] == 'user') %}"
+                  "{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}{% elif (message['role'] == 'assistant') %}"
+                  "{{'<|im_start|>assistant<|im_sep|>'}}{% generation %}{{message['content'] + '<|im_end|>'}}{% endgeneration %}"
+                  "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}")
+YI = ("{% if messages[0]['role'] == 'system' %}{% set system_message = messages[0]['content'] %}{% endif %}"
+      "{% if system_message is defined %}{{ %SYSTEM% }}{% endif %}{% for message in messages %}"
+      "{% set content = message['content'] %}{% if message['role'] == 'user' %}"
+      "{{ '<|im_start|>user\\n' + content + '<|im_end|>\\n<|im_start|>assistant\\n' }}"
+      "{% elif message['role'] == 'assistant' %}{{ content + '<|im_end|>' + '\\n' }}{% endif %}{% endfor %}")
 # Laid out over lines: blocks take the white space away, outputs only with a minus.
 PHI3_LINES = """{{- bos_token }}
 {%- for message in messages %}
@@ -320,6 +420,71 @@ for old, new in [
 ]:
     assert QWEN3_LATER.count(old) == 1, old
     QWEN3_LATER = QWEN3_LATER.replace(old, new)
+# The thinking models' leaves no choice.
+QWEN3_THINKING = QWEN3_LATER[:QWEN3_LATER.index("{%- if add_generation_prompt %}")] + r"""{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n<think>\n' }}
+{%- endif %}
+"""
+QWEN3_INSTRUCT = r"""{%- if tools %}
+    {{- '<|im_start|>system\n' }}
+    {{- tools | tojson }}
+    {{- "<|im_end|>\n" }}
+{%- else %}
+    {%- if messages[0].role == 'system' %}
+        {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+    {%- endif %}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {{- '<|im_start|>' + message.role + '\n' + content }}
+        {%- if message.tool_calls %}
+            {%- for tool_call in message.tool_calls %}
+                {{- tool_call | tojson }}
+            {%- endfor %}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == "tool" %}
+        {{- content }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %}
+"""
+QWQ = r"""{%- if tools %}
+    {{- '<|im_start|>system\n' }}
+    {{- tools | tojson }}
+    {{- "<|im_end|>\n" }}
+{%- else %}
+    {%- if messages[0]['role'] == 'system' %}
+        {{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}
+  {%- endif %}
+{%- endif %}
+{%- for message in messages %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" and not message.tool_calls %}
+        {%- set content = message.content.split('</think>')[-1].lstrip('\n') %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "tool" %}
+        {{- message.content }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n<think>\n' }}
+{%- endif %}
+"""
+QWQ_ANSWER = r"{%- set content = message.content.split('</think>')[-1].lstrip('\n') %}"
+assert QWQ.count(QWQ_ANSWER) == 1
+# Its later revision leaves an answer that ends the conversation as it is.
+QWQ_LATER = QWQ.replace(QWQ_ANSWER, "{%- set content = message.content %}{%- if not loop.last %}" + QWQ_ANSWER + "{%- endif %}")
 SMOLLM3 = r"""{# defaults #}
 {%- if enable_thinking is not defined -%}
 {%- set enable_thinking = true -%}
@@ -403,8 +568,10 @@ SMOLLM3 = r"""{# defaults #}
 TEMPLATES = [
     ("chatml", "SmolLM2", SMOLLM2, "<|im_start|>", "<|im_end|>"),
     ("chatml", "Qwen2.5", QWEN25, "", "<|im_end|>"),
+    ("chatml", "Qwen3 2507, instruct", QWEN3_INSTRUCT, "", "<|im_end|>"),
     ("chatml", "without a default", "{% for message in messages %}" + CHATML_LOOP, "", "<|im_end|>"),
     ("llama2", "Llama 2", LLAMA2, "<s>", "</s>"),
+    ("llama2", "Code Llama", LLAMA2.replace("content.strip()", "content | trim"), "<s>", "</s>"),
     ("llama3", "Llama 3", LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
     ("zephyr", "TinyLlama", ZEPHYR, "<s>", "</s>"),
     ("mistral", "Mistral 0.1", MISTRAL.replace("%SPACE%", " + ' '"), "<s>", "</s>"),
@@ -416,6 +583,8 @@ TEMPLATES = [
     ("mistral", "Mistral Nemo", MISTRAL_V3.replace("%SPACE%", "").replace("%ANSWER%", 'message["content"]'), "<s>", "</s>"),
     ("mistral", "Mistral Large 2411", MISTRAL_V7, "<s>", "</s>"),
     ("mistral", "Mistral Small 3", MISTRAL_SMALL, "<s>", "</s>"),
+    ("mistral", "Mistral Small, with lists", MISTRAL_SMALL_LISTS, "<s>", "</s>"),
+    ("mistral", "Mistral Small 3.1", MISTRAL_SMALL_31, "<s>", "</s>"),
     ("llama3.1", "Llama 3.1", LLAMA31.replace("%DATE%", LLAMA31_DATE), "<|begin_of_text|>", "<|eot_id|>"),
     ("llama3.1", "Llama 3.2", LLAMA31.replace("%DATE%", LLAMA32_DATE), "<|begin_of_text|>", "<|eot_id|>"),
     ("phi3", "Phi-3 mini", PHI3.replace("%AND%", ""), "<s>", "<|endoftext|>"),
@@ -423,9 +592,21 @@ TEMPLATES = [
     ("phi3", "Phi-3 mini, first", PHI3_FIRST, "<s>", "<|endoftext|>"),
     ("phi3", "Phi-3 small", PHI3_SMALL, "<|endoftext|>", "<|endoftext|>"),
     ("phi3", "Phi-3, laid out over lines", PHI3_LINES, "<s>", "<|endoftext|>"),
+    ("phi3", "Phi-3 mini, first, with system messages", PHI3_SYSTEM, "<s>", "<|endoftext|>"),
+    ("phi4-mini", "Phi-4 mini reasoning", PHI4_MINI_REASONING, "<|endoftext|>", "<|endoftext|>"),
+    ("phi4-mini", "Phi-4 mini", PHI4_MINI, "<|endoftext|>", "<|endoftext|>"),
+    ("phi4", "Phi-4", PHI4, "<|endoftext|>", "<|im_end|>"),
+    ("phi4", "Phi-4, first", PHI4_FIRST, "<|endoftext|>", "<|endoftext|>"),
+    ("phi4", "Phi-4 reasoning", PHI4_REASONING, "<|endoftext|>", "<|im_end|>"),
     ("qwen3", "Qwen3", QWEN3, "", "<|im_end|>"),
     ("qwen3", "Qwen3, later", QWEN3_LATER, "", "<|im_end|>"),
+    ("qwen3", "Qwen3 2507, thinking", QWEN3_THINKING, "", "<|im_end|>"),
+    ("qwq", "QwQ", QWQ, "", "<|im_end|>"),
+    ("qwq", "QwQ, later", QWQ_LATER, "", "<|im_end|>"),
     ("smollm3", "SmolLM3", SMOLLM3, "", "<|im_end|>"),
+    ("yi", "Yi 1.5", YI.replace("%SYSTEM%", "system_message"), "<|startoftext|>", "<|im_end|>"),
+    ("yi", "Yi Coder", YI.replace("%SYSTEM%", "'<|im_start|>system\\n' + system_message + '<|im_end|>\\n'"), "<|startoftext|>",
+     "<|im_end|>"),
 ]
 
 OTHER_OPTIONS = {"date": "2025-03-09", "enable_thinking": False}
@@ -459,8 +640,8 @@ REASONED_CONVERSATIONS = [
 
 
 def default_options(source):
-    """Null where the template names a date itself; else the day that stands for today."""
-    needs_date = "strftime_now" in source and "date_string" not in source
+    """The day that stands for today, where the template asks for it."""
+    needs_date = "strftime_now" in source
     return {"date": "2026-11-21" if needs_date else None, "enable_thinking": True}
 
 
@@ -470,24 +651,24 @@ def render(tokenizer, conversation, options):
     variables = {}
     if not options["enable_thinking"]:
         variables["enable_thinking"] = False
-    if "date_string" in tokenizer.chat_template:
-        # transformers has the function, and would write today's date.
-        variables["date_string"] = "26 Jul 2024"
     if options["date"]:
         day = datetime.date.fromisoformat(options["date"])
-        variables.update(strftime_now=day.strftime, date_string=day.strftime("%d %b %Y"))
+        if "strftime_now" in tokenizer.chat_template:
+            variables["strftime_now"] = day.strftime
+        else:
+            variables["date_string"] = day.strftime("%d %b %Y")
+
+    def apply(messages):
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
+
+    def drops(index):
+        mark = {**messages[index], "content": "\ue000"}
+        return messages[index]["content"] and mark["content"] not in apply(messages[:index] + [mark] + messages[index + 1:])
+
     try:
-        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **variables)
+        return None if any(map(drops, range(len(messages)))) else apply(messages)
     except TemplateError:
         return None
-    for message in messages:
-        # Without what the forms with hidden reasoning do not take for a part of the text.
-        content = message["content"].split("</think>")[-1]
-        for mark in ("/no_think", "/think", "/system_override"):
-            content = content.replace(mark, "")
-        if content.strip() not in prompt:
-            return None
-    return prompt
 
 
 def main():
@@ -499,11 +680,12 @@ def main():
         default = default_options(source)
         entry = {"form": form, "name": name, "source": source, "bos": bos, "eos": eos,
                  "prompts": [render(tokenizer, conversation, default) for conversation in CONVERSATIONS]}
-        if any(word in source for word in ("enable_thinking", "strftime_now", "date_string")):
+        if any(word in source for word in ("'</think>'", "enable_thinking", "strftime_now", "date_string")):
             entry["options"] = default
+            reasoned = REASONED_CONVERSATIONS if "think" in source else []
             entry["cases"] = [{"options": options, "conversation": conversation,
                                "prompt": render(tokenizer, conversation, options)}
-                              for conversation in CONVERSATIONS[:3] + REASONED_CONVERSATIONS
+                              for conversation in CONVERSATIONS[:3] + reasoned
                               for options in (default, OTHER_OPTIONS)]
         entries.append(entry)
     OUT.write_text(json.dumps({"conversations": CONVERSATIONS, "templates": entries}, ensure_ascii=False, indent=1) + "\n",

@@ -57,7 +57,7 @@ def main() -> None:
     for name, changes in UNSAID.items():
         write_what_is_said(name, changes)
     write_ascii_folder(OUTPUT / "llama-biased")
-    for name, pre in (("smollm2", "smollm"), ("llama3", "llama-bpe"), ("qwen2.5", "qwen2")):
+    for name, pre in PRE_TOKENIZERS.items():
         write_byte_level(name, pre)
     write_sentencepiece("sentencepiece-spaces")
     write_llama2("llama2-prepend")
@@ -278,6 +278,15 @@ def write_ascii_folder(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config) + "\n")
 
 
+PRE_TOKENIZERS = {
+    "smollm2": "smollm",
+    "llama3": "llama-bpe",
+    "qwen2.5": "qwen2",
+    "tekken": "tekken",
+    "gpt-4o": "gpt-4o",
+}
+
+
 def write_byte_level(name: str, pre: str) -> None:
     source = json.loads((DATA / "tokenizers" / name / "tokenizer.json").read_text())
     tokens = {index: token for token, index in source["model"]["vocab"].items()}
@@ -296,7 +305,8 @@ def write_byte_level(name: str, pre: str) -> None:
     merges = source["model"]["merges"]
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
     for text, index in ((token, index) for index, token in tokens.items()):
-        if text == "<|begin_of_text|>":  # that it is put in front goes without saying for Llama 3
+        # That it is put in front goes without saying for Llama 3 and Mistral Nemo.
+        if text in ("<|begin_of_text|>", "<s>"):
             writer.add_bos_token_id(index)
     write(writer)
 

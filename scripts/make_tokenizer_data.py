@@ -109,6 +109,33 @@ def qwen25():
     return t
 
 
+LETTERS = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]%s[\p{Ll}\p{Lm}\p{Lo}\p{M}]%s"
+OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TEKKEN = LETTERS % ("*", "+") + "|" + LETTERS % ("+", "*") + r"|\p{N}" + OTHERS
+GPT4O = "".join(LETTERS % signs + r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|" for signs in (("*", "+"), ("+", "*"))) + r"\p{N}{1,3}" + OTHERS
+
+
+def cased(pattern, bos=None, **options):
+    """Merges reach over words, so that the ids show where the text was cut."""
+    t = Tokenizer(models.BPE(**options))
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    t.train_from_iterator(TEXTS, bpe_trainer(520, max_token_length=6, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    t.pre_tokenizer = byte_level_split(pattern)
+    t.decoder = decoders.ByteLevel()
+    t.add_special_tokens(specials("<s>" if bos else "<|endoftext|>", "<|im_start|>", "<|im_end|>"))
+    if bos:
+        t.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, t.token_to_id(bos))])
+    return t
+
+
+def tekken():
+    return cased(TEKKEN, "<s>", ignore_merges=True)
+
+
+def gpt4o():
+    return cased(GPT4O)
+
+
 BYTES = [f"<0x{b:02X}>" for b in range(256)]
 
 
@@ -249,7 +276,7 @@ def sentencepiece_model(name, **options):
 
 
 def main():
-    for name, t in {"smollm2": smollm2(), "llama3": llama3(), "qwen2.5": qwen25(), "llama2-prepend": llama2(False),
+    for name, t in {"smollm2": smollm2(), "llama3": llama3(), "qwen2.5": qwen25(), "tekken": tekken(), "gpt-4o": gpt4o(), "llama2-prepend": llama2(False),
                     "llama2-metaspace": llama2(True)}.items():
         data = json.loads(t.to_str())
         if name == "smollm2":  # the older spelling of merges

@@ -31,6 +31,8 @@ using testing::small_tokenizer;
 const std::vector<std::string> kTokenizers = {"smollm2",
                                               "llama3",
                                               "qwen2.5",
+                                              "tekken",
+                                              "gpt-4o",
                                               "llama2-prepend",
                                               "llama2-metaspace",
                                               "sentencepiece",

@@ -20,8 +20,8 @@ struct ChatMessage {
 struct ChatOptions {
   bool enable_thinking = true;  // whether answers may begin with reasoning: qwen3, smollm3
 
-  /// The date that llama3.1, smollm3 and some of mistral write. Absent: today's, but for llama3.1
-  /// the one that its template names, so that its prompts are the same every day.
+  /// The date that llama3.1, smollm3 and some of mistral write. Absent: today's, or the one that
+  /// the template names, as Llama 3.1's and 3.3's do.
   std::optional<std::chrono::year_month_day> date = {};
 };
 
@@ -40,8 +40,8 @@ class ChatTemplate {
   static ChatTemplate recognise(std::string_view jinja, std::string bos_token = "",
                                 std::string eos_token = "");
 
-  /// Name of the form: "chatml", "llama2", "llama3", "llama3.1", "mistral", "phi3", "qwen3",
-  /// "smollm3" or "zephyr".
+  /// Name of the form: "chatml", "llama2", "llama3", "llama3.1", "mistral", "phi3", "phi4",
+  /// "phi4-mini", "qwen3", "qwq", "smollm3", "yi" or "zephyr".
   std::string_view name() const;
 
   /// The prompt that asks for the next assistant turn (add_generation_prompt = true). It contains

@@ -16,8 +16,10 @@ namespace {
 
 // The more particular ones first.
 constexpr std::array kRecognisers = {
-    text::recognise_qwen3,  text::recognise_smollm3, text::recognise_chatml, text::recognise_llama3,
-    text::recognise_llama2, text::recognise_mistral, text::recognise_phi3,   text::recognise_zephyr,
+    text::recognise_qwen3,     text::recognise_qwq,    text::recognise_smollm3,
+    text::recognise_phi4,      text::recognise_yi,     text::recognise_chatml,
+    text::recognise_llama3,    text::recognise_llama2, text::recognise_mistral,
+    text::recognise_phi4_mini, text::recognise_phi3,   text::recognise_zephyr,
 };
 
 }  // namespace
@@ -30,8 +32,8 @@ ChatTemplate ChatTemplate::recognise(std::string_view jinja, std::string bos_tok
     if (auto form = recognise_form(source, tokens)) return ChatTemplate(std::move(form));
   }
   text::fail_template(
-      "is of no known form (chatml, llama2, llama3, llama3.1, mistral, phi3, qwen3, smollm3, "
-      "zephyr)");
+      "is of no known form (chatml, llama2, llama3, llama3.1, mistral, phi3, phi4, phi4-mini, "
+      "qwen3, qwq, smollm3, yi, zephyr)");
 }
 
 std::string_view ChatTemplate::name() const { return form_->name(); }

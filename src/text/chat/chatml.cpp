@@ -63,6 +63,25 @@ std::optional<std::string> find_default_system(std::string_view jinja) {
   return std::nullopt;
 }
 
+/// Qwen3's instruct models hold contents in a variable, and write the first system message apart.
+/// What comes out is the same.
+bool writes_turns_by_variable(const ChatSource& source) {
+  for (const std::string_view piece :
+       {"{%-ifmessages[0].role=='system'%}"
+        "{{-'<|im_start|>system\\n'+messages[0].content+'<|im_end|>\\n'}}{%-endif%}",
+        "{%-formessageinmessages%}{%-ifmessage.contentisstring%}{%-setcontent=message.content%}"
+        "{%-else%}{%-setcontent=''%}{%-endif%}"
+        "{%-if(message.role=='user')or(message.role=='system'andnotloop.first)%}"
+        "{{-'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>'+'\\n'}}"
+        "{%-elifmessage.role=='assistant'%}{{-'<|im_start|>'+message.role+'\\n'+content}}"
+        "{%-ifmessage.tool_calls%}",
+        "{%-endfor%}{%-endif%}{{-'<|im_end|>\\n'}}{%-elifmessage.role=='tool'%}",
+        "{%-ifadd_generation_prompt%}{{-'<|im_start|>assistant\\n'}}{%-endif%}"}) {
+    if (!source.has_compact(piece)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 ChatFormPtr recognise_chatml(const ChatSource& source, const ChatTokens& /*tokens*/) {
@@ -70,12 +89,13 @@ ChatFormPtr recognise_chatml(const ChatSource& source, const ChatTokens& /*token
   for (const std::string_view word : {"strftime_now", "date_string"}) {
     source.refuse(kForm, word, "it writes the current date, which is not supported");
   }
-  for (const std::string_view word : {"think", "reasoning"}) {
+  for (const std::string_view word : {"think>", "thinking", "reasoning"}) {
     source.refuse(kForm, word, "it treats hidden reasoning, which is not supported");
   }
   for (const std::string_view word : {"trim", "strip", "bos_token"}) {
     source.refuse(kForm, word, "it writes messages differently");
   }
+  if (writes_turns_by_variable(source)) return std::make_shared<ChatMl>(std::nullopt);
   require_template(source.has_with_member("'<|im_start|>'+", "role", "+'\\n'+"), kForm,
                    "the role so");
   require_template(source.has_with_member("+'\\n'+", "content", "+'<|im_end|>'"), kForm,

@@ -38,8 +38,12 @@ ChatFormPtr recognise_llama2(const ChatSource& source, const ChatTokens& tokens)
 ChatFormPtr recognise_llama3(const ChatSource& source, const ChatTokens& tokens);
 ChatFormPtr recognise_mistral(const ChatSource& source, const ChatTokens& tokens);
 ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens);
+ChatFormPtr recognise_phi4(const ChatSource& source, const ChatTokens& tokens);
+ChatFormPtr recognise_phi4_mini(const ChatSource& source, const ChatTokens& tokens);
 ChatFormPtr recognise_qwen3(const ChatSource& source, const ChatTokens& tokens);
+ChatFormPtr recognise_qwq(const ChatSource& source, const ChatTokens& tokens);
 ChatFormPtr recognise_smollm3(const ChatSource& source, const ChatTokens& tokens);
+ChatFormPtr recognise_yi(const ChatSource& source, const ChatTokens& tokens);
 ChatFormPtr recognise_zephyr(const ChatSource& source, const ChatTokens& tokens);
 
 }  // namespace prepack::text

@@ -46,10 +46,22 @@ ChatFormPtr recognise_llama2(const ChatSource& source, const ChatTokens& tokens)
   for (const std::string_view word : {"tools", "USE_DEFAULT_PROMPT", "DEFAULT_SYSTEM"}) {
     source.refuse(kForm, word, "it writes more, which is not supported");
   }
+  // Early revisions, and others' models, write one of their own where none is given.
+  constexpr std::string_view kSet = "setsystem_message=";
+  const auto compact = source.compact();
+  const size_t given = compact.find("setsystem_message=messages[0]['content']%}");
+  const size_t none = compact.find("setsystem_message=false%}");
+  require_template(given < none && compact.find(kSet) == given &&
+                       compact.find(kSet, given + 1) == none && compact.rfind(kSet) == none,
+                   kForm, "the system message only where there is one");
   source.require(kForm, "'<<SYS>>\\n'+system_message+'\\n<</SYS>>\\n\\n'+",
                  "the system message so");
-  source.require(kForm, "bos_token+'[INST] '+content.strip()+' [/INST]'", "user messages so");
-  source.require(kForm, "' '+content.strip()+' '+eos_token", "assistant messages so");
+  const auto writes = [&](std::string_view before, std::string_view after) {
+    return source.has_compact(fmt::format("{}content.strip(){}", before, after)) ||
+           source.has_compact(fmt::format("{}content|trim{}", before, after));
+  };
+  require_template(writes("bos_token+'[INST] '+", "+' [/INST]'"), kForm, "user messages so");
+  require_template(writes("' '+", "+' '+eos_token"), kForm, "assistant messages so");
   return std::make_shared<Llama2>(tokens);
 }
 

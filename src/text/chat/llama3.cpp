@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "text/chat/form.h"
 #include "text/chat/writing.h"
 
@@ -9,6 +11,9 @@ namespace {
 constexpr std::string_view kForm = "llama3";
 constexpr std::string_view kDatedForm = "llama3.1";
 constexpr std::string_view kDateVariable = "setdate_string='";
+constexpr std::string_view kTodaysDate =
+    "{%-ifnotdate_stringisdefined%}{%-ifstrftime_nowisdefined%}"
+    "{%-setdate_string=strftime_now('%d %b %Y')%}{%-else%}";
 
 std::string turn(std::string_view role, std::string_view content) {
   return fmt::format("<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>", role,
@@ -37,7 +42,8 @@ class Llama3 : public ChatForm {
 /// Of Llama 3.1 to 3.3: always a system turn, which begins with dates.
 class DatedLlama3 : public ChatForm {
  public:
-  DatedLlama3(std::string bos, std::string date) : bos_(std::move(bos)), date_(std::move(date)) {}
+  DatedLlama3(std::string bos, std::optional<std::string> date)
+      : bos_(std::move(bos)), date_(std::move(date)) {}
 
   std::string_view name() const override { return kDatedForm; }
 
@@ -57,13 +63,14 @@ class DatedLlama3 : public ChatForm {
 
  private:
   std::string date(const ChatOptions& options) const {
-    if (!options.date) return date_;
-    const auto words = date_words(*options.date);
+    if (!options.date && date_) return *date_;
+    const auto words = date_words(options.date.value_or(local_date()));
     return fmt::format("{} {} {}", words.day, words.month.substr(0, 3), words.year);
   }
 
   std::string bos_;
-  std::string date_;  // that the template itself names: "26 Jul 2024"
+  std::optional<std::string> date_;  // that the template itself names; absent where it asks for
+                                     // today's
 };
 
 ChatFormPtr recognise_dated(const ChatSource& source, const ChatTokens& tokens) {
@@ -82,6 +89,11 @@ ChatFormPtr recognise_dated(const ChatSource& source, const ChatTokens& tokens) 
           source.has_with_member("+'<|end_header_id|>\\n\\n'+", "content", "|trim+'<|eot_id|>'}}"),
       kDatedForm, "messages so");
   require("{{-'<|start_header_id|>assistant<|end_header_id|>\\n\\n'}}", "a generation prompt");
+  if (source.has("strftime_now")) {
+    // Llama 3.2's, which names a date for renderers without that function; transformers has it.
+    require(kTodaysDate, "today's date so");
+    return std::make_shared<DatedLlama3>(tokens.bos, std::nullopt);
+  }
   require(kDateVariable, "a date of its own");
   const auto compact = source.compact();
   const size_t begin = compact.find(kDateVariable) + kDateVariable.size();

@@ -18,6 +18,7 @@ enum class SystemPlace {
   kInFirstUser,   // v1: before the content of the first user message
   kInLastUser,    // v3: before that of the last, which must end the conversation
   kTurnOfItsOwn,  // v7: [SYSTEM_PROMPT], wherever it comes
+  kFirstTurn,     // Small 3.1: the same, and only where it comes first
 };
 
 /// What differs between the versions.
@@ -46,12 +47,15 @@ class Mistral : public ChatForm {
   std::string write(std::span<const ChatMessage> messages,
                     const ChatOptions& options) const override {
     const bool own_turn = version_.system == SystemPlace::kTurnOfItsOwn;
-    const bool has_system =
-        version_.system != SystemPlace::kNowhere && !own_turn && messages[0].role == "system";
-    const size_t first = has_system ? 1 : 0;
+    const bool first_turn =
+        version_.system == SystemPlace::kFirstTurn && messages[0].role == "system";
+    const bool joins_user = (version_.system == SystemPlace::kInFirstUser ||
+                             version_.system == SystemPlace::kInLastUser) &&
+                            messages[0].role == "system";
+    const size_t first = first_turn || joins_user ? 1 : 0;
     if (version_.alternates) check_alternation(messages, first);
     const size_t holder = version_.system == SystemPlace::kInFirstUser ? 1 : messages.size() - 1;
-    if (has_system && (holder >= messages.size() || messages[holder].role != "user")) {
+    if (joins_user && (holder >= messages.size() || messages[holder].role != "user")) {
       throw InvalidArgument(version_.system == SystemPlace::kInFirstUser
                                 ? "a system message needs a user message behind it"
                                 : "with a system message the last message must be the user's");
@@ -60,6 +64,7 @@ class Mistral : public ChatForm {
     if (!version_.default_system.empty() && messages[0].role != "system") {
       prompt += system_turn(default_system(options));
     }
+    if (first_turn) prompt += system_turn(messages[0].content);
     for (size_t i = first; i < messages.size(); ++i) {
       const auto& [role, content] = messages[i];
       if (role == "system") {
@@ -71,7 +76,7 @@ class Mistral : public ChatForm {
                               version_.trims_answers ? strip(content) : content, tokens_.eos,
                               version_.answer_close);
       } else {
-        const auto system = has_system && i == holder ? messages[0].content + "\n\n" : "";
+        const auto system = joins_user && i == holder ? messages[0].content + "\n\n" : "";
         prompt += fmt::format("{}{}{}{}", version_.user_open, system, content, version_.user_close);
       }
     }
@@ -140,25 +145,52 @@ void read_default_system(const ChatSource& source, Version& version) {
   if (literals->size() > 1) {
     source.require(kForm, "{%-settoday=strftime_now('%Y-%m-%d')%}", "the date so");
   }
-  source.require(kForm,
-                 "{%-ifmessages[0]['role']=='system'%}{%-setsystem_message=messages[0]['content']%}"
-                 "{%-setloop_messages=messages[1:]%}{%-else%}"
-                 "{%-setsystem_message=default_system_message%}{%-setloop_messages=messages%}"
-                 "{%-endif%}",
-                 "its own system message so");
+  const auto sets_system = [&](std::string_view given) {
+    return source.has_compact(
+        fmt::format("{{%-ifmessages[0]['role']=='system'%}}{}{{%-else%}}"
+                    "{{%-setsystem_message=default_system_message%}}"
+                    "{{%-setloop_messages=messages%}}{{%-endif%}}",
+                    given));
+  };
+  constexpr std::string_view kGiven =
+      "{%-setsystem_message=messages[0]['content']%}{%-setloop_messages=messages[1:]%}";
+  // Of models that see images, whose contents may be lists.
+  constexpr std::string_view kGivenOrListed =
+      "{%-ifmessages[0]['content']isstring%}{%-setsystem_message=messages[0]['content']%}{%-else%}"
+      "{%-setsystem_message=messages[0]['content'][0]['text']%}{%-endif%}"
+      "{%-setloop_messages=messages[1:]%}";
+  constexpr std::string_view kEitherGivenOrListed =
+      "{%-ifmessages[0]['content']isstring%}{%-setsystem_message=messages[0]['content']%}"
+      "{%-setloop_messages=messages[1:]%}{%-else%}"
+      "{%-setsystem_message=messages[0]['content'][0]['text']%}"
+      "{%-setloop_messages=messages[1:]%}{%-endif%}";
+  require_template(
+      sets_system(kGiven) || sets_system(kGivenOrListed) || sets_system(kEitherGivenOrListed),
+      kForm, "its own system message so");
   source.require(
       kForm, fmt::format("{{{{-'{}'+system_message+'[/SYSTEM_PROMPT]'}}}}", version.system_open),
       "the system message so");
+  const auto compact = source.compact();
+  require_template(compact.find("bos_token") < compact.find("[/SYSTEM_PROMPT]"), kForm,
+                   "BOS before the system message");
   version.default_system = *literals;
 }
 
 void read_system(const ChatSource& source, Version& version) {
   if (source.has("[SYSTEM_PROMPT]")) {
-    version.system = SystemPlace::kTurnOfItsOwn;
+    constexpr std::string_view kClose = "+'[/SYSTEM_PROMPT]'";
     for (const std::string_view open : {"[SYSTEM_PROMPT] ", "[SYSTEM_PROMPT]"}) {
-      if (source.writes_content(fmt::format("'{}'+", open), "+'[/SYSTEM_PROMPT]'")) {
+      if (source.writes_content(fmt::format("'{}'+", open), kClose)) {
+        version.system = SystemPlace::kTurnOfItsOwn;
         version.system_open = open;
       }
+    }
+    constexpr std::string_view kFirstOpen = "[SYSTEM_PROMPT]";
+    const bool is_only_one = source.raw().find(kFirstOpen) == source.raw().rfind(kFirstOpen);
+    if (is_only_one && source.has("default_system_message") &&
+        source.writes(fmt::format("'{}'+system_message{}", kFirstOpen, kClose))) {
+      version.system = SystemPlace::kFirstTurn;
+      version.system_open = kFirstOpen;
     }
     require_template(!version.system_open.empty(), kForm, "system messages so");
     read_default_system(source, version);
@@ -193,7 +225,9 @@ ChatFormPtr recognise_mistral(const ChatSource& source, const ChatTokens& tokens
   read_user_turns(source, version);
   read_answers(source, version);
   read_system(source, version);
-  version.alternates = source.has("must alternate");
+  // Mistral Small 3.1 fills the list whose order it checks in a loop's own scope: it stays empty.
+  version.alternates = source.has("must alternate") &&
+                       !source.has_compact("{%-setfiltered_messages=filtered_messages+[message]%}");
   version.skips_empty_system =
       version.system != SystemPlace::kTurnOfItsOwn && !source.has("raise_exception");
   source.refuse(kForm, "strip", "it writes messages differently");

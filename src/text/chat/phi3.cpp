@@ -46,7 +46,7 @@ class Phi3 : public ChatForm {
   Version version_;
 };
 
-/// The first revisions of mini and medium, which leave system messages out.
+/// The first revisions of mini and medium.
 bool opens_answers(const ChatSource& source) {
   return source.writes_content("'<|user|>'+'\\n'+", "+'<|end|>'+'\\n'+'<|assistant|>'+'\\n'") &&
          source.writes_content("", "+'<|end|>'+'\\n'");
@@ -56,6 +56,15 @@ bool writes_each_role(const ChatSource& source) {
   for (const std::string_view role : {"system", "user", "assistant"}) {
     if (!source.writes_content(fmt::format("'<|{}|>\\n'+", role), "+'<|end|>\\n'")) return false;
   }
+  return true;
+}
+
+/// Of the first revisions, which mostly leave system messages out.
+bool writes_system(const ChatSource& source) {
+  if (!source.has("system")) return false;
+  require_template(source.has_compact("(message['role']=='system')%}") &&
+                       source.writes_content("'<|system|>'+'\\n'+", "+'<|end|>'+'\\n'"),
+                   kForm, "system messages so");
   return true;
 }
 
@@ -71,7 +80,7 @@ ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
   version.begins_with_bos = source.writes("bos_token");
   if (!version.begins_with_bos) source.refuse(kForm, "bos_token", "it writes BOS differently");
   version.opens_answers = opens_answers(source);
-  version.writes_system = !version.opens_answers;
+  version.writes_system = !version.opens_answers || writes_system(source);
   if (!version.opens_answers) {
     require_template(writes_each_role(source) ||
                          source.writes_content("'<|'+message['role']+'|>'+'\\n'+", "+'<|end|>\\n'"),
@@ -79,7 +88,7 @@ ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
     require_template(source.writes("'<|assistant|>\\n'"), kForm, "a generation prompt");
   }
   version.skips_empty_system =
-      version.opens_answers ||
+      !version.writes_system ||
       source.has_with_member("ifmessage['role']=='system'and", "content", "%}");
   return std::make_shared<Phi3>(tokens.bos, version);
 }

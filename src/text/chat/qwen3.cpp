@@ -40,6 +40,8 @@ size_t last_query(std::span<const ChatMessage> messages) {
 /// ChatML with hidden reasoning, which is kept of answers to the last question only.
 class Qwen3 : public ChatForm {
  public:
+  explicit Qwen3(bool always_thinks) : always_thinks_(always_thinks) {}
+
   std::string_view name() const override { return kForm; }
 
   std::string write(std::span<const ChatMessage> messages,
@@ -64,8 +66,12 @@ class Qwen3 : public ChatForm {
       prompt += "<|im_end|>\n";
     }
     prompt += "<|im_start|>assistant\n";
+    if (always_thinks_) return prompt + "<think>\n";
     return options.enable_thinking ? prompt : prompt + "<think>\n\n</think>\n\n";
   }
+
+ private:
+  bool always_thinks_;  // the thinking models' leaves no choice: it begins the reasoning
 };
 
 }  // namespace
@@ -94,11 +100,14 @@ ChatFormPtr recognise_qwen3(const ChatSource& source, const ChatTokens& /*tokens
       "{{-'<|im_start|>'+message.role+'\\n'+content}}{%-endif%}{%-else%}"
       "{{-'<|im_start|>'+message.role+'\\n'+content}}{%-endif%}",
       "answers to the last question so");
-  require(
-      "{{-'<|im_start|>assistant\\n'}}{%-ifenable_thinkingisdefinedandenable_thinkingisfalse%}"
-      "{{-'<think>\\n\\n</think>\\n\\n'}}{%-endif%}",
-      "a generation prompt");
-  return std::make_shared<Qwen3>();
+  const bool has_choice = source.has("enable_thinking");
+  require(has_choice ? "{{-'<|im_start|>assistant\\n'}}"
+                       "{%-ifenable_thinkingisdefinedandenable_thinkingisfalse%}"
+                       "{{-'<think>\\n\\n</think>\\n\\n'}}{%-endif%}{%-endif%}"
+                     : "{%-ifadd_generation_prompt%}{{-'<|im_start|>assistant\\n<think>\\n'}}"
+                       "{%-endif%}",
+          "a generation prompt");
+  return std::make_shared<Qwen3>(!has_choice);
 }
 
 }  // namespace prepack::text

@@ -27,6 +27,12 @@ ChatSource::ChatSource(std::string_view jinja) : raw_(jinja) {
   }
 }
 
+size_t ChatSource::count_outputs() const {
+  size_t count = 0;
+  for (size_t at = 0; (at = compact_.find("{{", at)) != std::string::npos; at += 2) ++count;
+  return count;
+}
+
 bool ChatSource::has_with_member(std::string_view before, std::string_view member,
                                  std::string_view after) const {
   return has_compact(fmt::format("{}message['{}']{}", before, member, after)) ||
@@ -83,6 +89,7 @@ std::string unescape_literal(std::string_view literal) {
       continue;
     }
     const char c = literal[++i];
+    if (c == '\n') continue;  // the literal goes on in the next line
     if (c == 'n') {
       text += '\n';
     } else if (c == 't') {

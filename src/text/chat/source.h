@@ -19,6 +19,9 @@ class ChatSource {
   /// `text` without white space outside literals, with single quotes, and newlines escaped.
   bool has_compact(std::string_view text) const { return compact_.find(text) != std::string::npos; }
 
+  /// How many outputs there are, wherever they stand.
+  size_t count_outputs() const;
+
   /// Either spelling of a message's member: message['content'], message.content.
   bool has_with_member(std::string_view before, std::string_view member,
                        std::string_view after) const;
