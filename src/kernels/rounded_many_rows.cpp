@@ -149,21 +149,34 @@ void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t las
 // fast.
 constexpr int64_t kMaxStreamedRows = 256;
 
-template <PanelForm kForm, typename T>
-void multiply_streamed(const RoundedProduct<T>& product, const int8_t* weight, int64_t first,
+template <PanelForm kForm, typename T, typename Weights>
+void multiply_streamed(const RoundedProduct<T>& product, const Weights& weights, int64_t first,
                        int64_t last) {
-  StreamedBytes<RoundedRows<T>::kGroup, kForm, T>(product, weight).multiply(first, last);
+  StreamedProduct<RoundedRows<T>::kGroup, kForm, T, Weights>(product, weights)
+      .multiply(first, last);
 }
 
-void multiply_streamed_bytes(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
-  if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
-    return multiply_streamed<PanelForm{false, false, true}>(product, int8->values, first, last);
-  }
-  const auto& groups = std::get<Int8GroupRows>(product.weight);
-  if (groups.groups.minimums == nullptr) {
-    multiply_streamed<PanelForm{true, false, true}>(product, groups.values, first, last);
+template <bool kIsByte, typename T, typename Weights>
+void multiply_streamed_groups(const RoundedProduct<T>& product, const Weights& weights,
+                              int64_t first, int64_t last) {
+  if (group_scales(product.weight)->minimums == nullptr) {
+    multiply_streamed<PanelForm{true, false, kIsByte}>(product, weights, first, last);
   } else {
-    multiply_streamed<PanelForm{true, true, true}>(product, groups.values, first, last);
+    multiply_streamed<PanelForm{true, true, kIsByte}>(product, weights, first, last);
+  }
+}
+
+void multiply_streamed_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  using Weights = StreamedInt8<int8_t, ByteSums<Floats>::kIsBiased>;
+  const int64_t in_features = product.in_features;
+  if (const auto* int4 = std::get_if<Int4Rows>(&product.weight)) {
+    multiply_streamed_groups<false>(product, StreamedInt4(int4->values, in_features), first, last);
+  } else if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
+    multiply_streamed<PanelForm{false, false, true}>(product, Weights(int8->values, in_features),
+                                                     first, last);
+  } else {
+    const auto* values = std::get<Int8GroupRows>(product.weight).values;
+    multiply_streamed_groups<true>(product, Weights(values, in_features), first, last);
   }
 }
 #endif
@@ -172,7 +185,8 @@ void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, 
 #if HWY_TARGET <= HWY_AVX3
   const auto* int8 = std::get_if<Int8Rows>(&product.weight);
   if (int8 != nullptr && product.num_rows <= kMaxStreamedRows) {
-    return multiply_streamed<PanelForm{false, false, false}>(product, int8->values, first, last);
+    const StreamedInt8<int16_t, false> weights(int8->values, product.in_features);
+    return multiply_streamed<PanelForm{false, false, false}>(product, weights, first, last);
   }
 #endif
   const int64_t unit = product.x.sum_group;
@@ -183,9 +197,7 @@ void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, 
 
 void multiply_many_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
 #if HWY_TARGET <= HWY_AVX3
-  if (!std::holds_alternative<Int4Rows>(product.weight) && product.num_rows <= kMaxStreamedRows) {
-    return multiply_streamed_bytes(product, first, last);
-  }
+  if (product.num_rows <= kMaxStreamedRows) return multiply_streamed_int8(product, first, last);
 #endif
   std::holds_alternative<Int4Rows>(product.weight) ? multiply_units<32, false>(product, first, last)
                                                    : multiply_units<32, true>(product, first, last);
