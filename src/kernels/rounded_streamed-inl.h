@@ -94,11 +94,19 @@ class StreamedProduct {
     for (int64_t i = 0; i < kWidth; ++i) rows[i] = of.row + std::min(i, of.count - 1);
     if constexpr (kForm.has_groups) {
       const auto* groups = group_scales(product_.weight);
-      const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
-        spread_scales(*groups, numbers, in_features_, rows, kUnit, num_blocks_ * kUnits, to);
+      const int64_t num_groups = in_features_ / groups->group_size;
+      const auto spread = [&](const auto* numbers, float* to) HWY_ATTR {
+        spread_over_units(numbers, rows, num_groups, group_shift(groups->group_size, kUnit),
+                          num_blocks_ * kUnits, to);
       };
-      spread(groups->scales, scales_);
-      if (kForm.has_minimums) spread(groups->minimums, minimums_);
+      with_type(
+          groups->dtype, [&](const auto* numbers) HWY_ATTR { spread(numbers, scales_); },
+          groups->scales);
+      if constexpr (kForm.has_minimums) {
+        with_type(
+            groups->dtype, [&](const auto* numbers) HWY_ATTR { spread(numbers, minimums_); },
+            groups->minimums);
+      }
     }
     for (int64_t part = 0; part < num_parts_; ++part) {
       const int64_t begin = part_begin(part);
@@ -149,6 +157,7 @@ class StreamedProduct {
           }
         }
       };
+      fetch_scales(next_row, part * num_rows + row, part * num_rows + row + count);
       float* to = sums + row * kWidth;
       unrolled<kStreamedTileRows>([&]<int r>() HWY_ATTR {
         if (count == r + 1) {
@@ -157,6 +166,26 @@ class StreamedProduct {
         }
       });
       row += count;
+    }
+  }
+
+  /// Of the next panel, what belongs to [first, last) of the rows of all parts.
+  HWY_INLINE void fetch_scales(int64_t next_row, int64_t first, int64_t last) const {
+    if constexpr (kForm.has_groups) {
+      const auto* groups = group_scales(product_.weight);
+      const int64_t size = groups->dtype == DType::kFloat32 ? 4 : 2;
+      const int64_t row_bytes = in_features_ / groups->group_size * size;
+      const int64_t bytes = kWidth * row_bytes;
+      const int64_t all = num_parts_ * product_.num_rows;
+      const auto fetch = [&](const void* numbers) HWY_ATTR {
+        const auto* from = static_cast<const char*>(numbers) + next_row * row_bytes;
+        for (int64_t i = first * bytes / all / kCacheLine * kCacheLine; i < last * bytes / all;
+             i += kCacheLine) {
+          hwy::Prefetch(from + i);
+        }
+      };
+      fetch(groups->scales);
+      if constexpr (kForm.has_minimums) fetch(groups->minimums);
     }
   }
 

@@ -127,6 +127,35 @@ class StreamedInt4 {
   int64_t row_bytes_;
 };
 
+/// One number of each row for each unit, and zeros behind their end.
+/// @param numbers  [out_features, in_features / group_size]
+/// @param to       [num_units, kMaxPanelFeatures]
+template <typename T>
+void spread_over_units(const T* numbers, const PanelRows& rows, int64_t num_groups, int shift,
+                       int64_t num_units, float* to) {
+  for (int64_t group = 0; group < num_groups; group += kNumWords) {
+    const int64_t count = std::min<int64_t>(num_groups - group, kNumWords);
+    for (int64_t f = 0; f < kMaxPanelFeatures; f += kNumWords) {
+      WordVec words[kNumWords];
+      inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
+        const T* from = numbers + rows[f + j] * num_groups + group;
+        words[j] =
+            hn::BitCast(Words(), count == kNumWords ? load_floats(from) : load_first(from, count));
+      });
+      transpose_words(words);
+      inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
+        if (j >= count) return;
+        float* unit = to + ((group + j) << shift) * kMaxPanelFeatures + f;
+        for (int64_t i = 0; i < int64_t{1} << shift; ++i, unit += kMaxPanelFeatures) {
+          hn::StoreU(hn::BitCast(Floats(), words[j]), Floats(), unit);
+        }
+      });
+    }
+  }
+  const int64_t end = num_groups << shift;
+  std::fill_n(to + end * kMaxPanelFeatures, (num_units - end) * kMaxPanelFeatures, 0.0F);
+}
+
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
