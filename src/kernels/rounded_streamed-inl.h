@@ -37,10 +37,8 @@ constexpr int64_t kStreamedBlocks = 8 / sizeof(T);
 
 /// Panels of weights are laid out one by one, in the first cache, for all rows; meanwhile the
 /// values of the next one come from memory, so that it is never idle.
-/// @tparam kUnit    RoundedRows::sum_group, which is kGroup: groups of weights are as large at
-/// least
-/// @tparam T        of x
-/// @tparam Weights  StreamedInt8 or StreamedInt4
+/// @tparam kUnit  RoundedRows::sum_group, which is kGroup: groups of weights are as large at least
+/// @tparam T      of x
 template <int64_t kUnit, PanelForm kForm, typename T, typename Weights>
 class StreamedProduct {
  public:
@@ -49,8 +47,9 @@ class StreamedProduct {
         weights_(weights),
         in_features_(product.in_features),
         num_blocks_(RoundedRows<T>::num_blocks(product.in_features)),
-        num_lines_((num_blocks_ + kLineBlocks - 1) / kLineBlocks),
-        num_parts_((num_lines_ + kPartLines - 1) / kPartLines),
+        group_units_(panel_group_units<T>(product.weight, kUnit)),
+        num_pairs_((num_blocks_ + 1) / 2),
+        num_parts_((num_pairs_ + kPartPairs - 1) / kPartPairs),
         scratch_(kPanelSize / kTogether<T> + 2 * scales_size() + sums_size(), 4),
         panel_(reinterpret_cast<T*>(scratch_.take(kPanelSize / kTogether<T>))),
         scales_(scratch_.take(scales_size())),
@@ -80,10 +79,12 @@ class StreamedProduct {
   static constexpr int64_t kWidth = kMaxPanelFeatures;
   static constexpr int64_t kPanelSize = kStreamedBlocks<T> * kPanelBlock * kWidth;
   static constexpr int64_t kLineBlocks = Weights::kLineBlocks;
-  static constexpr int64_t kPartLines = kStreamedBlocks<T> / kLineBlocks;
+  static constexpr int64_t kPartPairs = kStreamedBlocks<T> / 2;
   static constexpr int64_t kLineValues = kLineBlocks * kPanelBlock * kWidth;  // of a panel
 
-  int64_t scales_size() const { return kForm.has_groups ? num_blocks_ * kUnits * kWidth : 0; }
+  int64_t scales_size() const { return kForm.has_groups ? panel_groups(num_blocks_) * kWidth : 0; }
+  /// As many as a panel has of some blocks.
+  int64_t panel_groups(int64_t blocks) const { return blocks * kUnits / group_units_; }
   int64_t sums_size() const {
     return product_.num_rows * kWidth * (product_.num_gates > 0 ? 2 : 1);
   }
@@ -95,9 +96,9 @@ class StreamedProduct {
     if constexpr (kForm.has_groups) {
       const auto* groups = group_scales(product_.weight);
       const int64_t num_groups = in_features_ / groups->group_size;
+      const int shift = group_shift(groups->group_size, kUnit * group_units_);
       const auto spread = [&](const auto* numbers, float* to) HWY_ATTR {
-        spread_over_units(numbers, rows, num_groups, group_shift(groups->group_size, kUnit),
-                          num_blocks_ * kUnits, to);
+        spread_groups(numbers, rows, num_groups, shift, panel_groups(num_blocks_), to);
       };
       with_type(
           groups->dtype, [&](const auto* numbers) HWY_ATTR { spread(numbers, scales_); },
@@ -109,31 +110,37 @@ class StreamedProduct {
       }
     }
     for (int64_t part = 0; part < num_parts_; ++part) {
-      const int64_t begin = part_begin(part);
-      for (int64_t line = begin; line < part_begin(part + 1); ++line) {
+      const int64_t begin = part_line(part);
+      for (int64_t line = begin; line < part_line(part + 1); ++line) {
         weights_.fill_line(rows, line, panel_ + (line - begin) * kLineValues);
       }
       multiply_panel(of.row, next_row, part, sums);
     }
   }
 
-  /// Of a part of k, the first line.
-  int64_t part_begin(int64_t part) const { return part * num_lines_ / num_parts_; }
+  /// Of a part of k, the first block: no group of a panel, nor line, is in two parts.
+  int64_t part_begin(int64_t part) const {
+    return std::min(part * num_pairs_ / num_parts_ * 2, num_blocks_);
+  }
+  int64_t part_line(int64_t part) const {
+    return (part_begin(part) + kLineBlocks - 1) / kLineBlocks;
+  }
 
   void multiply_panel(int64_t weight_row, int64_t next_row, int64_t part, float* sums) {
     const int64_t num_rows = product_.num_rows;
-    const int64_t block = part_begin(part) * kLineBlocks;
-    const int64_t size = std::min(part_begin(part + 1) * kLineBlocks, num_blocks_) - block;
+    const int64_t block = part_begin(part);
+    const int64_t size = part_begin(part + 1) - block;
     const bool is_last = part + 1 == num_parts_;
     const int64_t next_part = is_last ? 0 : part + 1;
-    const int64_t next_line = part_begin(next_part);
-    const int64_t next_lines = part_begin(next_part + 1) - next_line;
+    const int64_t next_line = part_line(next_part);
+    const int64_t next_lines = part_line(next_part + 1) - next_line;
     const auto* next_values =
         weights_.row(is_last ? next_row : weight_row) + next_line * kCacheLine;
     const int64_t row_bytes = weights_.row(1) - weights_.row(0);
-    const int64_t panel_units = block * kUnits * kWidth;
-    const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + panel_units : nullptr,
-                                   kForm.has_minimums ? minimums_ + panel_units : nullptr};
+    const int64_t scales_before = panel_groups(block) * kWidth;
+    const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + scales_before : nullptr,
+                                   kForm.has_minimums ? minimums_ + scales_before : nullptr,
+                                   group_units_};
     for (int64_t row = 0; row < num_rows;) {
       const int64_t tile = row / kRoundedTileRows;
       const int64_t i = row % kRoundedTileRows;
@@ -150,7 +157,9 @@ class StreamedProduct {
       // As much of what comes next as these are of all rows.
       const int64_t first = row * kWidth / num_rows;
       const int64_t last = (row + count) * kWidth / num_rows;
-      const auto fetch = [=, this](int64_t b) HWY_ATTR {
+      // Inlined at once: a function that does nothing but fetch, GCC 12 takes for one whose calls
+      // it may leave out.
+      const auto fetch = [=](int64_t b) PREPACK_INLINED {
         for (int64_t line = b * next_lines / size; line < (b + 1) * next_lines / size; ++line) {
           for (int64_t f = first; f < last; ++f) {
             hwy::Prefetch(next_values + f * row_bytes + line * kCacheLine);
@@ -177,7 +186,7 @@ class StreamedProduct {
       const int64_t row_bytes = in_features_ / groups->group_size * size;
       const int64_t bytes = kWidth * row_bytes;
       const int64_t all = num_parts_ * product_.num_rows;
-      const auto fetch = [&](const void* numbers) HWY_ATTR {
+      const auto fetch = [&](const void* numbers) PREPACK_INLINED {
         const auto* from = static_cast<const char*>(numbers) + next_row * row_bytes;
         for (int64_t i = first * bytes / all / kCacheLine * kCacheLine; i < last * bytes / all;
              i += kCacheLine) {
@@ -192,12 +201,13 @@ class StreamedProduct {
   const RoundedProduct<T>& product_;
   const Weights weights_;
   const int64_t in_features_;
-  const int64_t num_blocks_;  // of a row
-  const int64_t num_lines_;   // likewise
-  const int64_t num_parts_;   // of k, as even as they can be
+  const int64_t num_blocks_;   // of a row
+  const int64_t group_units_;  // see panel_group_units
+  const int64_t num_pairs_;    // of blocks
+  const int64_t num_parts_;    // of k, as even as they can be
   Scratch scratch_;
   T* panel_;         // [kStreamedBlocks<T>, kPanelBlock / kTogether, kWidth, kTogether]
-  float* scales_;    // [num_units, kWidth]
+  float* scales_;    // [num_units / group_units, kWidth]
   float* minimums_;  // likewise
   float* sums_;      // [num_rows, kWidth], of SwiGLU those of gates and those of ups
 };

@@ -127,12 +127,13 @@ class StreamedInt4 {
   int64_t row_bytes_;
 };
 
-/// One number of each row for each unit, and zeros behind their end.
-/// @param numbers  [out_features, in_features / group_size]
-/// @param to       [num_units, kMaxPanelFeatures]
+/// One number of each row for each group of a panel, and zeros behind their end.
+/// @param numbers  [out_features, num_groups]
+/// @param shift    of the panel's groups to one, as a power of two
+/// @param to       [panel_groups, kMaxPanelFeatures]
 template <typename T>
-void spread_over_units(const T* numbers, const PanelRows& rows, int64_t num_groups, int shift,
-                       int64_t num_units, float* to) {
+void spread_groups(const T* numbers, const PanelRows& rows, int64_t num_groups, int shift,
+                   int64_t panel_groups, float* to) {
   for (int64_t group = 0; group < num_groups; group += kNumWords) {
     const int64_t count = std::min<int64_t>(num_groups - group, kNumWords);
     for (int64_t f = 0; f < kMaxPanelFeatures; f += kNumWords) {
@@ -145,15 +146,15 @@ void spread_over_units(const T* numbers, const PanelRows& rows, int64_t num_grou
       transpose_words(words);
       inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
         if (j >= count) return;
-        float* unit = to + ((group + j) << shift) * kMaxPanelFeatures + f;
-        for (int64_t i = 0; i < int64_t{1} << shift; ++i, unit += kMaxPanelFeatures) {
-          hn::StoreU(hn::BitCast(Floats(), words[j]), Floats(), unit);
+        float* place = to + ((group + j) << shift) * kMaxPanelFeatures + f;
+        for (int64_t i = 0; i < int64_t{1} << shift; ++i, place += kMaxPanelFeatures) {
+          hn::StoreU(hn::BitCast(Floats(), words[j]), Floats(), place);
         }
       });
     }
   }
   const int64_t end = num_groups << shift;
-  std::fill_n(to + end * kMaxPanelFeatures, (num_units - end) * kMaxPanelFeatures, 0.0F);
+  std::fill_n(to + end * kMaxPanelFeatures, (panel_groups - end) * kMaxPanelFeatures, 0.0F);
 }
 
 }  // namespace prepack::HWY_NAMESPACE
