@@ -47,7 +47,6 @@ constexpr int64_t kWidenedBytes = int64_t{kHas512Bits ? 512 : 1024} << 10;
 template <int64_t kUnit, PanelForm kForm, typename T>
 void multiply_panels(const RoundedProduct<T>& product, const WeightPanels& panels,
                      const RoundedPanel<T>& widened, float* slice_sums) {
-  const int64_t group_units = widened.group_units;
   constexpr int64_t kUnits = kBlock / kUnit;  // of a block
   constexpr int64_t kXScales = kBlock / RoundedRows<T>::kGroup;
   const int64_t width = rounded_panel_width();
@@ -68,9 +67,8 @@ void multiply_panels(const RoundedProduct<T>& product, const WeightPanels& panel
     const int64_t panel_place = (n * num_blocks + block) * width;
     const RoundedPanel<T> panel = {
         widened.values + panel_place * kBlock,
-        kForm.has_groups ? widened.scales + panel_place * kUnits / group_units : nullptr,
-        kForm.has_minimums ? widened.minimums + panel_place * kUnits / group_units : nullptr,
-        group_units};
+        kForm.has_groups ? widened.scales + panel_place * kUnits / kForm.group_units : nullptr,
+        kForm.has_minimums ? widened.minimums + panel_place * kUnits / kForm.group_units : nullptr};
     constexpr int64_t kSize = kRows<T> * kRoundedPanelVectors * hn::MaxLanes(Floats());
     float* const kept =
         slice_sums + n * sums_of_panel + (tile % kSliceTiles * kTileRows + i) * width;
@@ -105,8 +103,8 @@ template <int64_t kUnit, PanelForm kForm, typename T>
 void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
-  const int64_t group_units = panel_group_units<T>(product.weight, kUnit);
-  const int64_t num_groups = num_blocks * (kBlock / kUnit) / group_units;
+  constexpr int64_t kGroup = kUnit * kForm.group_units;  // of a panel
+  const int64_t num_groups = num_blocks * kBlock / kGroup;
   const int64_t panel_bytes = width * num_blocks * kBlock * static_cast<int64_t>(sizeof(T));
   WeightPanels panels = {first, last - first, width, product.num_gates};
   const int64_t of_feature = panels.are_gated() ? 2 : 1;  // panels
@@ -120,44 +118,45 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   Scratch scratch(num_values + 2 * num_scales + num_sums, 4);
   const RoundedPanel<T> widened = {reinterpret_cast<T*>(scratch.take(num_values)),
                                    kForm.has_groups ? scratch.take(num_scales) : nullptr,
-                                   kForm.has_minimums ? scratch.take(num_scales) : nullptr,
-                                   group_units};
+                                   kForm.has_minimums ? scratch.take(num_scales) : nullptr};
   float* const slice_sums = scratch.take(num_sums);
   for (; panels.first < last; panels.first += stretch) {
     panels.count = std::min(stretch, last - panels.first);
     for (int64_t n = 0; n < panels.num_panels(); ++n) {
       const int64_t groups_place = n * width * num_groups;
-      fill_panel<T>(product.weight, product.in_features, kUnit, panels[n].row, panels[n].count,
+      fill_panel<T>(product.weight, product.in_features, kGroup, panels[n].row, panels[n].count,
                     {widened.values + n * width * num_blocks * kBlock,
                      kForm.has_groups ? widened.scales + groups_place : nullptr,
-                     kForm.has_minimums ? widened.minimums + groups_place : nullptr, group_units});
+                     kForm.has_minimums ? widened.minimums + groups_place : nullptr});
     }
     multiply_panels<kUnit, kForm>(product, panels, widened, slice_sums);
   }
 }
 
-/// Calls f.operator()<kForm>() with the form of a weight in groups.
-template <bool kIsByte, typename T, typename F>
-void with_groups_form(const RoundedProduct<T>& product, int64_t unit, const F& f) {
-  const bool has_minimums = group_scales(product.weight)->minimums != nullptr;
+/// Calls f.operator()<kForm>() with the form of a weight in groups. Sums of bytes take so few
+/// instructions where these are VNNI's that those for scales matter: long groups are summed before.
+template <int64_t kUnit, bool kIsByte, typename T, typename F>
+void with_groups_form(const GroupScales& groups, const F& f) {
+  const auto with_units = [&]<int kGroupUnits>() {
+    groups.minimums == nullptr
+        ? f.template operator()<PanelForm{true, false, kIsByte, kGroupUnits}>()
+        : f.template operator()<PanelForm{true, true, kIsByte, kGroupUnits}>();
+  };
   if constexpr (ByteSums<Floats>::kIsBiased && sizeof(T) == 1) {
-    if (panel_group_units<T>(product.weight, unit) > 1) {
-      return has_minimums ? f.template operator()<PanelForm{true, true, kIsByte, true}>()
-                          : f.template operator()<PanelForm{true, false, kIsByte, true}>();
-    }
+    if (groups.group_size >= 4 * kUnit) return with_units.template operator()<4>();
+    if (groups.group_size == 2 * kUnit) return with_units.template operator()<2>();
   }
-  has_minimums ? f.template operator()<PanelForm{true, true, kIsByte}>()
-               : f.template operator()<PanelForm{true, false, kIsByte}>();
+  with_units.template operator()<1>();
 }
 
 template <int64_t kUnit, bool kIsByte, typename T>
 void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t last) {
-  if (group_scales(product.weight) == nullptr) {
+  const auto* groups = group_scales(product.weight);
+  if (groups == nullptr) {
     return multiply_features<kUnit, PanelForm{false, false, kIsByte}>(product, first, last);
   }
-  with_groups_form<kIsByte>(product, kUnit, [&]<PanelForm kForm>() {
-    multiply_features<kUnit, kForm>(product, first, last);
-  });
+  with_groups_form<kUnit, kIsByte, T>(
+      *groups, [&]<PanelForm kForm>() { multiply_features<kUnit, kForm>(product, first, last); });
 }
 
 #if HWY_TARGET <= HWY_AVX3
@@ -175,9 +174,9 @@ void multiply_streamed(const RoundedProduct<T>& product, const Weights& weights,
 template <bool kIsByte, typename T, typename Weights>
 void multiply_streamed_groups(const RoundedProduct<T>& product, const Weights& weights,
                               int64_t first, int64_t last) {
-  with_groups_form<kIsByte>(product, RoundedRows<T>::kGroup, [&]<PanelForm kForm>() {
-    multiply_streamed<kForm>(product, weights, first, last);
-  });
+  with_groups_form<RoundedRows<T>::kGroup, kIsByte, T>(
+      *group_scales(product.weight),
+      [&]<PanelForm kForm>() { multiply_streamed<kForm>(product, weights, first, last); });
 }
 
 void multiply_streamed_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {

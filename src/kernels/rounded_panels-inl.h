@@ -29,26 +29,13 @@ static_assert(kPanelBlock == RoundedRows<int8_t>::kBlock);
 constexpr int64_t kWidenedBlocks = 4;
 
 /// A vector or more of features side by side, for all of k. A unit is RoundedRows::sum_group
-/// numbers.
+/// numbers, a group one or several of these that share a scale and a minimum.
 template <typename T>
 struct RoundedPanel {
   T* values;        // [num_blocks, kPanelBlock / kTogether, width, kTogether]
-  float* scales;    // [num_units / group_units, width]; null where rows have one each, which
-                    // is applied at last
+  float* scales;    // [num_groups, width]; null where rows have one each, which is applied at last
   float* minimums;  // likewise; null for none
-  int64_t group_units = 1;  // that share them
 };
-
-/// Units of a group of weights that are summed before its scale is applied, where that is faster:
-/// sums of 8-bit products take so few instructions there that those for scales matter.
-/// @param unit  RoundedRows::sum_group
-template <typename T>
-HWY_INLINE int64_t panel_group_units(const WeightRows& weight, int64_t unit) {
-  constexpr int64_t kMost = 4;
-  const auto* groups = group_scales(weight);
-  if (sizeof(T) > 1 || !ByteSums<Floats>::kIsBiased || groups == nullptr) return 1;
-  return std::min(groups->group_size / unit, kMost);
-}
 
 HWY_INLINE int64_t rounded_panel_width() { return kRoundedPanelVectors * num_lanes(); }
 
@@ -133,19 +120,19 @@ inline void spread_scales(const GroupScales& groups, const void* numbers, int64_
   }
 }
 
+/// @param group  numbers of a panel's group, which divides the weight's
 /// @param count  features that are there, the last of which fills up the panel
 template <typename T>
-void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int64_t first,
+void fill_panel(const WeightRows& weight, int64_t in_features, int64_t group, int64_t first,
                 int64_t count, const RoundedPanel<T>& panel) {
   const int64_t width = rounded_panel_width();
-  unit *= panel.group_units;
-  const int64_t num_units = RoundedRows<T>::num_blocks(in_features) * kPanelBlock / unit;
+  const int64_t num_groups = RoundedRows<T>::num_blocks(in_features) * kPanelBlock / group;
   const auto* groups = group_scales(weight);
   int64_t rows[kMaxPanelFeatures];
   for (int64_t i = 0; i < width; ++i) rows[i] = first + std::min(i, count - 1);
   widen_panel_rows(weight, in_features, rows, panel.values);
   const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
-    spread_scales(*groups, numbers, in_features, rows, unit, num_units, to);
+    spread_scales(*groups, numbers, in_features, rows, group, num_groups, to);
   };
   if (groups != nullptr) spread(groups->scales, panel.scales);
   if (panel.minimums != nullptr) spread(groups->minimums, panel.minimums);

@@ -47,7 +47,6 @@ class StreamedProduct {
         weights_(weights),
         in_features_(product.in_features),
         num_blocks_(RoundedRows<T>::num_blocks(product.in_features)),
-        group_units_(panel_group_units<T>(product.weight, kUnit)),
         num_pairs_((num_blocks_ + 1) / 2),
         num_parts_((num_pairs_ + kPartPairs - 1) / kPartPairs),
         scratch_(kPanelSize / kTogether<T> + 2 * scales_size() + sums_size(), 4),
@@ -84,7 +83,7 @@ class StreamedProduct {
 
   int64_t scales_size() const { return kForm.has_groups ? panel_groups(num_blocks_) * kWidth : 0; }
   /// As many as a panel has of some blocks.
-  int64_t panel_groups(int64_t blocks) const { return blocks * kUnits / group_units_; }
+  int64_t panel_groups(int64_t blocks) const { return blocks * kUnits / kForm.group_units; }
   int64_t sums_size() const {
     return product_.num_rows * kWidth * (product_.num_gates > 0 ? 2 : 1);
   }
@@ -96,7 +95,7 @@ class StreamedProduct {
     if constexpr (kForm.has_groups) {
       const auto* groups = group_scales(product_.weight);
       const int64_t num_groups = in_features_ / groups->group_size;
-      const int shift = group_shift(groups->group_size, kUnit * group_units_);
+      const int shift = group_shift(groups->group_size, kUnit * kForm.group_units);
       const auto spread = [&](const auto* numbers, float* to) HWY_ATTR {
         spread_groups(numbers, rows, num_groups, shift, panel_groups(num_blocks_), to);
       };
@@ -139,8 +138,7 @@ class StreamedProduct {
     const int64_t row_bytes = weights_.row(1) - weights_.row(0);
     const int64_t scales_before = panel_groups(block) * kWidth;
     const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + scales_before : nullptr,
-                                   kForm.has_minimums ? minimums_ + scales_before : nullptr,
-                                   group_units_};
+                                   kForm.has_minimums ? minimums_ + scales_before : nullptr};
     for (int64_t row = 0; row < num_rows;) {
       const int64_t tile = row / kRoundedTileRows;
       const int64_t i = row % kRoundedTileRows;
@@ -201,13 +199,12 @@ class StreamedProduct {
   const RoundedProduct<T>& product_;
   const Weights weights_;
   const int64_t in_features_;
-  const int64_t num_blocks_;   // of a row
-  const int64_t group_units_;  // see panel_group_units
-  const int64_t num_pairs_;    // of blocks
-  const int64_t num_parts_;    // of k, as even as they can be
+  const int64_t num_blocks_;  // of a row
+  const int64_t num_pairs_;   // of blocks
+  const int64_t num_parts_;   // of k, as even as they can be
   Scratch scratch_;
   T* panel_;         // [kStreamedBlocks<T>, kPanelBlock / kTogether, kWidth, kTogether]
-  float* scales_;    // [num_units / group_units, kWidth]
+  float* scales_;    // [panel_groups(num_blocks), kWidth]
   float* minimums_;  // likewise
   float* sums_;      // [num_rows, kWidth], of SwiGLU those of gates and those of ups
 };

@@ -19,8 +19,8 @@ namespace prepack::HWY_NAMESPACE {
 
 /// Whether the sums of all units stay in registers, too: of the 32 of AVX-512 at most 24 are for
 /// them and for those of the unit, and of the group where it has several.
-template <int kRows, bool kHasLongGroups>
-constexpr bool kKeepsTotals = hn::MaxLanes(Floats()) == 16 && kRows*(kHasLongGroups ? 3 : 2) <= 12;
+template <int kRows, int kGroupUnits>
+constexpr bool kKeepsTotals = hn::MaxLanes(Floats()) == 16 && kRows*(kGroupUnits > 1 ? 3 : 2) <= 12;
 
 /// A few rows of x, from the same block on as the panel, among `stride` that lie side by side.
 template <typename T>
@@ -85,8 +85,8 @@ class TileTotals<kRows, true> {
 struct PanelForm {
   bool has_groups;  // or else a scale for each row
   bool has_minimums;
-  bool is_byte;                  // of 8 bits, as x
-  bool has_long_groups = false;  // of several units
+  bool is_byte;         // of 8 bits, as x
+  int group_units = 1;  // units that share a scale and a minimum, or as many of them
 };
 
 /// What adds products within a unit.
@@ -104,7 +104,8 @@ HWY_FLATTEN void multiply_rounded_tile(TileOfRows<T> x, RoundedPanel<T> panel, i
   const Floats d;
   const int64_t lanes = num_lanes();
   constexpr int kVectors = kRoundedPanelVectors;
-  TileTotals<kRows, kKeepsTotals<kRows, kForm.has_long_groups>> totals(sums, adds);
+  constexpr int kGroupUnits = kForm.group_units;
+  TileTotals<kRows, kKeepsTotals<kRows, kGroupUnits>> totals(sums, adds);
   const T* HWY_RESTRICT values = x.values;
   const T* HWY_RESTRICT weight = panel.values;
   constexpr int64_t kScaleUnits = RoundedRows<T>::kGroup / kUnit;  // that share a scale of x
@@ -140,22 +141,22 @@ HWY_FLATTEN void multiply_rounded_tile(TileOfRows<T> x, RoundedPanel<T> panel, i
     }
   };
   const int64_t num_units = num_blocks * (kPanelBlock / kUnit);
-  const int64_t group_units = kForm.has_long_groups ? panel.group_units : 1;
   int64_t group = 0;
-  for (int64_t u = 0; u < num_units; u += group_units, ++group) {
+  for (int64_t u = 0; u < num_units; u += kGroupUnits, ++group) {
     Sums unit_sums[kRows][kVectors];
     FloatVec group_sums[kRows][kVectors];
-    if constexpr (kForm.has_long_groups) {
-      of_all([&]<int row, int v>() PREPACK_INLINED { group_sums[row][v] = hn::Zero(d); });
-      for (int64_t i = 0; i < group_units; ++i) {
+    if constexpr (kGroupUnits > 1) {
+      inlined<kGroupUnits>([&]<int i>() PREPACK_INLINED {
         multiply_unit(u + i, unit_sums);
         inlined<kRows>([&]<int row>() PREPACK_INLINED {
           const auto scale = hn::Set(d, x.scales[(u + i) * kStride + row]);
           inlined<kVectors>([&]<int v>() PREPACK_INLINED {
-            group_sums[row][v] = hn::MulAdd(unit_sums[row][v].total(), scale, group_sums[row][v]);
+            const auto sum = unit_sums[row][v].total();
+            auto& of_group = group_sums[row][v];
+            of_group = i == 0 ? hn::Mul(sum, scale) : hn::MulAdd(sum, scale, of_group);
           });
         });
-      }
+      });
     } else {
       multiply_unit(u, unit_sums);
     }
@@ -169,14 +170,14 @@ HWY_FLATTEN void multiply_rounded_tile(TileOfRows<T> x, RoundedPanel<T> panel, i
     inlined<kRows>([&]<int row>() PREPACK_INLINED {
       const auto scale = hn::Set(d, x.scales[u / kScaleUnits * kStride + row]);
       auto sum = hn::Set(d, kForm.has_minimums ? x.sums[u * kStride + row] : 0.0F);
-      if constexpr (kForm.has_minimums && kForm.has_long_groups) {
-        for (int64_t i = 1; i < group_units; ++i) {
-          sum = hn::Add(sum, hn::Set(d, x.sums[(u + i) * kStride + row]));
-        }
+      if constexpr (kForm.has_minimums) {
+        inlined<kGroupUnits - 1>([&]<int i>() PREPACK_INLINED {
+          sum = hn::Add(sum, hn::Set(d, x.sums[(u + i + 1) * kStride + row]));
+        });
       }
       inlined<kVectors>([&]<int v>() PREPACK_INLINED {
         auto total = totals.template get<row, v>();
-        if constexpr (kForm.has_long_groups) {
+        if constexpr (kGroupUnits > 1) {
           total = hn::MulAdd(group_sums[row][v], scales[v], total);
         } else {
           const auto of_both = kForm.has_groups ? hn::Mul(scale, scales[v]) : scale;
