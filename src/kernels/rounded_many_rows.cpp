@@ -133,8 +133,11 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   }
 }
 
-/// Calls f.operator()<kForm>() with the form of a weight in groups. Sums of bytes take so few
-/// instructions where these are VNNI's that those for scales matter: long groups are summed before.
+// Sums of bytes take so few instructions where these are VNNI's that those for scales matter: units
+// of long groups are summed before.
+constexpr int kLongGroupUnits = 4;
+
+/// Calls f.operator()<kForm>() with the form of a weight in groups.
 template <int64_t kUnit, bool kIsByte, typename T, typename F>
 void with_groups_form(const GroupScales& groups, const F& f) {
   const auto with_units = [&]<int kGroupUnits>() {
@@ -142,9 +145,10 @@ void with_groups_form(const GroupScales& groups, const F& f) {
         ? f.template operator()<PanelForm{true, false, kIsByte, kGroupUnits}>()
         : f.template operator()<PanelForm{true, true, kIsByte, kGroupUnits}>();
   };
-  if constexpr (ByteSums<Floats>::kIsBiased && sizeof(T) == 1) {
-    if (groups.group_size >= 4 * kUnit) return with_units.template operator()<4>();
-    if (groups.group_size == 2 * kUnit) return with_units.template operator()<2>();
+  if constexpr (ByteSums<Floats>::kIsBiased && sizeof(T) == 1 && !kIsByte) {
+    if (groups.group_size >= kLongGroupUnits * kUnit) {
+      return with_units.template operator()<kLongGroupUnits>();
+    }
   }
   with_units.template operator()<1>();
 }
