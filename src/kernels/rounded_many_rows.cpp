@@ -54,7 +54,7 @@ void multiply_panels(const RoundedProduct<T>& product, const WeightPanels& panel
   const int64_t num_tiles = product.x.num_tiles(product.num_rows);
   const int64_t sums_of_panel = kSliceTiles * kTileRows * width;
   HWY_ALIGN float sums[kRows<T> * kMaxPanelFeatures];
-  const auto no_fetch = [](int64_t /*block*/) HWY_ATTR {};
+  const auto no_fetch = [](int64_t /*block*/) PREPACK_INLINED {};
   const auto multiply_rows = [&](int64_t tile, int64_t block, int64_t size, int64_t n,
                                  int64_t i) HWY_ATTR {
     const int64_t row = tile * kTileRows + i;
@@ -67,8 +67,8 @@ void multiply_panels(const RoundedProduct<T>& product, const WeightPanels& panel
     const int64_t panel_place = (n * num_blocks + block) * width;
     const RoundedPanel<T> panel = {
         widened.values + panel_place * kBlock,
-        kForm.has_groups ? widened.scales + panel_place * kUnits : nullptr,
-        kForm.has_minimums ? widened.minimums + panel_place * kUnits : nullptr};
+        kForm.has_groups ? widened.scales + panel_place * kUnits / kForm.group_units : nullptr,
+        kForm.has_minimums ? widened.minimums + panel_place * kUnits / kForm.group_units : nullptr};
     constexpr int64_t kSize = kRows<T> * kRoundedPanelVectors * hn::MaxLanes(Floats());
     float* const kept =
         slice_sums + n * sums_of_panel + (tile % kSliceTiles * kTileRows + i) * width;
@@ -103,7 +103,8 @@ template <int64_t kUnit, PanelForm kForm, typename T>
 void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const int64_t width = rounded_panel_width();
   const int64_t num_blocks = RoundedRows<T>::num_blocks(product.in_features);
-  const int64_t num_units = num_blocks * (kBlock / kUnit);
+  constexpr int64_t kGroup = kUnit * kForm.group_units;  // of a panel
+  const int64_t num_groups = num_blocks * kBlock / kGroup;
   const int64_t panel_bytes = width * num_blocks * kBlock * static_cast<int64_t>(sizeof(T));
   WeightPanels panels = {first, last - first, width, product.num_gates};
   const int64_t of_feature = panels.are_gated() ? 2 : 1;  // panels
@@ -111,7 +112,7 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   panels.count = std::min(stretch, last - first);
   const int64_t num_features = panels.num_panels() * width;
   const int64_t num_values = num_features * num_blocks * kBlock / kTogether<T>;  // in floats
-  const int64_t num_scales = kForm.has_groups ? num_features * num_units : 0;
+  const int64_t num_scales = kForm.has_groups ? num_features * num_groups : 0;
   const bool keeps_sums = num_blocks > kSliceBlocks || panels.are_gated();
   const int64_t num_sums = keeps_sums ? num_features * kSliceTiles * kTileRows : 0;
   Scratch scratch(num_values + 2 * num_scales + num_sums, 4);
@@ -122,26 +123,44 @@ void multiply_features(const RoundedProduct<T>& product, int64_t first, int64_t 
   for (; panels.first < last; panels.first += stretch) {
     panels.count = std::min(stretch, last - panels.first);
     for (int64_t n = 0; n < panels.num_panels(); ++n) {
-      const int64_t units_place = n * width * num_units;
-      fill_panel<T>(product.weight, product.in_features, kUnit, panels[n].row, panels[n].count,
+      const int64_t groups_place = n * width * num_groups;
+      fill_panel<T>(product.weight, product.in_features, kGroup, panels[n].row, panels[n].count,
                     {widened.values + n * width * num_blocks * kBlock,
-                     kForm.has_groups ? widened.scales + units_place : nullptr,
-                     kForm.has_minimums ? widened.minimums + units_place : nullptr});
+                     kForm.has_groups ? widened.scales + groups_place : nullptr,
+                     kForm.has_minimums ? widened.minimums + groups_place : nullptr});
     }
     multiply_panels<kUnit, kForm>(product, panels, widened, slice_sums);
   }
+}
+
+// Sums of bytes take so few instructions where these are VNNI's that those for scales matter: units
+// of long groups are summed before.
+constexpr int kLongGroupUnits = 4;
+
+/// Calls f.operator()<kForm>() with the form of a weight in groups.
+template <int64_t kUnit, bool kIsByte, typename T, typename F>
+void with_groups_form(const GroupScales& groups, const F& f) {
+  const auto with_units = [&]<int kGroupUnits>() {
+    groups.minimums == nullptr
+        ? f.template operator()<PanelForm{true, false, kIsByte, kGroupUnits}>()
+        : f.template operator()<PanelForm{true, true, kIsByte, kGroupUnits}>();
+  };
+  if constexpr (ByteSums<Floats>::kIsBiased && sizeof(T) == 1 && !kIsByte) {
+    if (groups.group_size >= kLongGroupUnits * kUnit) {
+      return with_units.template operator()<kLongGroupUnits>();
+    }
+  }
+  with_units.template operator()<1>();
 }
 
 template <int64_t kUnit, bool kIsByte, typename T>
 void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t last) {
   const auto* groups = group_scales(product.weight);
   if (groups == nullptr) {
-    multiply_features<kUnit, PanelForm{false, false, kIsByte}>(product, first, last);
-  } else if (groups->minimums == nullptr) {
-    multiply_features<kUnit, PanelForm{true, false, kIsByte}>(product, first, last);
-  } else {
-    multiply_features<kUnit, PanelForm{true, true, kIsByte}>(product, first, last);
+    return multiply_features<kUnit, PanelForm{false, false, kIsByte}>(product, first, last);
   }
+  with_groups_form<kUnit, kIsByte, T>(
+      *groups, [&]<PanelForm kForm>() { multiply_features<kUnit, kForm>(product, first, last); });
 }
 
 #if HWY_TARGET <= HWY_AVX3
@@ -149,21 +168,32 @@ void multiply_units(const RoundedProduct<T>& product, int64_t first, int64_t las
 // fast.
 constexpr int64_t kMaxStreamedRows = 256;
 
-template <PanelForm kForm, typename T>
-void multiply_streamed(const RoundedProduct<T>& product, const int8_t* weight, int64_t first,
+template <PanelForm kForm, typename T, typename Weights>
+void multiply_streamed(const RoundedProduct<T>& product, const Weights& weights, int64_t first,
                        int64_t last) {
-  StreamedBytes<RoundedRows<T>::kGroup, kForm, T>(product, weight).multiply(first, last);
+  StreamedProduct<RoundedRows<T>::kGroup, kForm, T, Weights>(product, weights)
+      .multiply(first, last);
 }
 
-void multiply_streamed_bytes(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
-  if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
-    return multiply_streamed<PanelForm{false, false, true}>(product, int8->values, first, last);
-  }
-  const auto& groups = std::get<Int8GroupRows>(product.weight);
-  if (groups.groups.minimums == nullptr) {
-    multiply_streamed<PanelForm{true, false, true}>(product, groups.values, first, last);
+template <bool kIsByte, typename T, typename Weights>
+void multiply_streamed_groups(const RoundedProduct<T>& product, const Weights& weights,
+                              int64_t first, int64_t last) {
+  with_groups_form<RoundedRows<T>::kGroup, kIsByte, T>(
+      *group_scales(product.weight),
+      [&]<PanelForm kForm>() { multiply_streamed<kForm>(product, weights, first, last); });
+}
+
+void multiply_streamed_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
+  using Weights = StreamedInt8<int8_t, ByteSums<Floats>::kIsBiased>;
+  const int64_t in_features = product.in_features;
+  if (const auto* int4 = std::get_if<Int4Rows>(&product.weight)) {
+    multiply_streamed_groups<false>(product, StreamedInt4(int4->values, in_features), first, last);
+  } else if (const auto* int8 = std::get_if<Int8Rows>(&product.weight)) {
+    multiply_streamed<PanelForm{false, false, true}>(product, Weights(int8->values, in_features),
+                                                     first, last);
   } else {
-    multiply_streamed<PanelForm{true, true, true}>(product, groups.values, first, last);
+    const auto* values = std::get<Int8GroupRows>(product.weight).values;
+    multiply_streamed_groups<true>(product, Weights(values, in_features), first, last);
   }
 }
 #endif
@@ -172,7 +202,8 @@ void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, 
 #if HWY_TARGET <= HWY_AVX3
   const auto* int8 = std::get_if<Int8Rows>(&product.weight);
   if (int8 != nullptr && product.num_rows <= kMaxStreamedRows) {
-    return multiply_streamed<PanelForm{false, false, false}>(product, int8->values, first, last);
+    const StreamedInt8<int16_t, false> weights(int8->values, product.in_features);
+    return multiply_streamed<PanelForm{false, false, false}>(product, weights, first, last);
   }
 #endif
   const int64_t unit = product.x.sum_group;
@@ -183,9 +214,7 @@ void multiply_many_int16(const RoundedProduct<int16_t>& product, int64_t first, 
 
 void multiply_many_int8(const RoundedProduct<int8_t>& product, int64_t first, int64_t last) {
 #if HWY_TARGET <= HWY_AVX3
-  if (!std::holds_alternative<Int4Rows>(product.weight) && product.num_rows <= kMaxStreamedRows) {
-    return multiply_streamed_bytes(product, first, last);
-  }
+  if (product.num_rows <= kMaxStreamedRows) return multiply_streamed_int8(product, first, last);
 #endif
   std::holds_alternative<Int4Rows>(product.weight) ? multiply_units<32, false>(product, first, last)
                                                    : multiply_units<32, true>(product, first, last);

@@ -29,11 +29,11 @@ static_assert(kPanelBlock == RoundedRows<int8_t>::kBlock);
 constexpr int64_t kWidenedBlocks = 4;
 
 /// A vector or more of features side by side, for all of k. A unit is RoundedRows::sum_group
-/// numbers.
+/// numbers, a group one or several of these that share a scale and a minimum.
 template <typename T>
 struct RoundedPanel {
   T* values;        // [num_blocks, kPanelBlock / kTogether, width, kTogether]
-  float* scales;    // [num_units, width]; null where rows have one each, which is applied at last
+  float* scales;    // [num_groups, width]; null where rows have one each, which is applied at last
   float* minimums;  // likewise; null for none
 };
 
@@ -120,18 +120,19 @@ inline void spread_scales(const GroupScales& groups, const void* numbers, int64_
   }
 }
 
+/// @param group  numbers of a panel's group, which divides the weight's
 /// @param count  features that are there, the last of which fills up the panel
 template <typename T>
-void fill_panel(const WeightRows& weight, int64_t in_features, int64_t unit, int64_t first,
+void fill_panel(const WeightRows& weight, int64_t in_features, int64_t group, int64_t first,
                 int64_t count, const RoundedPanel<T>& panel) {
   const int64_t width = rounded_panel_width();
-  const int64_t num_units = RoundedRows<T>::num_blocks(in_features) * (kPanelBlock / unit);
+  const int64_t num_groups = RoundedRows<T>::num_blocks(in_features) * kPanelBlock / group;
   const auto* groups = group_scales(weight);
   int64_t rows[kMaxPanelFeatures];
   for (int64_t i = 0; i < width; ++i) rows[i] = first + std::min(i, count - 1);
   widen_panel_rows(weight, in_features, rows, panel.values);
   const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
-    spread_scales(*groups, numbers, in_features, rows, unit, num_units, to);
+    spread_scales(*groups, numbers, in_features, rows, group, num_groups, to);
   };
   if (groups != nullptr) spread(groups->scales, panel.scales);
   if (panel.minimums != nullptr) spread(groups->minimums, panel.minimums);

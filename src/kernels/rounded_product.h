@@ -41,8 +41,9 @@ void multiply_few_rounded_rows(const RoundedProduct<int8_t>& product, int64_t fi
 constexpr int64_t kRoundedTileRows = 12;
 
 /// Likewise the features [first, last) of `out` for many rows, with results that are the same among
-/// its own calls: weights are widened into the caches, for all rows at once; of 8 bits, where
-/// vectors have 512 and rows are not too many, panel by panel while the next ones come from memory.
+/// its own calls: weights are widened into the caches, for all rows at once; where vectors have 512
+/// bits and rows are not too many, those of 8 bits, and of 4 for x of 8, panel by panel while the
+/// next ones come from memory.
 /// @param product  with x in tiles of kRoundedTileRows; of 8 bits with its corrections, if the
 ///                 weight has 8 bits too
 void multiply_rounded_rows(const RoundedProduct<int16_t>& product, int64_t first, int64_t last);

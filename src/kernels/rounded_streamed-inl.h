@@ -1,4 +1,4 @@
-// Weights of 8 bits, multiplied with several rounded rows while they come from memory: for 32
+// Weights of 8 or 4 bits, multiplied with several rounded rows while they come from memory: for 32
 // registers of 512 bits. Included once for each instruction set.
 #if defined(PREPACK_KERNELS_ROUNDED_STREAMED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_ROUNDED_STREAMED_INL_H_
@@ -12,13 +12,12 @@
 #include <algorithm>
 
 #include "kernels/gated_panels.h"
-#include "kernels/integer_sums-inl.h"
 #include "kernels/rounded_panels-inl.h"
 #include "kernels/rounded_product.h"
+#include "kernels/rounded_streamed_weights-inl.h"
 #include "kernels/rounded_sums-inl.h"
 #include "kernels/rounded_tile-inl.h"
 #include "kernels/scratch.h"
-#include "kernels/transpose_words-inl.h"
 #include "kernels/unrolled-inl.h"
 #include "kernels/vector-inl.h"
 
@@ -40,16 +39,16 @@ constexpr int64_t kStreamedBlocks = 8 / sizeof(T);
 /// values of the next one come from memory, so that it is never idle.
 /// @tparam kUnit  RoundedRows::sum_group, which is kGroup: groups of weights are as large at least
 /// @tparam T      of x
-template <int64_t kUnit, PanelForm kForm, typename T>
-class StreamedBytes {
+template <int64_t kUnit, PanelForm kForm, typename T, typename Weights>
+class StreamedProduct {
  public:
-  /// @param weight  [out_features, in_features]
-  StreamedBytes(const RoundedProduct<T>& product, const int8_t* weight)
+  StreamedProduct(const RoundedProduct<T>& product, const Weights& weights)
       : product_(product),
-        weight_(weight),
+        weights_(weights),
         in_features_(product.in_features),
         num_blocks_(RoundedRows<T>::num_blocks(product.in_features)),
-        num_parts_((num_blocks_ + kStreamedBlocks<T> - 1) / kStreamedBlocks<T>),
+        num_pairs_((num_blocks_ + 1) / 2),
+        num_parts_((num_pairs_ + kPartPairs - 1) / kPartPairs),
         scratch_(kPanelSize / kTogether<T> + 2 * scales_size() + sums_size(), 4),
         panel_(reinterpret_cast<T*>(scratch_.take(kPanelSize / kTogether<T>))),
         scales_(scratch_.take(scales_size())),
@@ -78,68 +77,52 @@ class StreamedBytes {
   static constexpr int64_t kXScales = kPanelBlock / RoundedRows<T>::kGroup;
   static constexpr int64_t kWidth = kMaxPanelFeatures;
   static constexpr int64_t kPanelSize = kStreamedBlocks<T> * kPanelBlock * kWidth;
-  static constexpr int64_t kLine = 64;  // of a cache
-  static_assert(kPanelBlock == kLine);
+  static constexpr int64_t kLineBlocks = Weights::kLineBlocks;
+  static constexpr int64_t kPartPairs = kStreamedBlocks<T> / 2;
+  static constexpr int64_t kLineValues = kLineBlocks * kPanelBlock * kWidth;  // of a panel
 
-  int64_t scales_size() const { return kForm.has_groups ? num_blocks_ * kUnits * kWidth : 0; }
+  int64_t scales_size() const { return kForm.has_groups ? panel_groups(num_blocks_) * kWidth : 0; }
+  /// As many as a panel has of some blocks.
+  int64_t panel_groups(int64_t blocks) const { return blocks * kUnits / kForm.group_units; }
   int64_t sums_size() const {
     return product_.num_rows * kWidth * (product_.num_gates > 0 ? 2 : 1);
   }
 
   /// @param next_row  where the next panel's weights begin
   void multiply_features(const WeightPanel& of, int64_t next_row, float* sums) {
-    int64_t features[kWidth];  // past the last it is computed again
-    for (int64_t i = 0; i < kWidth; ++i) features[i] = of.row + std::min(i, of.count - 1);
+    PanelRows rows;  // past the last it is computed again
+    for (int64_t i = 0; i < kWidth; ++i) rows[i] = of.row + std::min(i, of.count - 1);
     if constexpr (kForm.has_groups) {
       const auto* groups = group_scales(product_.weight);
-      const auto spread = [&](const void* numbers, float* to) HWY_ATTR {
-        spread_scales(*groups, numbers, in_features_, features, kUnit, num_blocks_ * kUnits, to);
+      const int64_t num_groups = in_features_ / groups->group_size;
+      const int shift = group_shift(groups->group_size, kUnit * kForm.group_units);
+      const auto spread = [&](const auto* numbers, float* to) HWY_ATTR {
+        spread_groups(numbers, rows, num_groups, shift, panel_groups(num_blocks_), to);
       };
-      spread(groups->scales, scales_);
-      if (kForm.has_minimums) spread(groups->minimums, minimums_);
+      with_type(
+          groups->dtype, [&](const auto* numbers) HWY_ATTR { spread(numbers, scales_); },
+          groups->scales);
+      if constexpr (kForm.has_minimums) {
+        with_type(
+            groups->dtype, [&](const auto* numbers) HWY_ATTR { spread(numbers, minimums_); },
+            groups->minimums);
+      }
     }
     for (int64_t part = 0; part < num_parts_; ++part) {
-      const int64_t size = part_begin(part + 1) - part_begin(part);
-      for (int64_t b = 0; b < size; ++b) {
-        fill_block(features, part_begin(part) + b, panel_ + b * kPanelBlock * kWidth);
+      const int64_t begin = part_line(part);
+      for (int64_t line = begin; line < part_line(part + 1); ++line) {
+        weights_.fill_line(rows, line, panel_ + (line - begin) * kLineValues);
       }
       multiply_panel(of.row, next_row, part, sums);
     }
   }
 
-  /// Of a part of k, the first block.
-  int64_t part_begin(int64_t part) const { return part * num_blocks_ / num_parts_; }
-
-  /// @param to  [kPanelBlock / kTogether, kWidth, kTogether]
-  void fill_block(const int64_t* features, int64_t block, T* to) const {
-    constexpr int64_t kNumbers = kNumWords * kTogether<T>;  // of a vector
-    for (int64_t i = 0; i < kPanelBlock; i += kNumbers, to += kNumbers * kWidth) {
-      const int64_t k = block * kPanelBlock + i;
-      const int64_t rest = std::clamp<int64_t>(in_features_ - k, 0, kNumbers);
-      for (int64_t f = 0; f < kWidth; f += kNumWords) {
-        WordVec words[kNumWords];
-        inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
-          words[j] = load_words(weight_ + features[f + j] * in_features_ + k, rest);
-        });
-        transpose_words(words);
-        inlined<kNumWords>([&]<int j>() PREPACK_INLINED {
-          hn::StoreU(words[j], Words(),
-                     reinterpret_cast<uint32_t*>(to + (j * kWidth + f) * kTogether<T>));
-        });
-      }
-    }
+  /// Of a part of k, the first block: no group of a panel, nor line, is in two parts.
+  int64_t part_begin(int64_t part) const {
+    return std::min(part * num_pairs_ / num_parts_ * 2, num_blocks_);
   }
-
-  /// A vector of T. What is not there is zero.
-  static HWY_INLINE WordVec load_words(const int8_t* from, int64_t count) {
-    const hn::Rebind<int8_t, hn::Repartition<T, Words>> d;
-    const auto values = hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count)), d, from);
-    if constexpr (sizeof(T) == 1) {
-      const auto bias = hn::Set(d, kForm.is_byte && ByteSums<Floats>::kIsBiased ? -128 : 0);
-      return hn::BitCast(Words(), hn::Xor(values, bias));
-    } else {
-      return hn::BitCast(Words(), hn::PromoteTo(hn::Repartition<T, Words>(), values));
-    }
+  int64_t part_line(int64_t part) const {
+    return (part_begin(part) + kLineBlocks - 1) / kLineBlocks;
   }
 
   void multiply_panel(int64_t weight_row, int64_t next_row, int64_t part, float* sums) {
@@ -147,13 +130,15 @@ class StreamedBytes {
     const int64_t block = part_begin(part);
     const int64_t size = part_begin(part + 1) - block;
     const bool is_last = part + 1 == num_parts_;
-    const int64_t next_block = is_last ? 0 : block + size;
-    const int64_t next_size = part_begin(is_last ? 1 : part + 2) - next_block;
-    const int8_t* next =
-        weight_ + (is_last ? next_row : weight_row) * in_features_ + next_block * kPanelBlock;
-    const int64_t panel_units = block * kUnits * kWidth;
-    const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + panel_units : nullptr,
-                                   kForm.has_minimums ? minimums_ + panel_units : nullptr};
+    const int64_t next_part = is_last ? 0 : part + 1;
+    const int64_t next_line = part_line(next_part);
+    const int64_t next_lines = part_line(next_part + 1) - next_line;
+    const auto* next_values =
+        weights_.row(is_last ? next_row : weight_row) + next_line * kCacheLine;
+    const int64_t row_bytes = weights_.row(1) - weights_.row(0);
+    const int64_t scales_before = panel_groups(block) * kWidth;
+    const RoundedPanel<T> panel = {panel_, kForm.has_groups ? scales_ + scales_before : nullptr,
+                                   kForm.has_minimums ? minimums_ + scales_before : nullptr};
     for (int64_t row = 0; row < num_rows;) {
       const int64_t tile = row / kRoundedTileRows;
       const int64_t i = row % kRoundedTileRows;
@@ -170,13 +155,16 @@ class StreamedBytes {
       // As much of what comes next as these are of all rows.
       const int64_t first = row * kWidth / num_rows;
       const int64_t last = (row + count) * kWidth / num_rows;
-      const auto fetch = [=, this](int64_t b) HWY_ATTR {
-        for (int64_t line = b * next_size / size; line < (b + 1) * next_size / size; ++line) {
+      // Inlined at once: a function that does nothing but fetch, GCC 12 takes for one whose calls
+      // it may leave out.
+      const auto fetch = [=](int64_t b) PREPACK_INLINED {
+        for (int64_t line = b * next_lines / size; line < (b + 1) * next_lines / size; ++line) {
           for (int64_t f = first; f < last; ++f) {
-            hwy::Prefetch(next + f * in_features_ + line * kLine);
+            hwy::Prefetch(next_values + f * row_bytes + line * kCacheLine);
           }
         }
       };
+      fetch_scales(next_row, part * num_rows + row, part * num_rows + row + count);
       float* to = sums + row * kWidth;
       unrolled<kStreamedTileRows>([&]<int r>() HWY_ATTR {
         if (count == r + 1) {
@@ -188,14 +176,35 @@ class StreamedBytes {
     }
   }
 
+  /// Of the next panel, what belongs to [first, last) of the rows of all parts.
+  HWY_INLINE void fetch_scales(int64_t next_row, int64_t first, int64_t last) const {
+    if constexpr (kForm.has_groups) {
+      const auto* groups = group_scales(product_.weight);
+      const int64_t size = groups->dtype == DType::kFloat32 ? 4 : 2;
+      const int64_t row_bytes = in_features_ / groups->group_size * size;
+      const int64_t bytes = kWidth * row_bytes;
+      const int64_t all = num_parts_ * product_.num_rows;
+      const auto fetch = [&](const void* numbers) PREPACK_INLINED {
+        const auto* from = static_cast<const char*>(numbers) + next_row * row_bytes;
+        for (int64_t i = first * bytes / all / kCacheLine * kCacheLine; i < last * bytes / all;
+             i += kCacheLine) {
+          hwy::Prefetch(from + i);
+        }
+      };
+      fetch(groups->scales);
+      if constexpr (kForm.has_minimums) fetch(groups->minimums);
+    }
+  }
+
   const RoundedProduct<T>& product_;
-  const int8_t* weight_;
+  const Weights weights_;
   const int64_t in_features_;
   const int64_t num_blocks_;  // of a row
+  const int64_t num_pairs_;   // of blocks
   const int64_t num_parts_;   // of k, as even as they can be
   Scratch scratch_;
   T* panel_;         // [kStreamedBlocks<T>, kPanelBlock / kTogether, kWidth, kTogether]
-  float* scales_;    // [num_units, kWidth]
+  float* scales_;    // [panel_groups(num_blocks), kWidth]
   float* minimums_;  // likewise
   float* sums_;      // [num_rows, kWidth], of SwiGLU those of gates and those of ups
 };

@@ -42,9 +42,8 @@ constexpr int64_t kRoundedFeatures = 32;
 template <typename T>
 int64_t max_few_rounded_rows(const WeightRows& weight) {
   if (!has_wide_vectors()) return 48;
-  const bool is_int4 = std::holds_alternative<Int4Rows>(weight);
-  if (is_int4) return sizeof(T) == 1 ? 40 : 24;
   if (sizeof(T) == 1) return 8;
+  if (std::holds_alternative<Int4Rows>(weight)) return 24;
   return std::holds_alternative<Int8Rows>(weight) ? 12 : 48;
 }
 

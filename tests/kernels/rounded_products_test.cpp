@@ -131,6 +131,16 @@ TEMPLATE_TEST_CASE("products of many rounded rows equal their definition", "[ker
       check(random, kManyRows<TestType>, format, random.integer(1, 15), whole_groups(format, 1200),
             35);
     }
+    // Of groups that are longer than what is summed before their scale is applied.
+    for (const auto kind : {WeightFormat::Kind::kInt8Groups, WeightFormat::Kind::kInt4Groups}) {
+      for (const int64_t group_size : {256, 4096}) {
+        const WeightFormat format{kind, DType::kFloat16, group_size, true};
+        for (const int64_t num_rows : {3, 14}) {
+          check(random, kManyRows<TestType>, format, num_rows, whole_groups(format, 4200), 37);
+        }
+        check(random, kManyRows<TestType>, format, 257, whole_groups(format, 200), 5);
+      }
+    }
   });
 }
 
@@ -139,6 +149,9 @@ TEMPLATE_TEST_CASE("products of every number of rounded rows equal their definit
   std::vector<WeightFormat> formats = {{WeightFormat::Kind::kInt8}};
   if (sizeof(TestType) == 1) {
     formats.push_back({WeightFormat::Kind::kInt8Groups, DType::kFloat16, 32, true});
+    formats.push_back({WeightFormat::Kind::kInt4Groups, DType::kFloat16, 32, true});
+    formats.push_back({WeightFormat::Kind::kInt4Groups, DType::kFloat32, 64, false});
+    formats.push_back({WeightFormat::Kind::kInt4Groups, DType::kFloat16, 128, true});
   }
   Random random(4);
   on_each_instruction_set([&] {
@@ -194,7 +207,7 @@ TEMPLATE_TEST_CASE("a rounded row gives the same bits amid any many rows", "[ker
   Random random(5);
   on_each_instruction_set([&] {
     for (const auto& format : quantized_formats<TestType>()) {
-      check_bits_amid_rows(random, kManyRows<TestType>, format, {1, 7, 13, 257});
+      check_bits_amid_rows(random, kManyRows<TestType>, format, {1, 7, 13, 256, 257});
     }
   });
 }
