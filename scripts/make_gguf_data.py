@@ -227,9 +227,7 @@ def write_what_is_said(name: str, changes: dict) -> None:
         lengths = make_reference.TINY_PROMPT_LENGTHS
         prompts = make_reference.tiny_prompts(model.config, lengths, seed)
         try:
-            make_reference.write_texts(
-                model, prompts, folder, make_reference.NUM_LONG_GREEDY_TOKENS
-            )
+            make_reference.write_texts(model, prompts, folder)
             return
         except make_reference.NearTie:
             print(f"{name}: a near-tie with prompts of seed {seed}, trying the next")

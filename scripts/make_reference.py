@@ -36,8 +36,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY_MODELS = ROOT / "tests" / "data" / "models"
 ROPE_DATA = ROOT / "tests" / "data" / "rope.json"
 TINY_TOKENIZER = ROOT / "tests" / "data" / "tokenizers" / "smollm2"
-NUM_GREEDY_TOKENS = 24
-NUM_LONG_GREEDY_TOKENS = 64  # of models whose texts outgrow a window or an original context
+NUM_GREEDY_TOKENS = 64  # more than windows and original contexts of the tiny models hold
 LEAST_GAP = 3e-4  # between the two likeliest tokens: a text that hangs on rounding proves nothing
 TINY_PROMPT_LENGTHS = [1, 2, 7, 1, 64, 33, 128, 5, 17]
 # Of models whose original context is 64 tokens: prompts that fill it, that are just shorter and just
@@ -141,17 +140,18 @@ def greedy_without_cache(model, ids, num_tokens):
     return text[len(ids):]
 
 
-def num_comparable(config, ids, num_tokens):
-    """How many of the tokens are the same with a cache and without. Where a longrope text outgrows
-    the original context, a cache keeps the keys as they were."""
+def num_comparable(config, ids):
+    """How many of the greedy tokens are the same with a cache and without. Where a longrope text
+    outgrows the original context, a cache keeps the keys as they were."""
     if config.model_type == "llama" or config.rope_parameters["rope_type"] != "longrope":
-        return num_tokens
+        return NUM_GREEDY_TOKENS
     room = config.rope_parameters["original_max_position_embeddings"] - len(ids)
-    return num_tokens if room < 0 else min(num_tokens, room + 1)  # the last one is not read
+    # The last one is not read.
+    return NUM_GREEDY_TOKENS if room < 0 else min(NUM_GREEDY_TOKENS, room + 1)
 
 
 @torch.no_grad()
-def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOKENS):
+def write_reference(model_dir, prompts, output):
     config = transformers.AutoConfig.from_pretrained(model_dir)
     is_llama = config.model_type == "llama"
     # Eager: by the definition, with the masks as they are. Llama's references are older than that.
@@ -159,17 +159,14 @@ def write_reference(model_dir, prompts, output, num_greedy_tokens=NUM_GREEDY_TOK
         model_dir, dtype=torch.float32, attn_implementation="sdpa" if is_llama else "eager")
     model.eval()
     tensors = first_layer_values(model, max(prompts, key=len))
-    write_texts(model, prompts, output, num_greedy_tokens, tensors,
-                greedy if is_llama else greedy_without_cache)
+    write_texts(model, prompts, output, tensors, greedy if is_llama else greedy_without_cache)
 
 
-def write_texts(model, prompts, output, num_greedy_tokens, tensors=None,
-                continue_text=greedy_without_cache):
+def write_texts(model, prompts, output, tensors=None, continue_text=greedy_without_cache):
     logits = torch.stack([next_logits(model, ids) for ids in prompts])
     output.mkdir(parents=True, exist_ok=True)
     reference = {"prompts": prompts,
-                 "greedy": [continue_text(model, ids,
-                                          num_comparable(model.config, ids, num_greedy_tokens))
+                 "greedy": [continue_text(model, ids, num_comparable(model.config, ids))
                             for ids in prompts]}
     (output / "reference.json").write_text(json.dumps(reference) + "\n")
     safetensors.torch.save_file({**(tensors or {}), "logits": logits},
@@ -482,7 +479,7 @@ def write_packed_model(name, config, quantization, seed):
         file_name = quantization["model_file_base_name"]
         (folder / "quantize_config.json").write_text(json.dumps(quantization, indent=2) + "\n")
     safetensors.torch.save_file(tensors, folder / f"{file_name}.safetensors", {"format": "pt"})
-    write_texts(model, tiny_prompts(config, TINY_PROMPT_LENGTHS), folder, NUM_GREEDY_TOKENS)
+    write_texts(model, tiny_prompts(config, TINY_PROMPT_LENGTHS), folder)
 
 
 def random_tiny_model(config, seed):
@@ -518,9 +515,7 @@ def write_tiny_model(name, config, seed):
         (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config) + "\n")
     is_extended = name in ("llama-dynamic", "llama-yarn", "llama-longrope", "phi3-longrope")
     prompts = tiny_prompts(config, EXTENDED_PROMPT_LENGTHS if is_extended else TINY_PROMPT_LENGTHS)
-    is_long = is_extended or config.model_type != "llama"
-    write_reference(folder, prompts, folder,
-                    NUM_LONG_GREEDY_TOKENS if is_long else NUM_GREEDY_TOKENS)
+    write_reference(folder, prompts, folder)
 
 
 def main():

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/catch.h"
+#include "support/family_model.h"
 #include "support/program.h"
 #include "support/temp_dir.h"
 
@@ -136,21 +137,25 @@ TEST_CASE("each thing that score cannot do is named in one sentence", "[cli][sco
 }
 
 TEST_CASE("quantized weights run in every command that loads a model", "[cli][quantization]") {
+  const TempDir folder;
+  write_random_model(folder.path(), config_in_whole_groups(kModel));
   for (const auto* quantize : {"--quantize int8", "--quantize int4 --quantize-group 64",
                                "--quantize int8 --quantize-activations int16"}) {
     CAPTURE(quantize);
-    const auto generated =
-        run_with_model("generate", fmt::format("-f - -n 4 --quiet {}", quantize), kTwelvePrompts);
+    const auto run_quantized = [&](const char* command, const char* arguments) {
+      return run(fmt::format("{} --model '{}' -f - {} {}", command, folder.path().string(),
+                             arguments, quantize),
+                 kTwelvePrompts);
+    };
+    const auto generated = run_quantized("generate", "-n 4 --quiet");
     CHECK(generated.exit_code == 0);
     CHECK(json_lines(generated.out).size() == 12);
-    const auto verified =
-        run_with_model("verify", fmt::format("-f - -n 4 {}", quantize), kTwelvePrompts);
+    const auto verified = run_quantized("verify", "-n 4");
     CAPTURE(verified.out, verified.err);
     CHECK(verified.exit_code == 0);
-    const auto prefilled =
-        run_with_model("prefill", fmt::format("-f - --json {}", quantize), kTwelvePrompts);
+    const auto prefilled = run_quantized("prefill", "--json");
     CHECK(Json::parse(prefilled.out)["quantization"].is_string());
-    const auto scored = perplexity_of(fmt::format("-f - {}", quantize), kTwelvePrompts);
+    const auto scored = Json::parse(run_quantized("score", "--json").out);
     CHECK(scored["weights"].get<std::string>().starts_with("int"));
   }
 }

@@ -8,7 +8,6 @@
 
 #include "support/catch.h"
 #include "support/program.h"
-#include "support/safetensors_writer.h"
 #include "support/temp_dir.h"
 
 namespace prepack {
@@ -146,75 +145,6 @@ TEST_CASE("prefill prints the fields of its JSON", "[cli]") {
   CHECK(json["dtype"] == "float32");
   CHECK(json["device"] == "cpu");
   CHECK(json["threads"] > 0);
-}
-
-/// A model most of whose memory is what a token needs in a layer: 50 KB, beside 13 MB of weights.
-void write_wide_model(const fs::path& folder) {
-  constexpr int64_t kVocabSize = 467;  // of kModel, whose tokenizer it has
-  constexpr int64_t kHiddenSize = 64;
-  constexpr int64_t kIntermediateSize = 4096;
-  constexpr int64_t kNumLayers = 4;
-  std::map<std::string, TensorToWrite> tensors;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
-    int64_t size = 1;
-    for (int64_t length : shape) size *= length;
-    tensors[name] = {"F32", std::move(shape), bytes_of(std::vector<float>(size, 0.01F))};
-  };
-  add("model.embed_tokens.weight", {kVocabSize, kHiddenSize});
-  add("model.norm.weight", {kHiddenSize});
-  for (int64_t i = 0; i < kNumLayers; ++i) {
-    const auto layer = fmt::format("model.layers.{}.", i);
-    for (const auto* norm : {"input_layernorm", "post_attention_layernorm"}) {
-      add(layer + norm + ".weight", {kHiddenSize});
-    }
-    for (const char projection : {'q', 'k', 'v', 'o'}) {
-      add(fmt::format("{}self_attn.{}_proj.weight", layer, projection), {kHiddenSize, kHiddenSize});
-    }
-    for (const auto* projection : {"gate", "up"}) {
-      add(fmt::format("{}mlp.{}_proj.weight", layer, projection), {kIntermediateSize, kHiddenSize});
-    }
-    add(layer + "mlp.down_proj.weight", {kHiddenSize, kIntermediateSize});
-  }
-  auto config = Json::parse(read_file(fs::path(kModel) / "config.json"));
-  config.update({{"hidden_size", kHiddenSize},
-                 {"intermediate_size", kIntermediateSize},
-                 {"num_hidden_layers", kNumLayers},
-                 {"num_attention_heads", 4},
-                 {"num_key_value_heads", 4},
-                 {"head_dim", 16},
-                 {"max_position_embeddings", 4096},
-                 {"tie_word_embeddings", true}});
-  write_file(folder / "config.json", config.dump());
-  write_file(folder / "model.safetensors", safetensors_bytes(tensors));
-  for (const auto* file : {"tokenizer.json", "tokenizer_config.json"}) {
-    fs::copy_file(fs::path(kModel) / file, folder / file);
-  }
-}
-
-TEST_CASE("a job of many forwards takes the memory that is predicted", "[cli][memory]") {
-  const testing::TempDir folder;
-  write_wide_model(folder.path());
-  // A forward each, so that what one frees seldom fits the next.
-  std::string prompts;
-  for (int64_t length : {150,  600,  300, 900,  450, 1200, 200, 750,  1500, 350,
-                         1050, 1800, 500, 1350, 250, 2000, 700, 1650, 400,  1950}) {
-    prompts += Json{{"prompt_ids", std::vector<int>(length, 5)}}.dump() + "\n";
-  }
-  for (const auto* method : {"packed", "packed-rows"}) {
-    CAPTURE(method);
-    const auto outcome = run(fmt::format("prefill --model '{}' --prompts - --batch-size 1 --json "
-                                         "--threads 1 --method {}",
-                                         folder.path().string(), method),
-                             prompts);
-    CAPTURE(outcome.err);
-    REQUIRE(outcome.exit_code == 0);
-    const auto json = Json::parse(outcome.out);
-    REQUIRE(json["num_forwards"] == 20);
-    const auto peak = json["peak_rss_bytes"].get<double>();
-    const auto predicted = json["predicted_peak_bytes"].get<double>();
-    CHECK(predicted > 0.95 * peak);
-    CHECK(predicted < 1.1 * peak);
-  }
 }
 
 TEST_CASE("a measured capacity is remembered", "[cli]") {

@@ -94,6 +94,8 @@ TEST_CASE("what is known of weights and program takes the place of what is guess
   const int64_t of_one = estimate(1, at::kCPU, known).libraries;
   CHECK(of_one > 100'000'000);  // and what the first forward adds
   CHECK(estimate(1, at::kCPU, {.program = 200'000'000}).libraries == of_one + 100'000'000);
+  const KnownBytes no_tokenizer{.program = 100'000'000, .has_tokenizer = false};
+  CHECK(estimate(1, at::kCPU, no_tokenizer).libraries == of_one + 300 * config().vocab_size);
   // Buffers of products of many tokens, which do not grow with them.
   const int64_t of_many = estimate(1'000'000, at::kCPU, known).libraries;
   CHECK(of_many > of_one);

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/scalar_type.h"
@@ -335,37 +336,52 @@ ModelConfig grouped_config() {
 }
 
 struct ModelPair {
+  std::set<int> bits;  // of the products' weights
   Model quantized;
   Model dequantized;  // the same weights in float32
 };
 
 ModelPair model_pair(const ModelConfig& config, const Quantization& quantization) {
+  std::set<int> bits;
   const auto quantized = [&](const at::Tensor& weight) -> Weight {
-    return quantize(weight, quantization);
+    auto stored = quantize(weight, quantization);
+    bits.insert(stored.format.bits);
+    return stored;
   };
   const auto dequantized = [&](const at::Tensor& weight) -> Weight {
     return quantize(weight, quantization).dequantize();
   };
-  return {testing::random_model(config, 1, DType::kFloat32, quantized),
+  auto model = testing::random_model(config, 1, DType::kFloat32, quantized);
+  return {std::move(bits), std::move(model),
           testing::random_model(config, 1, DType::kFloat32, dequantized)};
+}
+
+void check_same_prefills(const ModelPair& models, const std::vector<TokenIds>& prompts) {
+  for (const auto& variant : testing::prefill_variants(prompts)) {
+    INFO(variant.name);
+    testing::check_same_state(prefill(models.quantized, prompts, variant.options, 40),
+                              prefill(models.dequantized, prompts, variant.options, 40),
+                              testing::tolerance(DType::kFloat32).logits);
+  }
 }
 
 TEST_CASE("a quantized model is its dequantized self, whatever the method", "[quantization]") {
   Random random(8);
-  auto configs = testing::tiny_configs();
-  configs.push_back(grouped_config());
-  for (const auto& config : configs) {
-    for (const auto& quantization : kQuantizations) {
-      INFO(to_string(quantization));
-      const auto models = model_pair(config, quantization);
-      const auto prompts = random.prompts({5, 1, 17, 9, 30, 2}, config.vocab_size);
-      for (const auto& variant : testing::prefill_variants(prompts)) {
-        INFO(variant.name);
-        testing::check_same_state(prefill(models.quantized, prompts, variant.options, 40),
-                                  prefill(models.dequantized, prompts, variant.options, 40),
-                                  testing::tolerance(DType::kFloat32).logits);
-      }
+  const std::vector<int64_t> lengths = {5, 1, 17, 9, 30, 2};
+  for (const auto& quantization : kQuantizations) {
+    INFO(to_string(quantization));
+    for (const auto& config : testing::tiny_configs()) {
+      const bool is_int8 = quantization.bits == 8;
+      const auto models =
+          model_pair(is_int8 ? config : testing::in_whole_groups(config), quantization);
+      // Groups of 128 fit some products only, as in many models.
+      const bool is_mixed = quantization.group_size == 128;
+      CHECK(models.bits == (is_mixed ? std::set{4, 8} : std::set{quantization.bits}));
+      check_same_prefills(models, random.prompts(lengths, config.vocab_size));
     }
+    const auto config = grouped_config();
+    check_same_prefills(model_pair(config, quantization),
+                        random.prompts(lengths, config.vocab_size));
   }
 }
 
@@ -374,6 +390,7 @@ TEST_CASE("a quantized model decodes what its dequantized self does", "[quantiza
   const auto config = grouped_config();
   for (const auto& quantization : kQuantizations) {
     const auto models = model_pair(config, quantization);
+    if (quantization.group_size == 32) CHECK(models.bits == std::set{quantization.bits});
     for (const auto& lengths : {std::vector<int64_t>{7}, std::vector<int64_t>{3, 20, 1, 8}}) {
       const auto prompts = random.prompts(lengths, config.vocab_size);
       const PrefillOptions leaves_final{.final_token = FinalToken::kFirstStep};
@@ -409,36 +426,34 @@ testing::TensorToWrite to_write(const at::Tensor& tensor) {
 }
 
 TEST_CASE("a model is quantized as it is loaded, its products alone", "[quantization][weights]") {
-  Random random(10);
   for (const auto& reference : testing::tiny_references()) {
-    for (const auto& quantization : kQuantizations) {
-      if (!fs::is_directory(reference.model_folder)) continue;  // a GGUF file
-      INFO(reference.model_folder << ", " << to_string(quantization));
-      // The same folder with the products' weights rounded beforehand.
-      const testing::TempDir folder;
-      fs::copy(reference.model_folder / "config.json", folder.path() / "config.json");
-      std::map<std::string, testing::TensorToWrite> tensors;
-      const auto checkpoint = Checkpoint::open_folder(reference.model_folder);
-      for (const auto& [name, stored] : checkpoint.tensors()) {
-        auto tensor = view_tensor(stored).to(at::kFloat);
-        if (name.ends_with("_proj.weight")) tensor = quantize(tensor, quantization).dequantize();
-        if (name == "lm_head.weight") tensor = quantize(tensor, kInt8).dequantize();
-        tensors[name] = to_write(tensor);
+    if (!fs::is_directory(reference.model_folder)) continue;  // a GGUF file
+    INFO(reference.model_folder);
+    // The same folder with the products' weights rounded beforehand.
+    const testing::TempDir folder;
+    fs::copy(reference.model_folder / "config.json", folder.path() / "config.json");
+    std::map<std::string, testing::TensorToWrite> tensors;
+    const auto checkpoint = Checkpoint::open_folder(reference.model_folder);
+    for (const auto& [name, stored] : checkpoint.tensors()) {
+      auto tensor = view_tensor(stored).to(at::kFloat);
+      if (name.ends_with("_proj.weight") || name == "lm_head.weight") {
+        tensor = quantize(tensor, kInt8).dequantize();
       }
-      folder.write("model.safetensors", testing::aligned_safetensors_bytes(tensors));
-      const auto quantized =
-          load_model(reference.model_folder,
-                     {.dtype = DType::kFloat32, .device = at::kCPU, .quantization = quantization});
-      CHECK(quantized.quantization()->bits == quantization.bits);
-      const auto rounded = load_model(folder.path(), {.dtype = DType::kFloat32});
-      CHECK_FALSE(rounded.quantization().has_value());
-      const auto actual = prefill(quantized, reference.prompts, {}, 200).logits;
-      const auto expected = prefill(rounded, reference.prompts, {}, 200).logits;
-      CHECK_THAT(actual, AllClose(expected, testing::tolerance(DType::kFloat32).logits));
-      // It is another model than the stored one.
-      const auto stored = prefill(testing::load_once(reference), reference.prompts, {}, 200).logits;
-      CHECK(testing::max_difference(actual, stored) > 1e-3);
+      tensors[name] = to_write(tensor);
     }
+    folder.write("model.safetensors", testing::aligned_safetensors_bytes(tensors));
+    const auto quantized =
+        load_model(reference.model_folder,
+                   {.dtype = DType::kFloat32, .device = at::kCPU, .quantization = kInt8});
+    CHECK(quantized.quantization()->bits == 8);
+    const auto rounded = load_model(folder.path(), {.dtype = DType::kFloat32});
+    CHECK_FALSE(rounded.quantization().has_value());
+    const auto actual = prefill(quantized, reference.prompts, {}, 200).logits;
+    const auto expected = prefill(rounded, reference.prompts, {}, 200).logits;
+    CHECK_THAT(actual, AllClose(expected, testing::tolerance(DType::kFloat32).logits));
+    // It is another model than the stored one.
+    const auto stored = prefill(testing::load_once(reference), reference.prompts, {}, 200).logits;
+    CHECK(testing::max_difference(actual, stored) > 1e-3);
   }
 }
 

@@ -46,6 +46,9 @@ struct KnownBytes {
   /// `resident_memory`. How much of LibTorch is resident differs by machines. Absent: a guess that
   /// is rather too large.
   std::optional<int64_t> program = {};
+
+  /// Whether `program` has the tokenizer's tables, which are guessed where it has not.
+  bool has_tokenizer = true;
 };
 
 /// @param dtype     to compute in; weights keep the stored one on a CPU, if that is narrower

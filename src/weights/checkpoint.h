@@ -30,6 +30,9 @@ struct StoredTensor {
   /// Lets the system read all of it ahead.
   void prefetch() const { file->prefetch(info.begin, info.end); }
 
+  /// Lets the system know that rows of it will be read, and not all of it.
+  void expect_parts() const { file->expect_parts(info.begin, info.end); }
+
   /// Gives its pages back; they are read from the file again when they are needed.
   void release() const { file->release(info.begin, info.end); }
 };

@@ -66,7 +66,15 @@ void MappedFile::prefetch(uint64_t begin, uint64_t end) const {
   if (!advise(begin, end, MADV_POPULATE_READ)) advise(begin, end, MADV_WILLNEED);
 }
 
-void MappedFile::release(uint64_t begin, uint64_t end) const { advise(begin, end, MADV_DONTNEED); }
+void MappedFile::expect_parts(uint64_t begin, uint64_t end) const {
+  advise(begin, end, MADV_NOHUGEPAGE);
+}
+
+void MappedFile::release(uint64_t begin, uint64_t end) const {
+  // Otherwise a page of 2 MB comes back whole with the first use of a neighbour in it.
+  advise(begin, end, MADV_NOHUGEPAGE);
+  advise(begin, end, MADV_DONTNEED);
+}
 
 bool MappedFile::advise(uint64_t begin, uint64_t end, int advice) const {
   if (begin >= end) return true;

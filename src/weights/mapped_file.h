@@ -25,6 +25,10 @@ class MappedFile {
   /// for the disk page by page.
   void prefetch(uint64_t begin, uint64_t end) const;
 
+  /// Says that of [begin, end) only parts will be used: these alone come into memory, also where
+  /// the system has the file in large pages.
+  void expect_parts(uint64_t begin, uint64_t end) const;
+
   /// Lets the pages of [begin, end) leave this process's memory; using them again is allowed and
   /// reads them again.
   void release(uint64_t begin, uint64_t end) const;

@@ -334,7 +334,11 @@ bool WeightLoader::is_view_of_file(const Request& request, const Form& form) con
 
 void WeightLoader::load_part(const Request& request, const Form& form) {
   const auto& target = targets_[*request.target];
-  if (!target.is_table || !is_view_of_file(request, form)) request.stored->prefetch();
+  if (target.is_table && is_view_of_file(request, form)) {
+    request.stored->expect_parts();
+  } else {
+    request.stored->prefetch();
+  }
   if (const auto* format = std::get_if<PackedFormat>(&form)) {
     if (!std::holds_alternative<QuantizedWeight>(*target.weight)) {
       *target.weight = QuantizedWeight::make_empty(target.shape[0], target.shape[1], *format);

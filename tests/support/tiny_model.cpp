@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/scalar_type.h"
 #include "model/decoder.h"
@@ -151,6 +152,17 @@ std::vector<ModelConfig> tiny_configs() {
     if (config.rotary_dim == 0) config.rotary_dim = config.head_dim;
   }
   return configs;
+}
+
+ModelConfig in_whole_groups(ModelConfig config) {
+  constexpr int64_t kGroupSize = 64;
+  const bool is_grouped = config.num_kv_heads < config.num_heads;
+  config.hidden_size = 2 * kGroupSize;
+  config.intermediate_size = 3 * kGroupSize;
+  config.num_heads = kGroupSize / std::gcd(kGroupSize, config.head_dim);
+  config.num_kv_heads =
+      is_grouped ? std::gcd(config.num_kv_heads, config.num_heads) : config.num_heads;
+  return config;
 }
 
 Model random_model(const ModelConfig& config, uint64_t seed, DType dtype,

@@ -16,6 +16,10 @@ namespace prepack::testing {
 /// queries and keys; sliding windows in all layers and in some.
 std::vector<ModelConfig> tiny_configs();
 
+/// The same with input features of all products in whole groups of 64, so that `--quantize int4`
+/// leaves none of them in 8 bits.
+ModelConfig in_whole_groups(ModelConfig config);
+
 /// A model of random weights; the same for the same seed, and, but for rounding, in every dtype.
 /// @param store   what becomes of the weights of the layers' products; empty: nothing
 /// @param device  where it computes
