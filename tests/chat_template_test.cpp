@@ -218,6 +218,8 @@ TEST_CASE("a template that writes a little differently is refused", "[chat_templ
        {{"+ content + '<|im_end|>' + '\\n'", "+ content + '<|im_end|>'"},
         {"assistant\\n'", "assistant\\n<think>'"},
         {"'\\n' + content }}", "'\\n' + content | trim }}"},
+        {"{%- for message in messages",
+         "{{- '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}{%- for message in messages"},
         {"not loop.first", "loop.last"}}},
       {"Qwen3 2507, thinking", {{"<think>\\n' }}", "<think>' }}"}, {"add_gen", "not add_gen"}}},
       {"Yi 1.5",

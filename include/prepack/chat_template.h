@@ -18,7 +18,8 @@ struct ChatMessage {
 
 /// What a template may ask for beside the messages; most read neither.
 struct ChatOptions {
-  bool enable_thinking = true;  // whether answers may begin with reasoning: qwen3, smollm3
+  bool enable_thinking = true;  // whether answers may begin with reasoning, of qwen3 and
+                                // smollm3; templates that always have it do not ask
 
   /// The date that llama3.1, smollm3 and some of mistral write. Absent: today's, or the one that
   /// the template names, as Llama 3.1's and 3.3's do.

@@ -104,7 +104,8 @@ TEST_CASE("products of many rows equal their definition", "[kernels][products]")
       check(random, format, dtype, 5, whole_groups(format, 9000), 270);
       // In whole vectors, and of more rows than panels are streamed for.
       check(random, format, dtype, 30, whole_groups(format, 384), 100);
-      check(random, format, dtype, 260, whole_groups(format, 96), 300);
+      check(random, format, dtype, 260, whole_groups(format, 96), 70);
+      if (format.is_plain()) check(random, format, dtype, 260, 40, 300);
     };
     for (const auto& format : weight_formats()) check_shapes(format, DType::kFloat32);
     check_shapes(kBFloat16, DType::kBFloat16);

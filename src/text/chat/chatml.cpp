@@ -95,7 +95,9 @@ ChatFormPtr recognise_chatml(const ChatSource& source, const ChatTokens& /*token
   for (const std::string_view word : {"trim", "strip", "bos_token"}) {
     source.refuse(kForm, word, "it writes messages differently");
   }
-  if (writes_turns_by_variable(source)) return std::make_shared<ChatMl>(std::nullopt);
+  if (writes_turns_by_variable(source) && !find_default_system(source.raw())) {
+    return std::make_shared<ChatMl>(std::nullopt);
+  }
   require_template(source.has_with_member("'<|im_start|>'+", "role", "+'\\n'+"), kForm,
                    "the role so");
   require_template(source.has_with_member("+'\\n'+", "content", "+'<|im_end|>'"), kForm,
