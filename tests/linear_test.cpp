@@ -380,7 +380,7 @@ TEST_CASE("SwiGLU of a product has the bits of both apart", "[linear]") {
         if (num_rows == 1) CHECK_FALSE(is_gated);
         if (num_rows == 2 * kManyRows && format.rounds_input()) CHECK(is_gated);
         if (num_rows == 2 * kManyRows && dtype == DType::kFloat32) {
-          CHECK(is_gated == (has_wide_vectors() || format.rounds_input()));
+          CHECK(is_gated == (is_best_for_many_rows() || format.rounds_input()));
         }
       }
     }

@@ -151,7 +151,7 @@ TEST_CASE("what products keep is counted, and no more for jobs of many tokens", 
   };
   CHECK(kept(16) < kept(600));
   CHECK(kept(3'000'000) == kept(30'000'000));
-  if (!has_wide_vectors()) return;
+  if (!is_best_for_many_rows()) return;
   CHECK(kept(16) < kept(30));
   CHECK(kept(600) - kept(16) >=
         packed_rows_bytes(600, config().intermediate_size, DType::kFloat32));

@@ -26,9 +26,10 @@ namespace {
 constexpr int64_t kTileRows = PackedRows::kTileRows;
 
 // A tile's sums stay in registers, of two vectors of features for each row: 24 of the 32 of
-// AVX-512.
-constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : 4;
+// AVX-512, 12 of the 16 of AVX2.
+constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : HWY_TARGET == HWY_AVX2 ? 6 : 4;
 constexpr int kVectors = 2;
+static_assert(kTileRows % kRows == 0);
 static_assert(kVectors * hn::MaxLanes(Floats()) <= kMaxGated);
 
 HWY_INLINE int64_t panel_width() { return kVectors * num_lanes(); }
@@ -41,6 +42,11 @@ constexpr int64_t kBlockSteps = 256;
 constexpr int64_t kSliceTiles = 8;
 constexpr int64_t kStretchBytes = int64_t{4} << 20;
 constexpr int64_t kStretchPanels = 8;
+
+// With AVX2 each instruction beside multiplications and loads counts: two steps share theirs, and x
+// comes from the second cache unasked. Both together are worth an eighth there (Zen 3).
+constexpr int kUnrolledSteps = HWY_TARGET == HWY_AVX2 ? 2 : 1;
+constexpr bool kFetchesX = HWY_TARGET != HWY_AVX2;
 
 /// Up to so many rows, panels of plain weights are laid out one by one, or in pairs of gates and
 /// ups, and while they are multiplied the next ones come from memory, which would be idle else.
@@ -193,8 +199,9 @@ struct Ahead {
 };
 
 /// sums[row][feature] = or += sum over the steps of x * weight.
-/// @param x       [num_steps, kTileRows]
-/// @param weight  [num_steps, width]
+/// @param x          [num_steps, kTileRows]
+/// @param weight     [num_steps, width]
+/// @param num_steps  a multiple of kUnrolledSteps
 template <int kTileSize, typename Products>
 HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weight,
                               const Ahead& ahead, int64_t num_steps, bool adds,
@@ -207,23 +214,25 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_REST
   HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
     HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) { totals[row][v] = hn::Zero(d); }
   }
-  for (int64_t step = 0; step < num_steps; ++step) {
-    FloatVec factors[kVectors];
-    HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-      factors[v] = hn::Load(d, weight + v * lanes);
-    }
-    HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
-      const auto factor = hn::Set(d, x[row]);
+  for (int64_t step = 0; step < num_steps; step += kUnrolledSteps) {
+    HWY_UNROLL(2) for (int i = 0; i < kUnrolledSteps; ++i) {
+      FloatVec factors[kVectors];
       HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
-        totals[row][v] = Products::add(factor, factors[v], totals[row][v]);
+        factors[v] = hn::Load(d, weight + v * lanes);
       }
+      HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
+        const auto factor = hn::Set(d, x[row]);
+        HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
+          totals[row][v] = Products::add(factor, factors[v], totals[row][v]);
+        }
+      }
+      x += kTileRows;
+      weight += kVectors * lanes;
     }
-    x += kTileRows;
-    weight += kVectors * lanes;
-    __builtin_prefetch(next_x, 0, 2);
+    if constexpr (kFetchesX) __builtin_prefetch(next_x, 0, 2);
     __builtin_prefetch(next_weight, 0, 2);
-    next_x += ahead.x_step;
-    next_weight += ahead.weight_step;
+    next_x += kUnrolledSteps * ahead.x_step;
+    next_weight += kUnrolledSteps * ahead.weight_step;
   }
   HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
     HWY_UNROLL(2) for (int v = 0; v < kVectors; ++v) {
@@ -350,12 +359,17 @@ class Stretch {
     }
   }
 
+  /// Of a block: a multiple of kUnrolledSteps.
+  int64_t first_step(int64_t block, int64_t num_blocks) const {
+    return steps_ / kUnrolledSteps * block / num_blocks * kUnrolledSteps;
+  }
+
   void multiply_slice(int64_t first_tile, int64_t last_tile, const WeightPanels& panels) {
     const int64_t sums_of_panel = sums_size(1);
     const int64_t num_blocks = (steps_ + kBlockSteps - 1) / kBlockSteps;
     for (int64_t block = 0; block < num_blocks; ++block) {
-      const int64_t begin = steps_ * block / num_blocks;
-      const int64_t end = steps_ * (block + 1) / num_blocks;
+      const int64_t begin = first_step(block, num_blocks);
+      const int64_t end = first_step(block + 1, num_blocks);
       for (int64_t n = 0; n < panels.num_panels(); ++n) {
         const float* panel = weights_ + (n * steps_ + begin) * width_;
         float* sums = sums_ + n * sums_of_panel;
@@ -407,17 +421,18 @@ class Stretch {
   /// As many rows of a tile as there are, or a few more.
   HWY_INLINE void multiply_rows(const float* x, const float* panel, const Ahead& ahead,
                                 int64_t size, bool adds, int64_t num_rows, float* sums) {
+    const auto multiply = [&]<int kTileSize>(int64_t row) PREPACK_INLINED {
+      multiply_tile<kTileSize, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
+    };
     int64_t row = 0;
-    for (; row + kRows <= num_rows; row += kRows) {
-      multiply_tile<kRows, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
-    }
-    if constexpr (kRows > 8) {
-      for (; row + 4 < num_rows; row += 8) {
-        multiply_tile<8, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
-      }
-    }
-    for (; row < num_rows; row += 4) {
-      multiply_tile<4, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
+    for (; row + kRows <= num_rows; row += kRows) multiply.template operator()<kRows>(row);
+    const int64_t rest = num_rows - row;
+    if (rest > 2 * kRows / 3) {
+      multiply.template operator()<kRows>(row);
+    } else if (rest > kRows / 3) {
+      multiply.template operator()<2 * kRows / 3>(row);
+    } else if (rest > 0) {
+      multiply.template operator()<kRows / 3>(row);
     }
   }
 
@@ -477,6 +492,8 @@ bool has_pair_instruction() { return has_pair_products(); }
 
 bool has_wide_vectors() { return num_lanes() >= 16; }
 
+bool has_vectors_of_256_bits() { return num_lanes() >= 8; }
+
 }  // namespace
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -490,6 +507,7 @@ HWY_EXPORT(many_rows_features);
 HWY_EXPORT(many_rows_bytes);
 HWY_EXPORT(has_pair_instruction);
 HWY_EXPORT(has_wide_vectors);
+HWY_EXPORT(has_vectors_of_256_bits);
 
 void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
                const PackedRows& to) {
@@ -503,6 +521,8 @@ void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t l
 int64_t many_rows_features() { return HWY_DYNAMIC_DISPATCH(many_rows_features)(); }
 
 bool has_wide_vectors() { return HWY_DYNAMIC_DISPATCH(has_wide_vectors)(); }
+
+bool is_best_for_many_rows() { return HWY_DYNAMIC_DISPATCH(has_vectors_of_256_bits)(); }
 
 bool has_bfloat16_dot_products() { return HWY_DYNAMIC_DISPATCH(has_pair_instruction)(); }
 

@@ -61,9 +61,11 @@ void multiply_many_rows(const ManyRowsProduct& product, int64_t first, int64_t l
 /// @param dtype  of x
 int64_t many_rows_bytes(DType dtype, int64_t in_features, int64_t num_features);
 
-/// Whether the CPU's vectors have 512 bits, with which this product is level with the best; with
-/// narrower ones LibTorch's is faster.
+/// Whether the CPU's vectors have 512 bits.
 bool has_wide_vectors();
+
+/// Whether this product is level with LibTorch's or ahead: with vectors of 256 or 512 bits.
+bool is_best_for_many_rows();
 
 /// Whether the CPU multiplies bfloat16 as it is. Elsewhere the product of it is right, but slow.
 bool has_bfloat16_dot_products();

@@ -18,12 +18,23 @@
 namespace prepack {
 namespace {
 
-/// Rows up to which the kernel of few rows beats the others, as prepack_linear_bench finds it: with
-/// vectors of 512 bits (on Zen 5) our kernel of many rows, else (on Zen 3) LibTorch's product,
-/// which needs weights widened before.
-int64_t max_few_rows(bool is_wide) {
-  if (has_wide_vectors()) return is_wide ? 24 : 96;
-  return is_wide ? 128 : 192;
+bool is_wide(const Weight& weight) {
+  const auto* tensor = std::get_if<at::Tensor>(&weight);
+  return tensor != nullptr && tensor->scalar_type() == at::kFloat;
+}
+
+bool has_4_bits(const Weight& weight) {
+  const auto* quantized = std::get_if<QuantizedWeight>(&weight);
+  return quantized != nullptr && quantized->format.bits == 4;
+}
+
+/// Rows up to which the kernel of few rows beats the others, as prepack_linear_bench finds it: our
+/// kernel of many rows, with vectors of 512 bits on Zen 5 and of 256 on Zen 3; or LibTorch's
+/// product, which needs weights widened before.
+int64_t max_few_rows(const Weight& weight) {
+  if (has_wide_vectors()) return is_wide(weight) ? 24 : 96;
+  if (is_best_for_many_rows()) return has_4_bits(weight) ? 88 : 40;
+  return is_wide(weight) ? 128 : 192;
 }
 
 /// Copies in float32 are made of slices of so many rows, or of several times as many.
@@ -119,11 +130,6 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
       });
 }
 
-bool is_wide(const Weight& weight) {
-  const auto* tensor = std::get_if<at::Tensor>(&weight);
-  return tensor != nullptr && tensor->scalar_type() == at::kFloat;
-}
-
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
               Finish finish) {
   if (out.numel() == 0) return;
@@ -156,9 +162,9 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
                       });
   }
   const auto wide = x.to(at::kFloat);
-  if (x.size(0) <= max_few_rows(is_wide(weight))) {
+  if (x.size(0) <= max_few_rows(weight)) {
     product_of_few_rows(wide, weight_rows(weight), bias, out, finish);
-  } else if (has_wide_vectors()) {
+  } else if (is_best_for_many_rows()) {
     packed_product(wide, weight_rows(weight), bias, out, finish);
   } else {
     libtorch_product(wide, weight, bias, out, finish == Finish::kAdd);
@@ -191,7 +197,7 @@ bool can_gate_wide_product(const Weight& weight, c10::ScalarType dtype, int64_t 
     case Activations::kAsComputed:
       break;
   }
-  return dtype == at::kFloat && has_wide_vectors() && num_rows > max_few_rows(is_wide(weight));
+  return dtype == at::kFloat && is_best_for_many_rows() && num_rows > max_few_rows(weight);
 }
 
 void gated_wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias,

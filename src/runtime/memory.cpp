@@ -113,7 +113,7 @@ bool has_gated_products(const ModelConfig& config, DType dtype, at::Device devic
   // With a matrix unit these are LibTorch's, also of weights whose products round elsewhere.
   if (dtype == DType::kBFloat16 && has_amx()) return false;
   if (has_rounded_products(config, device, rounding)) return true;
-  if (!device.is_cpu() || !has_wide_vectors()) return false;
+  if (!device.is_cpu() || !is_best_for_many_rows()) return false;
   if (dtype == DType::kFloat32) return true;
   const bool is_weight_alike =
       config.dtype != DType::kFloat16 || has_packed_products(config, rounding);
@@ -163,7 +163,7 @@ int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device devi
 /// What products on a CPU keep for those that follow, with forwards of so many tokens.
 int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
                    const Rounding& rounding) {
-  if (!has_wide_vectors()) return num_tokens > kFewTokens ? kBlockBytes : 0;
+  if (!is_best_for_many_rows()) return num_tokens > kFewTokens ? kBlockBytes : 0;
   if (num_tokens <= kFewestPackedTokens) return 0;
   // What products of rounded inputs widen their weights to is about as large as float32.
   const bool is_rounded = has_rounded_products(config, at::kCPU, rounding);
