@@ -27,6 +27,15 @@ void require_failure(const Outcome& outcome, int exit_code, const std::string& m
 
 }  // namespace
 
+TEST_CASE("what is no command or option is named", "[cli]") {
+  require_failure(run("frobnicate --prompt hi"), 2, "frobnicate: no such command");
+  require_failure(run(""), 2, "subcommand is required");
+  require_failure(run("--frobnicate"), 2, "--frobnicate: no such option");
+  CHECK(run("--help").exit_code == 0);
+  CHECK(run("-h").exit_code == 0);
+  CHECK(run("--version").exit_code == 0);
+}
+
 TEST_CASE("a result file of another job is not continued", "[cli]") {
   const testing::TempDir folder;
   const auto file = (folder.path() / "out.jsonl").string();

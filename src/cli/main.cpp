@@ -6,6 +6,7 @@
 #include <iostream>
 #include <limits>
 #include <new>
+#include <string>
 
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -32,6 +33,20 @@ void keep_heap() {
 #endif
 }
 
+/// What comes first: CLI11 would only say that a command is missing.
+void check_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2) return;
+  const std::string name = argv[1];
+  const auto is_named = [&](const CLI::App* command) { return command->get_name() == name; };
+  const bool is_option = name.starts_with('-');
+  if (is_option ? app.get_option_no_throw(name) != nullptr
+                : !app.get_subcommands(is_named).empty()) {
+    return;
+  }
+  throw prepack::cli::UsageError(name + ": no such " + (is_option ? "option" : "command") +
+                                 "; prepack --help lists them");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -55,6 +70,7 @@ int main(int argc, char** argv) {
   prepack::cli::add_info_command(app);
 
   try {
+    check_command(app, argc, argv);
     app.parse(argc, argv);
     prepack::cli::flush_standard_output();
   } catch (const CLI::ParseError& error) {
