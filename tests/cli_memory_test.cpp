@@ -121,12 +121,10 @@ TEST_CASE("a model of every family takes the memory that info and prefill predic
       const auto memory = Json::parse(described.out)["memory_bytes"];
       CHECK(memory["total"].get<double>() == Approx(peak).epsilon(0.05));
       CHECK(memory["weights"].get<double>() > 0.5 * peak);
-      // Beside the libraries, nothing is held twice.
-      double needed = 0;
-      for (const auto* part : {"weights", "cache", "activations"}) {
-        needed += memory[part].get<double>();
-      }
-      CHECK(peak < 1.05 * needed + 300e6);
+      // Beside the program and the libraries, nothing is held twice.
+      const auto weights = static_cast<double>(fs::file_size(path / "model.safetensors"));
+      constexpr double kCache = 4 * 200 * 8 * 2 * 4 * 64 * sizeof(float);
+      CHECK(peak < 1.05 * (weights + kCache + memory["activations"].get<double>()) + 300e6);
     }
   }
 }

@@ -248,7 +248,7 @@ TEST_CASE("a product of more than one block equals its definition in float64", "
   Random random(2);
   for (const auto& format : kFormats) {
     INFO(name_of(format));
-    // Blocks along in_features for few rows, along out_features for many.
+    // Blocks along in_features for few rows; for many too, or, by LibTorch, along out_features.
     const int64_t in_features = whole_groups(format, 4999);
     const auto linear = random_linear(random, 401, in_features, format, true);
     for (int64_t num_rows : {1, 2, 3, 4, 11, 64, 300}) {
@@ -291,7 +291,7 @@ TEST_CASE("a product of many rows equals its definition in float64 with each ins
   Random random(12);
   for (const auto& format : kFormats) {
     INFO(name_of(format));
-    // Wide enough for weights that are widened block by block.
+    // Wide enough for weights that LibTorch's products want widened block by block.
     const int64_t in_features = whole_groups(format, 2100);
     const auto linear = random_linear(random, 1100, in_features, format, true);
     const auto input = random_tensor(random, {kManyRows, in_features});
@@ -380,7 +380,7 @@ TEST_CASE("SwiGLU of a product has the bits of both apart", "[linear]") {
         if (num_rows == 1) CHECK_FALSE(is_gated);
         if (num_rows == 2 * kManyRows && format.rounds_input()) CHECK(is_gated);
         if (num_rows == 2 * kManyRows && dtype == DType::kFloat32) {
-          CHECK(is_gated == (is_best_for_many_rows() || format.rounds_input()));
+          CHECK(is_gated == (has_fast_many_rows() || format.rounds_input()));
         }
       }
     }

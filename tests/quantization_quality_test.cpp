@@ -1,6 +1,6 @@
-// What rounding its weights costs a trained model: the perplexity of texts.
+// What rounding its weights costs a trained model: the likelihood of a text.
 
-#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -16,42 +16,63 @@
 namespace prepack {
 namespace {
 
-/// The beginning of this project's README, in pieces of 250 tokens: English that there is in every
-/// checkout.
-std::vector<ScoreRequest> pieces_of_readme(const Tokenizer& tokenizer) {
-  std::ifstream file(std::filesystem::path(PREPACK_SOURCE_DIR) / "README.md");
+/// A text that the tests have, in pieces of so many tokens.
+std::vector<ScoreRequest> pieces_of_text(const Tokenizer& tokenizer) {
+  constexpr ptrdiff_t kPieceLen = 40;
+  std::ifstream file(std::filesystem::path(PREPACK_SOURCE_DIR) / "tests/data/texts/ferry.txt");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   const auto tokens = tokenizer.encode(text);
-  constexpr ptrdiff_t kPieceLen = 250;
-  constexpr ptrdiff_t kNumPieces = 10;
-  REQUIRE(std::ssize(tokens) >= kNumPieces * kPieceLen);
   std::vector<ScoreRequest> pieces;
-  for (ptrdiff_t i = 0; i < kNumPieces; ++i) {
-    const auto first = tokens.begin() + i * kPieceLen;
+  for (auto first = tokens.begin(); tokens.end() - first >= kPieceLen; first += kPieceLen) {
     pieces.push_back({TokenIds(first, first + kPieceLen)});
   }
+  REQUIRE(pieces.size() > 15);
   return pieces;
 }
 
-TEST_CASE("rounded weights cost a trained model little of its perplexity",
-          "[quantization][default-model]") {
+/// How far the mean log-likelihoods of a token in each piece are from the expected ones, on
+/// average: what errors of one sign and the other do not hide.
+double mean_distance(const std::vector<Score>& actual, const std::vector<Score>& expected) {
+  double sum = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    sum += std::abs(actual[i].log_likelihood - expected[i].log_likelihood) /
+           static_cast<double>(actual[i].num_tokens);
+  }
+  return sum / static_cast<double>(actual.size());
+}
+
+TEST_CASE("rounded weights cost a trained model little", "[quantization][default-model]") {
   const auto reference = testing::default_reference();
   if (!reference) return;
-  const auto pieces = pieces_of_readme(*load_tokenizer(reference->model_folder));
-  const auto perplexity_with = [&](const LoadOptions& options) {
-    return perplexity(score(load_model(reference->model_folder, options), pieces));
+  const auto pieces = pieces_of_text(*load_tokenizer(reference->model_folder));
+  const auto score_with = [&](LoadOptions options) {
+    options.dtype = DType::kFloat32;
+    return score(load_model(reference->model_folder, options), pieces);
   };
-  const double as_stored = perplexity_with({});
-  CHECK(as_stored > 2);
-  const auto cost = [&](int bits, Activations activations) {
-    const Quantization quantization{.bits = bits};
-    return perplexity_with({.quantization = quantization, .activations = activations}) / as_stored -
-           1;
+  const auto as_stored = score_with({});
+  CHECK(perplexity(as_stored) > 5);
+  struct Limit {
+    int bits;
+    Activations activations;
+    double cost;  // a part of the perplexity
+    double distance;
   };
-  CHECK(cost(8, Activations::kAsComputed) < 0.005);
-  CHECK(cost(8, Activations::kInt8) < 0.01);
-  CHECK(cost(4, Activations::kAsComputed) < 0.06);
-  CHECK(cost(4, Activations::kInt8) < 0.06);
+  // Twice what was measured. The checkpoint's weights have four bits already.
+  for (const auto& [bits, activations, most_cost, most_distance] :
+       {Limit{8, Activations::kAsComputed, 0.01, 0.02}, Limit{8, Activations::kInt16, 0.01, 0.02},
+        Limit{8, Activations::kInt8, 0.016, 0.035},
+        Limit{4, Activations::kAsComputed, 0.002, 0.0025},
+        Limit{4, Activations::kInt8, 0.01, 0.02}}) {
+    CAPTURE(bits, to_string(activations));
+    const auto rounded =
+        score_with({.quantization = Quantization{.bits = bits}, .activations = activations});
+    const double cost = perplexity(rounded) / perplexity(as_stored) - 1;
+    const double distance = mean_distance(rounded, as_stored);
+    CAPTURE(cost, distance);
+    CHECK(std::abs(cost) < most_cost);
+    CHECK(distance > 1e-6);  // or nothing was rounded
+    CHECK(distance < most_distance);
+  }
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "base/scalar_type.h"
 #include "base/stopwatch.h"
 #include "model/blocked_products.h"
+#include "model/linear.h"
 #include "model/native_products.h"
 #include "model/product_shapes.h"
 #include "prepack/device.h"
@@ -64,14 +65,17 @@ void measure_products(const ModelConfig& config, DType dtype, at::Device device,
     const auto weight = at::rand({shape.out_features, shape.in_features}, options);
     const auto inputs = at::rand({kMostRows, shape.in_features}, options);
     const auto outputs = at::empty({kMostRows, shape.out_features}, options);
+    const Linear plain{weight, {}};
     const auto blocks = device.is_cpu() ? blocks_of(weight) : std::nullopt;
     for (size_t i = 0; i < std::size(kNumRows); ++i) {
       const auto input = inputs.narrow(0, 0, kNumRows[i]);
       auto output = outputs.narrow(0, 0, kNumRows[i]);
       double fewest = fewest_seconds(device, [&] { at::mm_out(output, input, weight.t()); });
-      if (blocks) {
-        fewest = std::min(fewest, fewest_seconds(device, [&] { blocks->multiply(input, {}); }));
-      }
+      const auto compare = [&](const std::function<void()>& multiply) {
+        fewest = std::min(fewest, fewest_seconds(device, multiply));
+      };
+      if (device.is_cpu()) compare([&] { plain.write_to(input, output); });
+      if (blocks) compare([&] { blocks->multiply(input, {}); });
       seconds[i] += fewest;
       num_operations[i] += operations(shape, kNumRows[i]);
     }

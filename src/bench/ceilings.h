@@ -11,7 +11,7 @@ namespace prepack::bench {
 
 /// The most that this machine does, as measured: what throughput is compared with.
 struct Ceilings {
-  double operations_per_s = 0;  // of products of a model's shapes, by LibTorch
+  double operations_per_s = 0;  // of products of a model's shapes, the fastest known here
   int64_t num_rows = 0;         // with which those are fastest
   double bytes_per_s = 0;       // read from memory
 };

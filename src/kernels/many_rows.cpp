@@ -26,7 +26,7 @@ namespace {
 constexpr int64_t kTileRows = PackedRows::kTileRows;
 
 // A tile's sums stay in registers, of two vectors of features for each row: 24 of the 32 of
-// AVX-512, 12 of the 16 of AVX2.
+// AVX-512, 12 of the 16 of AVX2. Others were not measured with more than four rows.
 constexpr int kRows = HWY_TARGET <= HWY_AVX3 ? 12 : HWY_TARGET == HWY_AVX2 ? 6 : 4;
 constexpr int kVectors = 2;
 static_assert(kTileRows % kRows == 0);
@@ -47,6 +47,7 @@ constexpr int64_t kStretchPanels = 8;
 // comes from the second cache unasked. Both together are worth an eighth there (Zen 3).
 constexpr int kUnrolledSteps = HWY_TARGET == HWY_AVX2 ? 2 : 1;
 constexpr bool kFetchesX = HWY_TARGET != HWY_AVX2;
+static_assert(PackedRows::kBlock / 2 % kUnrolledSteps == 0);  // with two numbers in a step
 
 /// Up to so many rows, panels of plain weights are laid out one by one, or in pairs of gates and
 /// ups, and while they are multiplied the next ones come from memory, which would be idle else.
@@ -229,9 +230,11 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT x, const float* HWY_REST
       x += kTileRows;
       weight += kVectors * lanes;
     }
-    if constexpr (kFetchesX) __builtin_prefetch(next_x, 0, 2);
+    if constexpr (kFetchesX) {
+      __builtin_prefetch(next_x, 0, 2);
+      next_x += kUnrolledSteps * ahead.x_step;
+    }
     __builtin_prefetch(next_weight, 0, 2);
-    next_x += kUnrolledSteps * ahead.x_step;
     next_weight += kUnrolledSteps * ahead.weight_step;
   }
   HWY_UNROLL(12) for (int row = 0; row < kTileSize; ++row) {
@@ -421,18 +424,18 @@ class Stretch {
   /// As many rows of a tile as there are, or a few more.
   HWY_INLINE void multiply_rows(const float* x, const float* panel, const Ahead& ahead,
                                 int64_t size, bool adds, int64_t num_rows, float* sums) {
-    const auto multiply = [&]<int kTileSize>(int64_t row) PREPACK_INLINED {
+    const auto multiply_part = [&]<int kTileSize>(int64_t row) PREPACK_INLINED {
       multiply_tile<kTileSize, Products>(x + row, panel, ahead, size, adds, sums + row * width_);
     };
     int64_t row = 0;
-    for (; row + kRows <= num_rows; row += kRows) multiply.template operator()<kRows>(row);
+    for (; row + kRows <= num_rows; row += kRows) multiply_part.template operator()<kRows>(row);
     const int64_t rest = num_rows - row;
     if (rest > 2 * kRows / 3) {
-      multiply.template operator()<kRows>(row);
+      multiply_part.template operator()<kRows>(row);
     } else if (rest > kRows / 3) {
-      multiply.template operator()<2 * kRows / 3>(row);
+      multiply_part.template operator()<2 * kRows / 3>(row);
     } else if (rest > 0) {
-      multiply.template operator()<kRows / 3>(row);
+      multiply_part.template operator()<kRows / 3>(row);
     }
   }
 
@@ -492,7 +495,7 @@ bool has_pair_instruction() { return has_pair_products(); }
 
 bool has_wide_vectors() { return num_lanes() >= 16; }
 
-bool has_vectors_of_256_bits() { return num_lanes() >= 8; }
+bool has_fast_many_rows() { return num_lanes() >= 8; }
 
 }  // namespace
 }  // namespace prepack::HWY_NAMESPACE
@@ -507,7 +510,7 @@ HWY_EXPORT(many_rows_features);
 HWY_EXPORT(many_rows_bytes);
 HWY_EXPORT(has_pair_instruction);
 HWY_EXPORT(has_wide_vectors);
-HWY_EXPORT(has_vectors_of_256_bits);
+HWY_EXPORT(has_fast_many_rows);
 
 void pack_rows(const void* x, int64_t num_rows, int64_t in_features, int64_t first, int64_t last,
                const PackedRows& to) {
@@ -522,7 +525,7 @@ int64_t many_rows_features() { return HWY_DYNAMIC_DISPATCH(many_rows_features)()
 
 bool has_wide_vectors() { return HWY_DYNAMIC_DISPATCH(has_wide_vectors)(); }
 
-bool is_best_for_many_rows() { return HWY_DYNAMIC_DISPATCH(has_vectors_of_256_bits)(); }
+bool has_fast_many_rows() { return HWY_DYNAMIC_DISPATCH(has_fast_many_rows)(); }
 
 bool has_bfloat16_dot_products() { return HWY_DYNAMIC_DISPATCH(has_pair_instruction)(); }
 

@@ -64,8 +64,8 @@ int64_t many_rows_bytes(DType dtype, int64_t in_features, int64_t num_features);
 /// Whether the CPU's vectors have 512 bits.
 bool has_wide_vectors();
 
-/// Whether this product is level with LibTorch's or ahead: with vectors of 256 or 512 bits.
-bool is_best_for_many_rows();
+/// Whether this product is ahead of LibTorch's on the whole: with vectors of at least 256 bits.
+bool has_fast_many_rows();
 
 /// Whether the CPU multiplies bfloat16 as it is. Elsewhere the product of it is right, but slow.
 bool has_bfloat16_dot_products();

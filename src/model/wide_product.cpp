@@ -28,13 +28,13 @@ bool has_4_bits(const Weight& weight) {
   return quantized != nullptr && quantized->format.bits == 4;
 }
 
-/// Rows up to which the kernel of few rows beats the others, as prepack_linear_bench finds it: our
-/// kernel of many rows, with vectors of 512 bits on Zen 5 and of 256 on Zen 3; or LibTorch's
-/// product, which needs weights widened before.
+/// Rows up to which the kernel of few rows beats our kernel of many rows, as prepack_linear_bench
+/// finds it with vectors of 512 bits on Zen 5 and of 256 on Zen 3. With narrower ones LibTorch's
+/// product comes in its place, which needs weights widened before; not measured.
 int64_t max_few_rows(const Weight& weight) {
-  if (has_wide_vectors()) return is_wide(weight) ? 24 : 96;
-  if (is_best_for_many_rows()) return has_4_bits(weight) ? 88 : 40;
-  return is_wide(weight) ? 128 : 192;
+  if (has_wide_vectors()) return is_wide(weight) ? max_stored_rows() : 96;
+  if (has_fast_many_rows()) return has_4_bits(weight) ? 88 : max_stored_rows();
+  return is_wide(weight) ? max_stored_rows() : 192;
 }
 
 /// Copies in float32 are made of slices of so many rows, or of several times as many.
@@ -164,7 +164,7 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
   const auto wide = x.to(at::kFloat);
   if (x.size(0) <= max_few_rows(weight)) {
     product_of_few_rows(wide, weight_rows(weight), bias, out, finish);
-  } else if (is_best_for_many_rows()) {
+  } else if (has_fast_many_rows()) {
     packed_product(wide, weight_rows(weight), bias, out, finish);
   } else {
     libtorch_product(wide, weight, bias, out, finish == Finish::kAdd);
@@ -172,6 +172,11 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
 }
 
 }  // namespace
+
+int64_t max_stored_rows() {
+  if (has_wide_vectors()) return 24;
+  return has_fast_many_rows() ? 40 : 128;
+}
 
 int64_t wide_copy_bytes(int64_t num_rows, int64_t in_features, int64_t out_features) {
   return slice_bytes(num_rows, kSliceRows, kSliceRows * wide_row_bytes(in_features, out_features));
@@ -197,7 +202,7 @@ bool can_gate_wide_product(const Weight& weight, c10::ScalarType dtype, int64_t 
     case Activations::kAsComputed:
       break;
   }
-  return dtype == at::kFloat && is_best_for_many_rows() && num_rows > max_few_rows(weight);
+  return dtype == at::kFloat && has_fast_many_rows() && num_rows > max_few_rows(weight);
 }
 
 void gated_wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias,

@@ -33,6 +33,10 @@ void gated_wide_product(const at::Tensor& x, const Weight& weight,
 void add_wide_product(const at::Tensor& x, const Weight& weight,
                       const std::optional<at::Tensor>& bias, at::Tensor& out);
 
+/// Rows up to which weights of every dtype are multiplied as they are stored: for more, a product
+/// may lay them out anew, in memory that it keeps.
+int64_t max_stored_rows();
+
 /// Bytes of the copies in float32 that a product of another dtype makes of its input and output,
 /// if it does not round its input.
 int64_t wide_copy_bytes(int64_t num_rows, int64_t in_features, int64_t out_features);

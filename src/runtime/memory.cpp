@@ -30,15 +30,13 @@ constexpr int64_t kTokenizerBytesPerEntry = 300;
 // What the first forward adds to it, measured: code and tables of LibTorch, and threads.
 constexpr int64_t kFirstForwardBytes = int64_t{10} << 20;
 
-// On a CPU, for products of more tokens: the widened block of weights, and what LibTorch's product
-// packs its operands into, which stay; and some holes in the heap. Measured; threads make no
-// difference.
-constexpr int64_t kFewTokens = 128;
+// On a CPU, for many tokens, where LibTorch multiplies these: the widened block of weights, and
+// what its product packs its operands into, which stay; and some holes in the heap. Measured with
+// AVX2; threads make no difference.
 constexpr int64_t kBlockBytes = int64_t{16} << 20;
 
-// Where vectors have 512 bits, for products of more tokens: holes in the heap, measured, beside
-// what the products say that they keep.
-constexpr int64_t kFewestPackedTokens = 24;
+// For many tokens, where our own products multiply these: holes in the heap, measured, beside what
+// the products say that they keep.
 constexpr int64_t kHeapBytes = int64_t{12} << 20;
 
 // Linux maps so much around each address of a file that is read.
@@ -113,7 +111,7 @@ bool has_gated_products(const ModelConfig& config, DType dtype, at::Device devic
   // With a matrix unit these are LibTorch's, also of weights whose products round elsewhere.
   if (dtype == DType::kBFloat16 && has_amx()) return false;
   if (has_rounded_products(config, device, rounding)) return true;
-  if (!device.is_cpu() || !is_best_for_many_rows()) return false;
+  if (!device.is_cpu() || !has_fast_many_rows()) return false;
   if (dtype == DType::kFloat32) return true;
   const bool is_weight_alike =
       config.dtype != DType::kFloat16 || has_packed_products(config, rounding);
@@ -163,8 +161,8 @@ int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device devi
 /// What products on a CPU keep for those that follow, with forwards of so many tokens.
 int64_t kept_bytes(const ModelConfig& config, DType dtype, int64_t num_tokens,
                    const Rounding& rounding) {
-  if (!is_best_for_many_rows()) return num_tokens > kFewTokens ? kBlockBytes : 0;
-  if (num_tokens <= kFewestPackedTokens) return 0;
+  if (num_tokens <= max_stored_rows()) return 0;
+  if (!has_fast_many_rows()) return kBlockBytes;
   // What products of rounded inputs widen their weights to is about as large as float32.
   const bool is_rounded = has_rounded_products(config, at::kCPU, rounding);
   const auto used = is_rounded ? DType::kFloat32 : product_dtype(config, dtype, at::kCPU, rounding);

@@ -146,6 +146,14 @@ TEST_CASE("a product in bfloat16 rounds its weight to it", "[kernels][products]"
   });
 }
 
+TEST_CASE("vectors of 256 bits and more are fast with many rows", "[kernels][products]") {
+  on_each_instruction_set([] {
+    const bool has_256_bits = HWY_ARCH_X86 && testing::dispatched_instruction_set() <= HWY_AVX2;
+    CHECK(has_fast_many_rows() == has_256_bits);
+    if (has_wide_vectors()) CHECK(has_fast_many_rows());
+  });
+}
+
 TEST_CASE("a row gives the same bits amid any many rows", "[kernels][products]") {
   Random random(2);
   const auto check_rows = [&](DType dtype, int64_t most_rows, int64_t features,
