@@ -64,7 +64,8 @@ int64_t many_rows_bytes(DType dtype, int64_t in_features, int64_t num_features);
 /// Whether the CPU's vectors have 512 bits.
 bool has_wide_vectors();
 
-/// Whether this product is ahead of LibTorch's on the whole: with vectors of at least 256 bits.
+/// Whether this product is ahead of LibTorch's on the whole: with vectors of at least 256 bits, as
+/// measured on Zen 3 and 5. CPUs with AVX2 of Intel, for which LibTorch's is made, were not.
 bool has_fast_many_rows();
 
 /// Whether the CPU multiplies bfloat16 as it is. Elsewhere the product of it is right, but slow.
