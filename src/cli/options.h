@@ -1,6 +1,5 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -9,6 +8,10 @@
 
 #include "prepack/error.h"
 #include "prepack/sampler.h"
+
+namespace CLI {
+class App;
+}
 
 namespace prepack::cli {
 

@@ -49,70 +49,6 @@ constexpr bool holds_additions(int64_t count) {
   return sizeof(T) > 1 || count <= kMaxInt8Additions;
 }
 
-#if HWY_TARGET == HWY_SCALAR
-
-template <typename D, typename T>
-struct IntegersOf {
-  int32_t numbers[kTogether<T>];
-};
-
-/// @param from  T, or narrower
-template <typename T, typename D, typename From>
-HWY_INLINE IntegersOf<D, T> load_integers(D /*d*/, const From* from) {
-  IntegersOf<D, T> integers;
-  for (int i = 0; i < kTogether<T>; ++i) integers.numbers[i] = from[i];
-  return integers;
-}
-
-/// The numbers of one lane in every lane.
-template <typename T, typename D>
-HWY_INLINE IntegersOf<D, T> repeat_lane(D d, const T* from) {
-  return load_integers<T>(d, from);
-}
-
-template <typename D>
-struct WordsOf {
-  uint16_t words[2];
-};
-
-template <typename D>
-HWY_INLINE WordsOf<D> load_words(D /*d*/, const uint16_t* from) {
-  return {{from[0], from[1]}};
-}
-
-/// The values of kIndex of kUnpacked vectors, see place_of_unpacked.
-template <typename T, int kIndex, typename D>
-HWY_INLINE IntegersOf<D, T> unpack_words(D /*d*/, WordsOf<D> words) {
-  IntegersOf<D, T> values;
-  for (int i = 0; i < kTogether<T>; ++i) {
-    values.numbers[i] =
-        words.words[i * 2 / kTogether<T>] >> 4 * place_of_unpacked<T>(kIndex, i) & 0xF;
-  }
-  return values;
-}
-
-/// Sums of products of the numbers of each lane, as long as 32 bits hold them.
-template <typename D, typename T>
-struct IntegerSums {
-  int32_t sum;
-
-  HWY_INLINE void clear() { sum = 0; }
-  HWY_INLINE void add_products(IntegersOf<D, T> a, IntegersOf<D, T> b) {
-    for (int i = 0; i < kTogether<T>; ++i) sum += a.numbers[i] * b.numbers[i];
-  }
-  HWY_INLINE hn::Vec<D> total() const { return hn::Set(D(), static_cast<float>(sum)); }
-};
-
-/// Of 8-bit integers with 8-bit integers.
-template <typename D>
-struct ByteSums : IntegerSums<D, int8_t> {
-  static constexpr bool kIsBiased = false;
-
-  HWY_INLINE void start(int32_t /*correction*/) { this->clear(); }
-};
-
-#else
-
 template <typename D, typename T>
 using IntegersOf = hn::Vec<hn::Repartition<T, D> >;
 
@@ -235,7 +171,7 @@ struct IntegerSums<D, int16_t, false> {
   }
 };
 
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4
+#if HWY_ARCH_X86
 // Highway 1.0.3 has no such operation.
 HWY_INLINE hn::Vec128<int16_t> multiply_bytes(hn::Vec128<int8_t> a, hn::Vec128<int8_t> b) {
   return hn::Vec128<int16_t>{_mm_maddubs_epi16(a.raw, b.raw)};
@@ -320,8 +256,6 @@ struct ByteSums<D, false> : IntegerSums<D, int16_t, false> {
     return hn::ShiftRight<8>(hn::BitCast(Shorts(), bytes));
   }
 };
-
-#endif
 
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -14,16 +14,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-#if HWY_TARGET == HWY_SCALAR
-
-/// to[i] = the sum of the lanes of sums[i].
-template <typename D>
-HWY_INLINE void store_lane_sums(D /*d*/, const hn::Vec<D> (&sums)[4], float* to) {
-  for (int i = 0; i < 4; ++i) to[i] = hn::GetLane(sums[i]);
-}
-
-#else
-
 /// The sum of the blocks of four lanes.
 template <typename D>
 HWY_INLINE void store_block_sum(D d, hn::Vec<D> sums, float* to) {
@@ -49,8 +39,6 @@ HWY_INLINE void store_lane_sums(D d, const hn::Vec<D> (&sums)[4], float* to) {
                           hn::BitCast(d, hn::InterleaveUpper(pairs, first, second))),
                   to);
 }
-
-#endif
 
 HWY_INLINE void store_lane_sums(const FloatVec (&sums)[4], float* to) {
   store_lane_sums(Floats(), sums, to);

@@ -142,11 +142,6 @@ struct Int8Weights<int8_t, kUnitSize> {
   }
 
  private:
-#if HWY_TARGET == HWY_SCALAR
-  static HWY_INLINE Vec unit_scales(const float* scales, int vector) {
-    return hn::Set(Lanes(), scales[vector * kOfVector / kUnit]);
-  }
-#else
   /// Each in the lanes of its numbers.
   static HWY_INLINE Vec unit_scales(const float* scales, int vector) {
     const Lanes d;
@@ -157,7 +152,6 @@ struct Int8Weights<int8_t, kUnitSize> {
                             hn::Set(d, scales[1]));
     }
   }
-#endif
 };
 
 /// Two numbers, each in every other block of four lanes.

@@ -11,21 +11,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-/// to[column][row] = from[row][column].
-/// @param num_rows     a multiple of num_lanes()
-/// @param num_columns  a multiple of four, or num_lanes() is one
-#if HWY_TARGET == HWY_SCALAR
-
-HWY_INLINE void transpose(const float* from, int64_t num_rows, int64_t num_columns, float* to) {
-  for (int64_t row = 0; row < num_rows; ++row) {
-    for (int64_t column = 0; column < num_columns; ++column) {
-      to[column * num_rows + row] = from[row * num_columns + column];
-    }
-  }
-}
-
-#else
-
 /// Four numbers of every fourth row, row after row: those at from, from + 4 * stride, ...
 template <typename D>
 HWY_INLINE hn::Vec<D> load_fours(D d, const float* from, int64_t stride) {
@@ -39,6 +24,9 @@ HWY_INLINE hn::Vec<D> load_fours(D d, const float* from, int64_t stride) {
   }
 }
 
+/// to[column][row] = from[row][column].
+/// @param num_rows     a multiple of num_lanes()
+/// @param num_columns  a multiple of four
 HWY_INLINE void transpose(const float* from, int64_t num_rows, int64_t num_columns, float* to) {
   const Floats d;
   const hn::Repartition<double, Floats> pairs;
@@ -63,8 +51,6 @@ HWY_INLINE void transpose(const float* from, int64_t num_rows, int64_t num_colum
     }
   }
 }
-
-#endif
 
 }  // namespace prepack::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

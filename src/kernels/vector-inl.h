@@ -18,7 +18,7 @@
 // Where there are no instructions for it, Highway 1.0.3 cuts float16 off instead of rounding it,
 // and takes its infinities and NaNs for numbers.
 #undef PREPACK_CONVERTS_FLOAT16
-#define PREPACK_CONVERTS_FLOAT16 (HWY_ARCH_X86 ? HWY_TARGET >= HWY_SSE4 : HWY_TARGET >= HWY_EMU128)
+#define PREPACK_CONVERTS_FLOAT16 (HWY_ARCH_X86 && HWY_TARGET >= HWY_SSE4)
 
 #undef PREPACK_HAS_VNNI
 #define PREPACK_HAS_VNNI (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL)
