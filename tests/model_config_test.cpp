@@ -188,6 +188,24 @@ TEST_CASE("RoPE scaling is read under each of its names", "[model_config]") {
   }
 }
 
+TEST_CASE("an empty rope_scaling hides no rope_parameters", "[model_config]") {
+  const auto config =
+      with({{"rope_scaling", Json::object()}, {"rope_parameters", {{"rope_theta", 2.0}}}});
+  CHECK(config.rope.theta == 2.0);
+}
+
+TEST_CASE("RoPE of its own for each type of layer is refused", "[model_config]") {
+  CHECK(refusal({{"rope_parameters", {{"full_attention", {{"rope_theta", 2.0}}}}}}) ==
+        "config.json: rope_parameters: full_attention: RoPE that differs from layer to layer is "
+        "not supported");
+}
+
+TEST_CASE("linear reaches `factor` times as far", "[model_config]") {
+  const auto config = with(
+      {{"max_position_embeddings", 4096}, {"rope_scaling", {{"type", "linear"}, {"factor", 4}}}});
+  CHECK(config.max_position_embeddings == 16384);
+}
+
 TEST_CASE("a rope_theta inside rope_parameters wins", "[model_config]") {
   const auto config = with(
       {{"rope_theta", 1.0}, {"rope_parameters", {{"rope_theta", 2.0}, {"rope_type", "default"}}}});

@@ -525,19 +525,32 @@ TEST_CASE("stacked rows are quantized as one weight", "[quantization][weights]")
 }
 
 TEST_CASE("a tensor that cannot be quantized is named", "[quantization][weights]") {
-  const testing::TempDir folder;
-  auto broken = at::zeros({4, 64});
-  broken[3][7] = std::numeric_limits<float>::quiet_NaN();
-  folder.write("model.safetensors",
-               testing::aligned_safetensors_bytes({{"broken", to_write(broken)}}));
-  const auto checkpoint = Checkpoint::open_folder(folder.path());
-  for (const auto& quantization : kQuantizations) {
+  const auto refusal = [](float number, const Quantization& quantization) {
+    const testing::TempDir folder;
+    auto broken = at::zeros({4, 64});
+    broken[3][7] = number;
+    folder.write("model.safetensors",
+                 testing::aligned_safetensors_bytes({{"broken", to_write(broken)}}));
+    const auto checkpoint = Checkpoint::open_folder(folder.path());
     Weight loaded;
     WeightLoader loader(checkpoint, at::kFloat);
     loader.bind_quantized_rows(loaded, {{"broken", 4}}, 64, quantization);
-    CHECK_THROWS_WITH(loader.load(),
-                      "broken: has weights that cannot be quantized: not finite, or too large "
-                      "(model.safetensors)");
+    try {
+      loader.load();
+    } catch (const LoadError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const auto* const expected =
+      "broken: has weights that cannot be quantized: not finite, or too large (model.safetensors)";
+  for (const auto& quantization : kQuantizations) {
+    CHECK(refusal(std::numeric_limits<float>::quiet_NaN(), quantization) == expected);
+  }
+  // Squares of some overflow, and the difference of the last is infinite.
+  for (const float number : {1e6F, 1e30F, -1e37F, 3e38F, -3e38F}) {
+    CAPTURE(number);
+    CHECK(refusal(number, kInt4) == expected);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <ATen/ops/rand.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -74,24 +75,29 @@ TEST_CASE("each dtype is converted to each", "[weights]") {
 
 TEST_CASE("a weight in the wanted dtype is a view of the file", "[weights]") {
   const TempDir folder;
-  const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values())}});
-  at::Tensor loaded;
+  const auto checkpoint =
+      write_checkpoint(folder, {{"w", to_write(values())}, {"norm", to_write(values())}});
+  Weight loaded;
+  at::Tensor norm;
   WeightLoader loader(checkpoint, at::kFloat);
-  loader.bind(loaded, "w", {2, 3});
+  loader.bind_rows(loaded, {{"w", 2}}, 3);
+  loader.bind(norm, "norm", {2, 3});
   loader.load();
-  CHECK(lies_in(loaded, *checkpoint.find("w")->file));
+  CHECK(lies_in(std::get<at::Tensor>(loaded), *checkpoint.find("w")->file));
+  CHECK_FALSE(lies_in(norm, *checkpoint.find("w")->file));
+  CHECK(at::equal(norm, values()));
 }
 
 TEST_CASE("a view keeps its file mapped", "[weights]") {
-  at::Tensor loaded;
+  Weight loaded;
   {
     const TempDir folder;
     const auto checkpoint = write_checkpoint(folder, {{"w", to_write(values())}});
     WeightLoader loader(checkpoint, at::kFloat);
-    loader.bind(loaded, "w", {2, 3});
+    loader.bind_rows(loaded, {{"w", 2}}, 3);
     loader.load();
   }
-  CHECK(at::equal(loaded, values()));
+  CHECK(at::equal(std::get<at::Tensor>(loaded), values()));
 }
 
 TEST_CASE("a converted weight does not keep its file mapped", "[weights]") {
@@ -327,6 +333,17 @@ TEST_CASE("every problem is reported at once, before anything is loaded", "[weig
                        "  missing: expected [4], got none (model.safetensors)\n"
                        "  unexpected: expected none, got [2, 3] (model.safetensors)");
   CHECK_FALSE(good.defined());
+}
+
+TEST_CASE("of many problems the first are listed", "[weights]") {
+  const TempDir folder;
+  Tensors tensors;
+  for (int i = 0; i < 30; ++i) tensors[fmt::format("unexpected.{}", i)] = to_write(values());
+  const auto checkpoint = write_checkpoint(folder, tensors);
+  WeightLoader loader(checkpoint, at::kFloat);
+  CHECK_THROWS_WITH(loader.load(), ContainsSubstring(": 30 tensors do not fit") &&
+                                       ContainsSubstring("\n  and 10 more") &&
+                                       !ContainsSubstring("unexpected.9:"));
 }
 
 TEST_CASE("a misshapen tensor is reported with its shard", "[weights]") {

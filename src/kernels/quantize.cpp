@@ -123,6 +123,8 @@ ScaleAndMinimum choose_int4_scale(const float* weights, int64_t group_size, Rang
       best = fit.line;
     }
   }
+  // Sums of weights near the largest float overflow.
+  if (best_gain < 0) return {range.highest, range.lowest};
   return best;
 }
 
@@ -178,8 +180,9 @@ bool quantize_int4(const float* weights, int64_t in_features, int64_t group_size
       const auto range = range_of(group, group_size);
       if (!range) return false;
       const auto chosen = choose_int4_scale(group, group_size, *range);
-      const float largest = std::max(chosen.scale, std::abs(chosen.minimum));
-      if (!(largest <= kLargestFloat16)) return false;
+      const bool fits_float16 =
+          chosen.scale <= kLargestFloat16 && std::abs(chosen.minimum) <= kLargestFloat16;
+      if (!fits_float16) return false;
       const float scale = store_float16(chosen.scale, scale_of_group++);
       const auto minimum = hn::Set(d, store_float16(chosen.minimum, minimum_of_group++));
       if (scale == 0) continue;

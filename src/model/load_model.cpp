@@ -19,6 +19,19 @@
 namespace prepack {
 namespace {
 
+constexpr const char* kEmbeddings = "model.embed_tokens.weight";
+constexpr const char* kLmHead = "lm_head.weight";
+
+/// Whether the vocabulary's projection is the table of embeddings: where a config says so, but the
+/// checkpoint has two that differ, as when one of them was trained further, it is not.
+/// Ref: transformers, PreTrainedModel.tie_weights
+bool ties_embeddings(const ModelConfig& config, const Checkpoint& checkpoint) {
+  if (!config.tie_word_embeddings) return false;
+  const auto* embeddings = checkpoint.find_model_tensor(kEmbeddings);
+  const auto* lm_head = checkpoint.find(kLmHead);
+  return embeddings == nullptr || lm_head == nullptr || holds_same(*embeddings, *lm_head);
+}
+
 /// Binds the parts of a decoder to the names that Hugging Face gives them.
 class DecoderBinder {
  public:
@@ -32,8 +45,9 @@ class DecoderBinder {
         wants_blocked_(std::move(wants_blocked)),
         loader_(loader) {}
 
-  void bind(Model::Decoder& decoder) {
-    const char* const embeddings = "model.embed_tokens.weight";
+  /// @param has_embeddings  or the vocabulary's projection alone, which then is both
+  void bind(Model::Decoder& decoder, bool has_embeddings) {
+    const char* const embeddings = has_embeddings ? kEmbeddings : kLmHead;
     if (config_.tie_word_embeddings) {  // a weight of products, too
       loader_.bind_rows(decoder.embed_tokens, {{embeddings, config_.vocab_size}},
                         config_.hidden_size);
@@ -46,12 +60,12 @@ class DecoderBinder {
     bind_norm(decoder.norm, "model.norm", config_.hidden_size);
     if (config_.tie_word_embeddings) {
       // Some checkpoints store the shared tensor under both names.
-      loader_.tolerate("lm_head.weight", {config_.vocab_size, config_.hidden_size});
+      loader_.tolerate(kLmHead, {config_.vocab_size, config_.hidden_size});
     } else {
       auto quantization = quantization_;
       if (quantization) quantization->bits = 8;
-      bind_weight(decoder.lm_head.weight, {{"lm_head.weight", config_.vocab_size}},
-                  config_.hidden_size, quantization);
+      bind_weight(decoder.lm_head.weight, {{kLmHead, config_.vocab_size}}, config_.hidden_size,
+                  quantization);
     }
   }
 
@@ -160,9 +174,9 @@ void check_rounding(Activations activations, const std::vector<PackedFormat>& fo
 /// A decoder whose weights are bound to those of a checkpoint, and yet to be loaded.
 class BoundDecoder {
  public:
-  BoundDecoder(const ModelConfig& config, const std::filesystem::path& path, DType dtype,
+  BoundDecoder(const ModelConfig& config, Checkpoint checkpoint, DType dtype,
                const LoadOptions& options)
-      : checkpoint_(Checkpoint::open(path)),
+      : checkpoint_(std::move(checkpoint)),
         loader_(checkpoint_, to_scalar_type(dtype), options.device),
         layout_(options.weight_layout),
         decoder_(std::make_shared<Model::Decoder>(
@@ -171,7 +185,11 @@ class BoundDecoder {
     const auto wants_blocked = [this](const at::Tensor& weight) {
       return layout_.wants_blocked(weight);
     };
-    DecoderBinder(config, options.quantization, wants_blocked, loader_).bind(*decoder_);
+    const bool has_embeddings = !config.tie_word_embeddings ||
+                                checkpoint_.find(kLmHead) == nullptr ||
+                                checkpoint_.find_model_tensor(kEmbeddings) != nullptr;
+    DecoderBinder(config, options.quantization, wants_blocked, loader_)
+        .bind(*decoder_, has_embeddings);
     if (rounds(options.activations)) {
       check_rounding(options.activations, loader_.product_formats());
     }
@@ -194,6 +212,14 @@ class BoundDecoder {
   LayoutChoice layout_;
   std::shared_ptr<Model::Decoder> decoder_;
 };
+
+/// @param config  is corrected where the checkpoint says otherwise
+BoundDecoder bind_decoder(ModelConfig& config, const std::filesystem::path& path, DType dtype,
+                          const LoadOptions& options) {
+  auto checkpoint = Checkpoint::open(path);
+  config.tie_word_embeddings = ties_embeddings(config, checkpoint);
+  return {config, std::move(checkpoint), dtype, options};
+}
 
 DType compute_dtype(const ModelConfig& config, const LoadOptions& options) {
   return options.dtype.value_or(default_dtype(config, options.device));
@@ -258,7 +284,7 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
   auto config = load_model_config(path);
   check(options, config);
   const auto dtype = compute_dtype(config, options);
-  auto decoder = with_own_errors([&] { return BoundDecoder(config, path, dtype, options).load(); });
+  auto decoder = with_own_errors([&] { return bind_decoder(config, path, dtype, options).load(); });
   if (config.tie_word_embeddings) decoder->lm_head.weight = decoder->embed_tokens;
   if (rounds(options.activations)) round_inputs(*decoder, options.activations);
   return {std::move(config),  dtype, options.device, std::move(decoder), options.quantization,
@@ -266,9 +292,9 @@ Model load_model(const std::filesystem::path& path, const LoadOptions& options) 
 }
 
 int64_t weight_bytes(const std::filesystem::path& path, const LoadOptions& options) {
-  const auto config = load_model_config(path);
+  auto config = load_model_config(path);
   check(options, config);
-  return BoundDecoder(config, path, compute_dtype(config, options), options).nbytes();
+  return bind_decoder(config, path, compute_dtype(config, options), options).nbytes();
 }
 
 }  // namespace prepack

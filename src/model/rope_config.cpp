@@ -17,9 +17,10 @@ constexpr NumberRange kFactorRange = {1e-3, 1e6};
 constexpr NumberRange kScaleRange = {0.0, 1e6};
 constexpr IntegerRange kLengthRange = {1, std::numeric_limits<int32_t>::max()};
 
-/// Where a file has both, transformers follows the older one.
+/// Where a file has both, transformers follows the older one, unless that is empty.
 std::optional<ConfigReader> rope_object(const ConfigReader& config) {
-  return config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  auto older = config.object("rope_scaling");
+  return older && !older->keys().empty() ? older : config.object("rope_parameters");
 }
 
 /// transformers lets a length beside rope_scaling win over the one inside it.
@@ -132,6 +133,11 @@ RopeConfig read_rope_config(const ConfigReader& config, int64_t rotary_dim,
   rope.theta = config.number("rope_theta", kThetaRange, default_theta);
   const auto parameters = rope_object(config);
   if (!parameters) return rope;
+  for (const char* layers : {"full_attention", "sliding_attention"}) {
+    if (parameters->has(layers)) {
+      parameters->fail(layers, "RoPE that differs from layer to layer is not supported");
+    }
+  }
 
   rope.theta = parameters->number("rope_theta", kThetaRange, rope.theta);
   const auto type = parameters->string("rope_type", parameters->string("type", "default"));
@@ -166,6 +172,10 @@ int64_t reach_of_rope(const RopeConfig& rope, int64_t max_position_embeddings) {
         std::min(static_cast<double>(context) * factor, static_cast<double>(kLengthRange.max));
     return std::max(max_position_embeddings, static_cast<int64_t>(reach));
   };
+  // Whether a file means the context before it was stretched or after, nothing in it tells.
+  if (const auto* linear = std::get_if<LinearRopeScaling>(&rope.scaling)) {
+    return extended(max_position_embeddings, linear->factor);
+  }
   if (const auto* dynamic = std::get_if<DynamicRopeScaling>(&rope.scaling)) {
     return extended(dynamic->original_max_position_embeddings, dynamic->factor);
   }

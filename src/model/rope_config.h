@@ -20,8 +20,8 @@ constexpr const char* kFrequencyFactors = "frequency_factors";
 RopeConfig read_rope_config(const ConfigReader& config, int64_t rotary_dim,
                             int64_t max_position_embeddings, double default_theta);
 
-/// Tokens that a sequence may have. With dynamic and yarn some files give the original context as
-/// max_position_embeddings, and mean `factor` times as many.
+/// Tokens that a sequence may have. With linear, dynamic and yarn some files give the original
+/// context as max_position_embeddings, and mean `factor` times as many.
 int64_t reach_of_rope(const RopeConfig& rope, int64_t max_position_embeddings);
 
 /// The part of each head that RoPE turns, read from the same places.

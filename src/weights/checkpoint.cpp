@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>  // fmt::join
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -172,6 +174,28 @@ Checkpoint Checkpoint::open_gguf_file(const fs::path& path) {
 const StoredTensor* Checkpoint::find(std::string_view name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
+}
+
+const StoredTensor* Checkpoint::find_model_tensor(std::string_view name) const {
+  constexpr std::string_view kPrefix = "model.";
+  const auto* stored = find(name);
+  if (stored != nullptr || !name.starts_with(kPrefix)) return stored;
+  return find(name.substr(kPrefix.size()));
+}
+
+bool holds_same(const StoredTensor& a, const StoredTensor& b) {
+  constexpr size_t kPiece = size_t{16} << 20;
+  const auto a_bytes = a.bytes();
+  const auto b_bytes = b.bytes();
+  if (a.info.dtype != b.info.dtype || a.info.shape != b.info.shape) return false;
+  bool is_same = a_bytes.size() == b_bytes.size();
+  for (size_t i = 0; is_same && i < a_bytes.size(); i += kPiece) {
+    const size_t size = std::min(kPiece, a_bytes.size() - i);
+    is_same = std::memcmp(a_bytes.data() + i, b_bytes.data() + i, size) == 0;
+    a.release();
+    b.release();
+  }
+  return is_same;
 }
 
 }  // namespace prepack

@@ -37,6 +37,10 @@ struct StoredTensor {
   void release() const { file->release(info.begin, info.end); }
 };
 
+/// Whether two tensors have one dtype and shape, and the same numbers, bit for bit. Their pages are
+/// given back as they are read.
+bool holds_same(const StoredTensor& a, const StoredTensor& b);
+
 /// The tensors of a model by name. Opening one reads the headers only.
 class Checkpoint {
  public:
@@ -63,6 +67,10 @@ class Checkpoint {
 
   /// nullptr if there is none of that name.
   const StoredTensor* find(std::string_view name) const;
+
+  /// The same for a name as the full model gives it, with "model." first, which exports of the base
+  /// model alone leave out.
+  const StoredTensor* find_model_tensor(std::string_view name) const;
 
   /// The file, or the index of the files, that says what tensors there are.
   const std::filesystem::path& source() const { return source_; }

@@ -23,6 +23,9 @@ namespace {
 /// Bytes; smaller tensors would fill none.
 constexpr int64_t kLargePage = int64_t{2} << 20;
 
+/// Defects of a checkpoint that an error lists.
+constexpr size_t kMaxListed = 20;
+
 bool loads_as_weight(StoredDType dtype) {
   return dtype == StoredDType::kF32 || dtype == StoredDType::kBF16 || dtype == StoredDType::kF16 ||
          is_quantized(dtype);
@@ -36,15 +39,6 @@ std::string names_of(const std::vector<StoredDType>& dtypes) {
   std::vector<std::string_view> names;
   for (auto dtype : dtypes) names.push_back(to_string(dtype));
   return fmt::format("{}", fmt::join(names, " or "));
-}
-
-/// Exports of the base model alone leave out the prefix that the full model gives its tensors.
-const StoredTensor* find_with_or_without_prefix(const Checkpoint& checkpoint,
-                                                std::string_view name) {
-  constexpr std::string_view kPrefix = "model.";
-  const auto* stored = checkpoint.find(name);
-  if (stored != nullptr || !name.starts_with(kPrefix)) return stored;
-  return checkpoint.find(name.substr(kPrefix.size()));
 }
 
 /// Early checkpoints store the inverse frequencies of RoPE, which are computed from the config.
@@ -87,7 +81,7 @@ void WeightLoader::bind_word_packed_rows(Weight& target, std::optional<at::Tenso
                                          const std::vector<StackedRows>& parts, int64_t num_columns,
                                          const CheckpointQuantization& quantization) {
   const auto is_plain = [&](const StackedRows& part) {
-    return find_with_or_without_prefix(*checkpoint_, part.name + ".weight") != nullptr;
+    return checkpoint_->find_model_tensor(part.name + ".weight") != nullptr;
   };
   if (std::ranges::all_of(parts, is_plain)) {
     auto plain = parts;
@@ -161,7 +155,7 @@ void WeightLoader::add_target(Target target, const std::vector<StackedRows>& par
 
 WeightLoader::Request& WeightLoader::add_request(std::optional<size_t> target, int64_t first_row,
                                                  std::string name, std::vector<int64_t> shape) {
-  const auto* stored = find_with_or_without_prefix(*checkpoint_, name);
+  const auto* stored = checkpoint_->find_model_tensor(name);
   if (stored != nullptr) known_names_.insert(stored->info.name);
   requests_.push_back(
       {target, first_row, std::move(name), std::move(shape), stored, target.has_value(), {}});
@@ -204,8 +198,13 @@ void WeightLoader::check() const {
            stored.file->path());
   }
   if (problems.empty()) return;
+  const auto num_problems = problems.size();
+  if (num_problems > kMaxListed) {
+    problems.resize(kMaxListed);
+    problems.push_back(fmt::format("and {} more", num_problems - kMaxListed));
+  }
   throw LoadError(fmt::format("{}: {} tensors do not fit the model:\n  {}",
-                              checkpoint_->model().string(), problems.size(),
+                              checkpoint_->model().string(), num_problems,
                               fmt::join(problems, "\n  ")));
 }
 
@@ -355,7 +354,9 @@ void WeightLoader::load_tensor(const Request& request, at::Tensor& tensor, at::S
   const auto& info = request.stored->info;
   const auto view = is_quantized(info.dtype) ? read_quantized(*request.stored, dtype)
                                              : view_tensor(*request.stored);
-  if (request.shape == shape && device_.is_cpu() && view.scalar_type() == dtype) {
+  // A norm or bias would keep pages of its neighbours in memory, whose weights were copied.
+  const bool is_of_product = targets_[*request.target].weight != nullptr;
+  if (is_of_product && request.shape == shape && device_.is_cpu() && view.scalar_type() == dtype) {
     tensor = view;
     return;
   }

@@ -94,11 +94,12 @@ class WeightLoader {
   /// @throws LoadError likewise
   bool has_weights_to_block() const;
 
-  /// Fills every bound tensor. One that is neither converted, widened nor stacked is a view of the
-  /// mapped file that must not be written to. Others are copied one after the other, and the pages
-  /// they came from are released, so that memory never holds the model twice.
-  /// @throws LoadError listing every missing, unexpected and misshapen tensor, and every dtype that
-  ///         is not supported; and naming a tensor that cannot be quantized, or cannot stay so
+  /// Fills every bound tensor. A weight that is neither converted, widened nor stacked is a view of
+  /// the mapped file that must not be written to. Others are copied one after the other, and the
+  /// pages they came from are released, so that memory never holds the model twice.
+  /// @throws LoadError listing missing, unexpected and misshapen tensors, and dtypes that are not
+  ///         supported, at most 20 of them; and naming a tensor that cannot be quantized, or cannot
+  ///         stay so
   void load();
 
  private:
