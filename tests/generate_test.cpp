@@ -222,7 +222,7 @@ TEST_CASE("a defective request is named", "[generate]") {
   check_refused(request_for({5}, 0), "prompt 1: max_new_tokens");
   auto request = request_for({5}, 3);
   request.sampling.top_p = 2;
-  check_refused(request, "top_p");
+  check_refused(request, "prompt 1: top_p");
 }
 
 TEST_CASE("a batch that does not fit the memory is halved until it does, with the same results",

@@ -208,6 +208,22 @@ TEST_CASE("a stream holds bytes back until they are a character", "[tokenizer]")
   CHECK(decoder.push(byte("b")) == "b");
 }
 
+TEST_CASE("text behind other text keeps the space that it begins with", "[tokenizer]") {
+  const auto tokenizer = load_tokenizer(kTokenizerData / "sentencepiece");
+  const TokenIds ids = {*tokenizer->find("▁the"), *tokenizer->find("▁the")};
+  const auto text = [&](TextStart start) {
+    StreamDecoder decoder(*tokenizer, /*skip_special_tokens=*/true, start);
+    std::string both;
+    for (int i = 0; i < 2; ++i) {
+      for (const TokenId id : ids) both += decoder.push(id);
+      both += decoder.finish() + "|";
+    }
+    return both;
+  };
+  CHECK(text(TextStart::kAtFirstToken) == "the the|the the|");
+  CHECK(text(TextStart::kBehindText) == " the the| the the|");
+}
+
 TEST_CASE("a tokenizer may be used by several threads at once", "[tokenizer]") {
   const auto texts = test_texts();
   for (const std::string& name : kTokenizers) {

@@ -29,7 +29,7 @@ struct GenerationRequest {
 
 struct GenerationResult {
   TokenIds token_ids;  // without the EOS id; with the tokens that spell a stop text
-  std::string text;    // up to the stop text, which is left out
+  std::string text;    // that follows the prompt's, up to the stop text, which is left out
   FinishReason finish_reason = FinishReason::kLength;
 };
 

@@ -77,13 +77,19 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model);
 std::vector<TokenIds> encode_batch(const Tokenizer& tokenizer, std::span<const std::string> texts,
                                    bool add_special_tokens, int num_threads);
 
+/// Where the text of a sequence begins: at its first token; or behind other text, such as a prompt,
+/// so that a space that the first token begins with is kept.
+enum class TextStart { kAtFirstToken, kBehindText };
+
 /// Decodes one sequence token by token. What `push` returns is always whole UTF-8 characters:
 /// bytes of an unfinished character are held back until the token that completes them.
-/// The concatenation of all `push`es and `finish` equals `Tokenizer::decode` of the sequence.
+/// From the first token on, the concatenation of all `push`es and `finish` equals
+/// `Tokenizer::decode` of the sequence.
 class StreamDecoder {
  public:
   /// @param tokenizer  must outlive the decoder
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true,
+                         TextStart start = TextStart::kAtFirstToken);
 
   std::string push(TokenId id);
 
@@ -94,6 +100,7 @@ class StreamDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
+  TextStart start_;
   StreamState state_;
 };
 

@@ -37,6 +37,11 @@ void check_request(const ModelConfig& config, const GenerationRequest& request, 
     throw InvalidArgument(fmt::format("prompt {}: max_new_tokens: expected at least 1, got {}",
                                       index, request.max_new_tokens));
   }
+  try {
+    request.sampling.validate();
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(fmt::format("prompt {}: {}", index, error.what()));
+  }
 }
 
 /// Requests that are computed as one batch.
@@ -121,7 +126,8 @@ std::vector<GenerationResult> generate_batch(const Model& model, const Tokenizer
         .max_new_tokens = allowed_new_tokens(config, request),
         .stop_ids = request.ignore_eos ? std::vector<TokenId>{} : config.eos_token_ids,
     });
-    texts.push_back({StreamDecoder(tokenizer), StopText(request.stop), ""});
+    texts.push_back({StreamDecoder(tokenizer, /*skip_special_tokens=*/true, TextStart::kBehindText),
+                     StopText(request.stop), ""});
   }
 
   const auto emit = [&](int64_t sequence, const std::string& piece) {
