@@ -3,6 +3,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -342,6 +343,8 @@ TEST_CASE("a cache row too short for its sequence is refused before anything is 
   CHECK_THROWS_AS(decode(model, state_of(model, prompts, 8), too_many, observer), InvalidArgument);
   CHECK_THROWS_WITH(decode(model, state_of(model, prompts, 8), too_many, observer),
                     ContainsSubstring("sequence 1: 9 cache slots needed, 8 there"));
+  too_many[1].max_new_tokens = std::numeric_limits<int64_t>::max();
+  CHECK_THROWS_AS(decode(model, state_of(model, prompts, 8), too_many, observer), InvalidArgument);
   CHECK_FALSE(drawn);
   // The last token drawn is never fed back, so it needs no slot.
   auto just_enough = greedy_requests(2, 4);

@@ -183,6 +183,10 @@ TEST_CASE("the worst that a request can be is named", "[score]") {
   CHECK_THAT(message({TokenIds(130, 1)}), ContainsSubstring("has 129 tokens, more than"));
   // The last token is not computed.
   CHECK(message({TokenIds(129, 1)}) == "none");
+  // By its number among all, also where of others nothing is scored.
+  const std::vector<ScoreRequest> requests = {{{1, 2}, 2}, {TokenIds(20, 1)}};
+  CHECK_THROWS_WITH(score(model, requests, {.token_budget = 10}),
+                    ContainsSubstring("sequence 1: its first 19 tokens"));
   CHECK_THROWS_AS(score(model, {}, {.shares_prefixes = true}), InvalidArgument);
   CHECK_THROWS_AS(score(model, {}, {.final_token = FinalToken::kFirstStep}), InvalidArgument);
   CHECK(score(model, {}).empty());

@@ -66,7 +66,7 @@ int64_t activation_bytes_per_token(const ModelConfig& config, DType dtype, at::D
 
 /// The token budget for this machine: as many tokens as half of `free_bytes` has room for, but no
 /// more than 2,048, beyond which products get slower (on a GPU 16,384, beyond which they should get
-/// no faster), and no fewer than the longest prompt has.
+/// no faster), and no fewer than 256 and than the longest prompt has.
 /// @param free_bytes  what is left beside weights and caches
 int64_t default_token_budget(const ModelConfig& config, DType dtype, at::Device device,
                              PrefillMethod method, int64_t longest_prompt, int64_t free_bytes);

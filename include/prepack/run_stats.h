@@ -14,7 +14,7 @@ struct RunStats {
   int64_t num_prompts = 0;
   int64_t prompt_tokens = 0;
   int64_t computed_tokens = 0;  // tokens that prefill ran through the model, padding included
-  int64_t shared_tokens = 0;    // of the prompts, copied from another instead of being computed
+  int64_t shared_tokens = 0;    // of the prompts, another's in place of being computed
   int64_t num_rows = 0;         // rows of the packed or padded batches
   int64_t num_forwards = 0;     // of prefill
   int64_t generated_tokens = 0;

@@ -43,6 +43,11 @@ at::Tensor empty_in_large_pages(at::IntArrayRef shape, const at::TensorOptions& 
   return is_mapped ? mapped_zeros(shape, dtype, PageSize::kLarge) : at::empty(shape, options);
 }
 
+at::Tensor empty_in_own_pages(at::IntArrayRef shape, at::ScalarType dtype) {
+  constexpr int64_t kLeastBytes = int64_t{1} << 20;
+  return empty_in_large_pages(shape, at::TensorOptions().dtype(dtype), kLeastBytes);
+}
+
 at::Tensor scratch(at::IntArrayRef shape, const at::TensorOptions& options) {
   return empty_in_large_pages(shape, options, kMappedBytes);
 }

@@ -20,6 +20,10 @@ at::Tensor mapped_zeros(at::IntArrayRef shape, at::ScalarType dtype, PageSize pa
 at::Tensor empty_in_large_pages(at::IntArrayRef shape, const at::TensorOptions& options,
                                 int64_t least_bytes);
 
+/// Uninitialised memory on the CPU for what is made while weights are loaded, and soon freed: the
+/// heap would keep holes of its size.
+at::Tensor empty_in_own_pages(at::IntArrayRef shape, at::ScalarType dtype);
+
 /// Uninitialised memory for what is computed next, such as a forward's activations. On the CPU that
 /// of large tensors is mapped, so that those of other sizes find no holes of theirs in the heap.
 at::Tensor scratch(at::IntArrayRef shape, const at::TensorOptions& options);

@@ -94,6 +94,13 @@ BatchShape largest_caches(const Job& job) {
   return shape;
 }
 
+/// Whether a batch is decoded, by a token of each prompt at a time; or its final tokens are.
+bool takes_steps(const Job& job, const Batch& batch) {
+  return job.prefill.final_token == FinalToken::kFirstStep ||
+         std::ranges::any_of(batch,
+                             [&](size_t i) { return job.prompts[i].request.max_new_tokens > 1; });
+}
+
 /// @param shape  of the largest caches
 BatchShape largest_batch(const Job& job, BatchShape shape) {
   for (const auto& batch : make_batches(job)) {
@@ -101,6 +108,9 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
     shape.max_forward_tokens = std::max(shape.max_forward_tokens, plan.max_forward_tokens);
     shape.max_mask_elements = std::max(shape.max_mask_elements, plan.max_mask_elements);
     shape.max_row_len = std::max(shape.max_row_len, plan.max_row_len);
+    if (takes_steps(job, batch)) {
+      shape.max_forward_tokens = std::max(shape.max_forward_tokens, std::ssize(batch));
+    }
   }
   if (job.measures_capacity) {
     // Bins of every size up to the budget are tried.

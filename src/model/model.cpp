@@ -112,7 +112,10 @@ at::Tensor Model::forward(const ForwardInput& input, KvCache& cache) const {
 at::Tensor Model::compute_logits(const at::Tensor& hidden) const {
   const at::NoGradGuard no_grad;
   const ProfiledPart part(Part::kLmHead);
-  auto logits = scratch({hidden.size(0), config_.vocab_size}, hidden.options());
+  // Products that compute in float32 can write that at once.
+  const bool is_wide = hidden.is_cpu() && !has_native_products(hidden.scalar_type());
+  auto logits = scratch({hidden.size(0), config_.vocab_size},
+                        is_wide ? hidden.options().dtype(at::kFloat) : hidden.options());
   decoder_->lm_head.write_to(hidden, logits);
   if (logits.scalar_type() == at::kFloat) return logits;
   auto wide = scratch(logits.sizes(), hidden.options().dtype(at::kFloat));

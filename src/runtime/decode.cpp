@@ -134,9 +134,10 @@ void check_requests(const DecodeState& state, std::span<DecodeRequest> requests)
                                         i, max_new_tokens));
     }
     // The last token drawn is never fed back, so it needs no slot.
-    const int64_t needed = state.prompt_len(static_cast<int64_t>(i)) + max_new_tokens - 1;
+    const auto needed = static_cast<uint64_t>(state.prompt_len(static_cast<int64_t>(i))) +
+                        static_cast<uint64_t>(max_new_tokens - 1);
     const int64_t there = state.cache.row_capacity(static_cast<int64_t>(i));
-    if (needed > there) {
+    if (needed > static_cast<uint64_t>(there)) {
       throw InvalidArgument(
           fmt::format("sequence {}: {} cache slots needed, {} there", i, needed, there));
     }
@@ -253,6 +254,7 @@ std::vector<DecodedSequence> run_decode(const Model& model, DecodeState& state,
     ++run.decode_steps;
     if (active.size() == 0) break;
 
+    state.logits = at::Tensor();  // freed before the next ones are made
     state.logits = compute_step(model, new_tokens, active, graphs.get(), state.cache);
     for (auto& length : active.lengths) ++length;
   }

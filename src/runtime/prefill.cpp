@@ -1,6 +1,5 @@
 #include "prepack/prefill.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
@@ -9,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/mapped_tensor.h"
 #include "base/own_errors.h"
 #include "base/scalar_type.h"
 #include "base/stopwatch.h"
@@ -349,8 +349,8 @@ DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,
     }
     prompts = shorter;
   } else {
-    state.logits = at::empty({num_prompts, config.vocab_size},
-                             at::TensorOptions().dtype(at::kFloat).device(model.device()));
+    state.logits = scratch({num_prompts, config.vocab_size},
+                           at::TensorOptions().dtype(at::kFloat).device(model.device()));
   }
   const auto computed = run_phases(model, prompts, shared, options, state);
   synchronize(model.device());

@@ -83,7 +83,7 @@ ForwardLengths forward_lengths(std::span<const int64_t> lengths, const PrefillOp
     if (length > options.token_budget) {
       throw InvalidArgument(
           fmt::format("prompt {} has {} tokens, more than the token budget of {} for one forward",
-                      i, length, options.token_budget));
+                      i, lengths[i], options.token_budget));
     }
     if (length == 0) continue;
     computed.sequences.push_back(static_cast<int64_t>(i));

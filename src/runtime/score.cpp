@@ -147,6 +147,11 @@ std::vector<Score> score(const Model& model, std::span<const ScoreRequest> reque
     if (requests[i].first_scored == std::ssize(requests[i].tokens)) continue;
     sequences.push_back(i);
     lengths.push_back(std::ssize(requests[i].tokens) - 1);
+    if (lengths.back() > options.token_budget) {  // named by its number among all
+      throw InvalidArgument(fmt::format(
+          "sequence {}: its first {} tokens are more than the token budget of {} for one forward",
+          i, lengths.back(), options.token_budget));
+    }
   }
   std::vector<Score> scores(requests.size());
   auto num_done = static_cast<int64_t>(requests.size() - sequences.size());

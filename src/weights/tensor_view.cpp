@@ -1,6 +1,5 @@
 #include "weights/tensor_view.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/ScalarType.h>
 #include <fmt/format.h>
@@ -13,6 +12,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
 #include "prepack/error.h"
 #include "weights/dequantize.h"
@@ -83,7 +83,7 @@ StoredRows rows_of(const StoredTensor& stored) {
 /// Copies row by row: widens quantized ones, puts interleaved ones in order.
 at::Tensor read_rows(const StoredTensor& stored, at::ScalarType dtype) {
   const auto stored_dtype = stored.info.dtype;
-  auto result = at::empty(stored.info.shape, at::TensorOptions().dtype(dtype));
+  auto result = empty_in_own_pages(stored.info.shape, dtype);
   if (result.numel() == 0) return result;
   const auto rows = rows_of(stored);
   auto* to = static_cast<std::byte*>(result.mutable_data_ptr());

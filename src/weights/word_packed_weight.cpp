@@ -1,12 +1,12 @@
 #include "weights/word_packed_weight.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
 
+#include "base/mapped_tensor.h"
 #include "base/parallel_rows.h"
 #include "prepack/error.h"
 #include "weights/packed_integers.h"
@@ -22,7 +22,7 @@ constexpr int64_t kBlockColumns = 128;
 
 /// [num_columns, num_rows] uint8
 at::Tensor unpack_all(const PackedIntegers& packed) {
-  auto out = at::empty({packed.num_columns, packed.num_rows}, at::kByte);
+  auto out = empty_in_own_pages({packed.num_columns, packed.num_rows}, at::kByte);
   auto* to = out.data_ptr<uint8_t>();
   const int64_t num_blocks = (packed.num_columns + kBlockColumns - 1) / kBlockColumns;
   parallel_rows(num_blocks, kBlockColumns * packed.num_rows, [&](int64_t begin, int64_t end) {
