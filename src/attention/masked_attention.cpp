@@ -1,3 +1,4 @@
+#include <ATen/ops/repeat_interleave.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <algorithm>
@@ -14,9 +15,15 @@ at::Tensor attend_rows(const at::Tensor& queries, const at::Tensor& keys, const 
   const auto as_rows = [&](const at::Tensor& heads) {
     return heads.view({num_rows, -1, heads.size(1), heads.size(2)}).transpose(1, 2);
   };
+  // Of LibTorch's CUDA kernels none takes both a mask and grouped heads: all scores would be made.
+  const int64_t group = queries.size(1) / keys.size(1);
+  const bool repeats_keys = mask.has_value() && queries.is_cuda() && group > 1;
+  const auto of_keys = [&](const at::Tensor& heads) {
+    return as_rows(repeats_keys ? heads.repeat_interleave(group, 1) : heads);
+  };
   const auto attended = at::scaled_dot_product_attention(
-      as_rows(queries), as_rows(keys), as_rows(values), mask, /*dropout_p=*/0.0,
-      /*is_causal=*/!mask.has_value(), /*scale=*/std::nullopt, /*enable_gqa=*/true);
+      as_rows(queries), of_keys(keys), of_keys(values), mask, /*dropout_p=*/0.0,
+      /*is_causal=*/!mask.has_value(), /*scale=*/std::nullopt, /*enable_gqa=*/!repeats_keys);
   return attended.transpose(1, 2).reshape(queries.sizes());
 }
 

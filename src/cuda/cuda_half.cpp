@@ -3,6 +3,7 @@
 
 #include "cuda/cuda_half.h"
 
+#include <ATen/Context.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -99,6 +100,9 @@ double utilisation(c10::DeviceIndex device) {
 }  // namespace prepack
 
 extern "C" const prepack::CudaHalf* prepack_cuda_half() {
+  // On Hopper LibTorch 2.11 would give dense attention in 16 bits to cuDNN first, which plans anew,
+  // for up to half a second, whenever a shape is new: as each batch's is here.
+  at::globalContext().setSDPUseCuDNN(false);
   static const prepack::CudaHalf half{
       .size = sizeof(prepack::CudaHalf),
       .device_count = prepack::device_count,

@@ -80,6 +80,9 @@ struct CudaHalf {
 /// Loads libprepack_cuda, once. nullptr where it was not built, or there is no CUDA driver.
 const CudaHalf* load_cuda_half();
 
+/// Why that gave nullptr.
+std::string no_cuda_reason();
+
 /// The same where there is a tensor on a GPU already.
 /// @throws InvalidArgument where it cannot be loaded
 const CudaHalf& cuda_half();

@@ -43,8 +43,6 @@ class CapturedGraph : public DeviceGraph {
     // What was given to other streams before must be done: the graph's own begins with nothing
     // before it.
     c10::cuda::device_synchronize();
-    // While it captures, LibTorch's allocator gives no memory back that lies idle.
-    if (sharing == nullptr) c10::cuda::CUDACachingAllocator::emptyCache();
     const c10::cuda::CUDAStreamGuard stream_guard(stream_);
     try {
       graph_.capture_begin(pool_);
@@ -98,7 +96,16 @@ class CapturedGraph : public DeviceGraph {
 
 std::unique_ptr<DeviceGraph> capture(c10::DeviceIndex device, const DeviceGraph* sharing,
                                      const std::function<void()>& run) {
-  return std::make_unique<CapturedGraph>(device, static_cast<const CapturedGraph*>(sharing), run);
+  const auto record = [&] {
+    return std::make_unique<CapturedGraph>(device, static_cast<const CapturedGraph*>(sharing), run);
+  };
+  try {
+    return record();
+  } catch (const c10::OutOfMemoryError&) {
+    // While it captures, LibTorch's allocator gives no memory back that lies idle.
+    c10::cuda::CUDACachingAllocator::emptyCache();
+    return record();
+  }
 }
 
 }  // namespace prepack::cuda

@@ -5,13 +5,34 @@
 
 namespace prepack {
 
+namespace {
+
+/// Why it is not there, in the loader's words.
+std::string& failure() {
+  static std::string why;
+  return why;
+}
+
+void note_failure() {
+  const char* why = dlerror();
+  failure() = why != nullptr ? why : "";
+}
+
+}  // namespace
+
 const CudaHalf* load_cuda_half() {
   static const CudaHalf* const half = []() -> const CudaHalf* {
     // LibTorch's CUDA libraries take 350 MB of memory and 0.15 s to load: not without a driver.
-    if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) return nullptr;
+    if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) {
+      note_failure();
+      return nullptr;
+    }
     // RTLD_GLOBAL: LibTorch's own CUDA library registers its kernels with the CPU half by symbols.
     void* library = dlopen("libprepack_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-    if (library == nullptr) return nullptr;
+    if (library == nullptr) {
+      note_failure();
+      return nullptr;
+    }
     using Entry = const CudaHalf* (*)();
     const auto entry = reinterpret_cast<Entry>(dlsym(library, "prepack_cuda_half"));
     const auto* found = entry == nullptr ? nullptr : entry();
@@ -20,9 +41,13 @@ const CudaHalf* load_cuda_half() {
   return half;
 }
 
+std::string no_cuda_reason() {
+  return failure().empty() ? "prepack was built without CUDA" : failure();
+}
+
 const CudaHalf& cuda_half() {
   const auto* half = load_cuda_half();
-  if (half == nullptr) throw InvalidArgument("prepack was built without CUDA");
+  if (half == nullptr) throw InvalidArgument("there is no CUDA: " + no_cuda_reason());
   return *half;
 }
 

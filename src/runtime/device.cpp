@@ -27,7 +27,8 @@ int cuda_device_count() {
 c10::Device cuda_device(std::string_view name, int index) {
   if (load_cuda_half() == nullptr) {
     throw InvalidArgument(fmt::format(
-        "device {}: this machine has no CUDA driver, or prepack was built without CUDA", name));
+        "device {}: this machine has no CUDA driver, or prepack was built without CUDA ({})", name,
+        no_cuda_reason()));
   }
   if (index >= cuda_device_count()) {
     throw InvalidArgument(

@@ -18,9 +18,10 @@ int64_t power_of_two(int64_t n, int64_t least) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(n, least))));
 }
 
-/// To a multiple of an eighth of the next power of two.
+/// To a multiple of an eighth of the power of two that is not larger.
 int64_t round_up(int64_t n, int64_t least_step) {
-  const int64_t step = std::max(power_of_two(n, 1) / 8, least_step);
+  const auto floor = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(n)));
+  const int64_t step = std::max(floor / 8, least_step);
   return (n + step - 1) / step * step;
 }
 
