@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, ids: list, command: str, *options: str) -> dic
         )
     if result.returncode != 0:
         sys.exit(1)  # it has said why
-    return json.loads(result.stdout.splitlines()[-1])
+    return json.loads(result.stdout.strip().split("\n")[-1])
 
 
 def load_unpacked(folder: Path) -> torch.nn.Module:

@@ -12,6 +12,7 @@ Needs lm_eval with its extra hf, which scripts/setup.sh does not install. MODEL 
 """
 
 import argparse
+import itertools
 import json
 import re
 import subprocess
@@ -37,8 +38,8 @@ def main() -> None:
     parser.add_argument("--num-prompts", type=int, default=40)
     parser.add_argument("--program", type=Path, default=ROOT / "build" / "prepack")
     args = parser.parse_args()
-    lines = args.prompts.read_text(encoding="utf-8").splitlines()[: args.num_prompts]
-    prompts = [json.loads(line)["prompt"] for line in lines]
+    with args.prompts.open(encoding="utf-8") as lines:  # splitlines() cuts texts at U+2028 too
+        prompts = [json.loads(line)["prompt"] for line in itertools.islice(lines, args.num_prompts)]
     model = HFLM(
         pretrained=str(args.model), dtype="float32", device="cpu", batch_size=1, max_length=CONTEXT
     )
@@ -107,7 +108,7 @@ def score(args: argparse.Namespace, text: str, *options: str) -> list:
         run = subprocess.run(
             [*program, *options, file.name], stdout=subprocess.PIPE, check=True, text=True
         )
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return [json.loads(line) for line in run.stdout.split("\n") if line]
 
 
 if __name__ == "__main__":

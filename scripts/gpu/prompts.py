@@ -13,7 +13,7 @@ def prompt_lengths(args, data: str, count: int) -> list[int]:
     if args.prompts is None:
         lengths = [int(min(2048, 1 + source.lognormvariate(4.2, 0.8))) for _ in range(count)]
     else:
-        lines = (args.prompts / f"{data}.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (args.prompts / f"{data}.jsonl").read_text(encoding="utf-8").split("\n")
         texts = [json.loads(line)["prompt"] for line in lines if line.strip()]
         # Four characters to a token, as English text has in all of these vocabularies.
         lengths = [max(1, len(text) // 4) for text in texts]

@@ -41,9 +41,10 @@ def run(command: list, timeout_s: float | None = None, **options) -> subprocess.
 def draw_prompts(path: Path, count: int, seed: int) -> list[str]:
     """Lines of the file, drawn at random."""
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from error
+    lines = [line for line in text.split("\n") if line.strip()]  # splitlines() cuts at U+2028 too
     if len(lines) < count:
         raise BenchError(f"{path}: has {len(lines)} prompts, {count} are needed")
     return random.Random(seed).sample(lines, count)
@@ -53,7 +54,7 @@ def token_ids(prepack: Path, tokenizer: Path, lines: list[str], scratch: Path) -
     path = scratch / "prompts.jsonl"
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     done = run([prepack, "tokenize", "--model", tokenizer, "--prompts", path])
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
 # --- Models --------------------------------------------------------------------------------------
