@@ -9,6 +9,7 @@ Needs transformers and jinja2. A prompt of null means that the template refuses 
 its messages, which we refuse to do.
 """
 
+import argparse
 import datetime
 import json
 from pathlib import Path
@@ -672,6 +673,7 @@ def render(tokenizer, conversation, options):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
     entries = []
     for form, name, source, bos, eos in TEMPLATES:

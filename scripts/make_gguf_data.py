@@ -15,6 +15,7 @@
 Needs gguf, numpy, torch, transformers, safetensors, tokenizers and sentencepiece.
 """
 
+import argparse
 import itertools
 import json
 import math
@@ -46,6 +47,9 @@ CHATML = (
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     torch.set_num_threads(1)  # the same sums in the same order wherever this runs
     transformers.utils.logging.disable_progress_bar()
     OUTPUT.mkdir(exist_ok=True)

@@ -5,9 +5,11 @@ tokenizers and SentencePiece make of short texts with them.
     .venv/bin/python scripts/make_tokenizer_data.py
 
 Needs tokenizers and sentencepiece. All texts are our own. The result depends on the versions of those packages,
-so it is committed; run this only to change the tests.
+and for llama2-metaspace and llama2-prepend on the run: of letters that are equally rare, limit_alphabet keeps
+any. So it is committed; run this only to change the tests.
 """
 
+import argparse
 import copy
 import io
 import json
@@ -276,6 +278,7 @@ def sentencepiece_model(name, **options):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, t in {"smollm2": smollm2(), "llama3": llama3(), "qwen2.5": qwen25(), "tekken": tekken(), "gpt-4o": gpt4o(), "llama2-prepend": llama2(False),
                     "llama2-metaspace": llama2(True)}.items():
         data = json.loads(t.to_str())

@@ -2,6 +2,10 @@
 # From a fresh machine to generated text: installs what is missing, builds, fetches the default model
 # and answers every prompt of a file. Run again, it goes straight to the answers.
 set -euo pipefail
+if [ $# -gt 0 ]; then
+  printf 'error: quickstart.sh takes no arguments, got %s\n' "$1" >&2
+  exit 1
+fi
 # shellcheck source=scripts/setup.sh
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 

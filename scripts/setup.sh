@@ -27,6 +27,11 @@ setup() {
     case "$1" in
       --tests) for_tests=yes ;;
       --plots) for_plots=yes ;;
+      --help | -h)
+        sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit
+        ;;
+      *) fail "setup.sh: $1: no such option; scripts/setup.sh --help lists them" ;;
     esac
     shift
   done
