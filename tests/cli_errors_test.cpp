@@ -43,6 +43,9 @@ TEST_CASE("a result file of another job is not continued", "[cli]") {
   require_failure(run_with_model("generate", "-f - --resume --output " + file, kTwelvePrompts), 1,
                   "out.jsonl, line 1: the result of another job");
   CHECK(num_lines(read_file(file)) == 1);
+  write_file(file, std::string("{\"id\":0,\"prompt\":\"Prompt number 0\"}") + '\0' + "more\n");
+  require_failure(run_with_model("generate", "-f - --resume --output " + file, kTwelvePrompts), 1,
+                  "out.jsonl, line 1: not a result");
   require_failure(run_with_model("generate", "-f - --resume", kTwelvePrompts), 2,
                   "--resume needs --output");
 }

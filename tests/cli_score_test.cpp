@@ -127,6 +127,11 @@ TEST_CASE("each thing that score cannot do is named in one sentence", "[cli][sco
   require_failure(continuations(""), 1, "there is not a single line");
   require_failure(continuations("{\"prompt\": \"a\", \"continuation\": \" b\"}\n{"), 1,
                   "lines.jsonl, line 2: not valid JSON");
+  require_failure(
+      continuations(std::string("{\"prompt\": \"a\", \"continuation\": \" b\"}") + '\0'), 1,
+      "line 1: not valid JSON");
+  require_failure(continuations("{\"prompt\": \"a\", \"continuation\": \" b\", \"id\": 1e30}"), 1,
+                  "line 1: \"id\": the number would be rounded");
   require_failure(continuations("{\"prompt\": \"a\"}"), 1,
                   "line 1: \"continuation\": expected a string");
   require_failure(continuations("{\"continuation\": \"a\", \"prompt\": 5}"), 1,

@@ -1,5 +1,7 @@
 #include "cli/prompt_file.h"
 
+#include <fmt/format.h>
+
 #include "prepack/error.h"
 #include "support/catch.h"
 #include "support/temp_dir.h"
@@ -58,6 +60,23 @@ TEST_CASE("numbers that do not fit are errors, not other numbers", "[prompt_file
     CAPTURE(line);
     CHECK_THROWS_AS(parse_prompt_line(line, "here"), InvalidArgument);
   }
+}
+
+TEST_CASE("a line with more than JSON can hold is refused, and says why", "[prompt_file]") {
+  const auto require_error = [](std::string_view line, const std::string& message) {
+    CAPTURE(line);
+    CHECK_THROWS_WITH(parse_prompt_line(line, "here"), ContainsSubstring("here: " + message));
+  };
+  using namespace std::string_view_literals;
+  require_error("{\"prompt\":\"a\"}\0{\"prompt\":\"b\"}"sv, "not valid JSON");
+  require_error(R"({"prompt": "x", "score": 1e400})", "a number is too large");
+  for (const auto* id : {"123456789012345678901234567890", "0.12345678901234567"}) {
+    require_error(fmt::format(R"({{"prompt": "x", "id": {}}})", id),
+                  "\"id\": the number would be rounded");
+  }
+  CHECK(parse_prompt_line(R"({"prompt": "x", "id": 18446744073709551615})", "here").id ==
+        "18446744073709551615");
+  CHECK(parse_prompt_line(R"({"prompt": "x", "id": 7.1})", "here").id == "7.1");
 }
 
 TEST_CASE("text files hold one prompt per line, whatever system wrote them", "[prompt_file]") {

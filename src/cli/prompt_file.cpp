@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "prepack/error.h"
+#include "cli/json_line.h"
 
 namespace prepack::cli {
 namespace {
@@ -22,6 +23,16 @@ using Json = nlohmann::ordered_json;
 }
 
 std::string read_string(const Json& value, const std::string& where, std::string_view field) {
+/// Runs `read`, and names the line where it throws.
+template <typename Read>
+auto naming(const std::string& where, const Read& read) {
+  try {
+    return read();
+  } catch (const InvalidArgument& error) {
+    fail(where, error.what());
+  }
+}
+
   if (!value.is_string()) fail(where, fmt::format("\"{}\": expected a string", field));
   return value.get<std::string>();
 }
@@ -166,8 +177,7 @@ std::vector<PromptRecord> read_lines(std::istream& input, const std::string& nam
 }  // namespace
 
 PromptRecord parse_prompt_line(std::string_view line, const std::string& where) {
-  const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) fail(where, "not valid JSON");
+  const auto json = naming(where, [&] { return parse_json_line(line); });
   if (!json.is_object()) fail(where, "expected a JSON object");
   const int num_prompts =
       static_cast<int>(json.count("prompt") + json.count("prompt_ids") + json.count("messages"));
@@ -181,8 +191,7 @@ PromptRecord parse_prompt_line(std::string_view line, const std::string& where) 
   if (json.contains("prompt_ids")) record.ids = read_ids(json["prompt_ids"], where);
   if (json.contains("messages")) record.messages = read_messages(json["messages"], where);
   if (const auto id = json.find("id"); id != json.end() && !id->is_null()) {
-    if (!id->is_string() && !id->is_number()) fail(where, "\"id\": expected a string or a number");
-    record.id = id->dump();
+    record.id = naming(where, [&] { return read_id(*id); });
   }
   record.overrides = read_overrides(json, where);
   return record;

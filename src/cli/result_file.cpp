@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "cli/json_line.h"
 #include "prepack/error.h"
 
 namespace prepack::cli {
@@ -18,6 +19,14 @@ namespace {
 /// How a prompt's line begins: the id comes first.
 std::string line_beginning(const PreparedPrompt& prompt) {
   return fmt::format("{{\"id\":{},\"prompt\":", prompt.id);
+}
+
+Json parse_or_null(std::string_view line) {
+  try {
+    return parse_json_line(line);
+  } catch (const InvalidArgument&) {
+    return nullptr;
+  }
 }
 
 }  // namespace
@@ -52,7 +61,7 @@ FinishedResults read_finished_results(const std::filesystem::path& file,
       if (!line.starts_with(beginning)) fail("not a result of this job, so it cannot be resumed");
       break;
     }
-    const auto json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto json = parse_or_null(line);
     if (!json.is_object() || !json.contains("id") || !json.contains("prompt")) {
       fail("not a result, so the job cannot be resumed");
     }

@@ -12,6 +12,7 @@
 #include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/job.h"
+#include "cli/json_line.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "prepack/device.h"
@@ -114,8 +115,7 @@ std::string string_field(const Json& line, const char* field) {
 
 /// Adds one line: {"prompt": ..., "continuation": ...}, and optionally "id".
 void add_continuation(std::string_view text, const Options& options, const Job& job, Work& work) {
-  const auto line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (line.is_discarded()) throw InvalidArgument("not valid JSON");
+  const auto line = parse_json_line(text);
   if (!line.is_object()) throw InvalidArgument("expected a JSON object");
   const auto request =
       continuation_request(*job.tokenizer, job.config, string_field(line, "prompt"),
@@ -124,10 +124,7 @@ void add_continuation(std::string_view text, const Options& options, const Job& 
     throw InvalidArgument("the prompt with its continuation " + *defect);
   }
   const auto id = line.find("id");
-  if (id != line.end() && !id->is_string() && !id->is_number()) {
-    throw InvalidArgument("\"id\": expected a string or a number");
-  }
-  work.ids.push_back(id != line.end() ? id->dump() : std::to_string(work.requests.size()));
+  work.ids.push_back(id != line.end() ? read_id(*id) : std::to_string(work.requests.size()));
   work.requests.push_back(request);
 }
 
