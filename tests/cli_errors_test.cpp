@@ -152,6 +152,10 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
 TEST_CASE("bad lines are skipped where that is asked for", "[cli]") {
   const auto outcome =
       run_with_model("generate", "-f - --skip-bad-lines -n 2 --quiet",
+    fs::create_symlink("loop", folder.path() / "loop");
+    const auto loop = (folder.path() / "loop").string();
+    require_failure(run(fmt::format("generate --model '{}' -p x", loop)), 1,
+                    "prepack: " + loop + ": Too many levels of symbolic links");
                      "{\"prompt\": \"one\"}\nnonsense\n{\"prompt\": \"\"}\n{\"prompt\": \"four\"}\n"
                      "{\"prompt\": \"five\", \"temperature\": -1}\n");
   REQUIRE(outcome.exit_code == 0);
@@ -170,12 +174,34 @@ TEST_CASE("a full disk is an error", "[cli]") {
   CHECK_THAT(to_output.err, ContainsSubstring("/dev/full: No space left on device"));
   const testing::TempDir folder;
   const auto err = (folder.path() / "err").string();
-  const int status =
-      std::system(fmt::format("'{}' tokenize --model '{}' -p hello >/dev/full 2>'{}'",
-                              PREPACK_PROGRAM, kModel, err)
-                      .c_str());
+  for (const auto& arguments : {fmt::format("tokenize --model '{}' -p hello", kModel),
+                                std::string("generate --help"), std::string("--version")}) {
+    CAPTURE(arguments);
+    const auto command = fmt::format("'{}' {} >/dev/full 2>'{}'", PREPACK_PROGRAM, arguments, err);
+    const int status = std::system(command.c_str());
+    CHECK(WEXITSTATUS(status) == 1);
+    CHECK_THAT(read_file(err), ContainsSubstring("standard output: No space left on device"));
+  }
+}
+
+TEST_CASE("standard input that cannot be read is an error", "[cli]") {
+  const testing::TempDir folder;
+  const auto err = (folder.path() / "err").string();
+  const auto command = fmt::format("'{}' tokenize --model '{}' -f - <'{}' 2>'{}'", PREPACK_PROGRAM,
+                                   kModel, folder.path().string(), err);
+  const int status = std::system(command.c_str());
   CHECK(WEXITSTATUS(status) == 1);
-  CHECK_THAT(read_file(err), ContainsSubstring("standard output: No space left on device"));
+  CHECK_THAT(read_file(err), ContainsSubstring("standard input: Is a directory"));
+}
+
+TEST_CASE("the scripts that install refuse what they do not know", "[cli]") {
+  for (const auto* script : {"setup.sh", "quickstart.sh"}) {
+    CAPTURE(script);
+    const auto command =
+        fmt::format("'{}/scripts/{}' --frobnicate 2>&1", PREPACK_SOURCE_DIR, script);
+    const int status = std::system((command + " | grep -q -e --frobnicate").c_str());
+    CHECK(WEXITSTATUS(status) == 0);
+  }
 }
 
 TEST_CASE("a job that cannot fit says so before it loads weights", "[cli]") {

@@ -1,11 +1,11 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <exception>
-#include <iostream>
+#include <filesystem>
 #include <limits>
 #include <new>
+#include <sstream>
 #include <string>
 
 #include "cli/commands.h"
@@ -19,7 +19,7 @@ constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 
 int report(const std::string& message) {
-  std::cerr << "prepack: " << message << "\n";
+  prepack::cli::write_standard_error("prepack: " + message + "\n");
   return kFailed;
 }
 
@@ -47,6 +47,24 @@ void check_command(const CLI::App& app, int argc, char** argv) {
                                  "; prepack --help lists them");
 }
 
+/// Parses the command line, which runs the command.
+int run(CLI::App& app, int argc, char** argv) {
+  std::ostringstream out;
+  std::ostringstream err;
+  int exit_code = kDone;
+  try {
+    check_command(app, argc, argv);
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help and --version end the same way, but are no errors.
+    exit_code = app.exit(error, out, err) == 0 ? kDone : kUsage;
+  }
+  prepack::cli::write_standard_output(out.str());
+  prepack::cli::flush_standard_output();
+  prepack::cli::write_standard_error(err.str());
+  return exit_code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -70,19 +88,15 @@ int main(int argc, char** argv) {
   prepack::cli::add_info_command(app);
 
   try {
-    check_command(app, argc, argv);
-    app.parse(argc, argv);
-    prepack::cli::flush_standard_output();
-  } catch (const CLI::ParseError& error) {
-    // --help and --version end the same way, but are no errors.
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return run(app, argc, argv);
   } catch (const prepack::cli::UsageError& error) {
     report(error.what());
     return kUsage;
   } catch (const std::bad_alloc&) {
     return report("out of memory");
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(error.path1().string() + ": " + error.code().message());
   } catch (const std::exception& error) {
     return report(error.what());
   }
-  return kDone;
 }

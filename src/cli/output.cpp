@@ -101,16 +101,24 @@ void ReportFile::write(std::string_view text) {
 
 std::string printable_at_terminal(std::string_view text) {
   std::string printable;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
-    if (is_control) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool is_wide_control = byte == 0xC2 && next >= 0x80 && next <= 0x9F;  // U+0080 to U+009F
+    if (is_wide_control) ++i;
+    if (is_wide_control || (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F) {
       printable += "\uFFFD";
     } else {
-      printable += c;
+      printable += text[i];
     }
   }
   return printable;
+}
+
+void write_standard_error(std::string_view text) {
+  const auto shown = standard_error_is_terminal() ? printable_at_terminal(text) : std::string(text);
+  // std::cerr would flush standard output first, and not say that it failed.
+  (void)std::fwrite(shown.data(), 1, shown.size(), stderr);
 }
 
 }  // namespace prepack::cli

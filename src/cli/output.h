@@ -72,4 +72,7 @@ class ReportFile {
 /// change the terminal's state, become U+FFFD.
 std::string printable_at_terminal(std::string_view text);
 
+/// Writes a message, which may quote any bytes, to standard error.
+void write_standard_error(std::string_view text);
+
 }  // namespace prepack::cli

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iostream>
 #include <optional>
 
+#include "cli/output.h"
 #include "prepack/chat_template.h"
 #include "prepack/error.h"
 
@@ -89,11 +89,11 @@ std::vector<PreparedPrompt> prepare_prompts(const PromptOptions& options,
                                             const std::filesystem::path& model_folder,
                                             const Tokenizer& tokenizer, int threads,
                                             const PromptCheck& check) {
-  const BadLineHandler on_bad_line = options.skip_bad_lines
-                                         ? BadLineHandler([](const std::string& message) {
-                                             std::cerr << "prepack: skipped: " << message << "\n";
-                                           })
-                                         : BadLineHandler();
+  const BadLineHandler on_bad_line =
+      options.skip_bad_lines ? BadLineHandler([](const std::string& message) {
+        write_standard_error(fmt::format("prepack: skipped: {}\n", message));
+      })
+                             : BadLineHandler();
   const auto records = read_records(options, on_bad_line);
   PromptPreparer preparer(options, model_folder, tokenizer);
   const bool needs_template = options.chat || std::ranges::any_of(records, [](const auto& r) {

@@ -4,14 +4,15 @@
 
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "prepack/error.h"
 #include "cli/json_line.h"
+#include "prepack/error.h"
 
 namespace prepack::cli {
 namespace {
@@ -22,7 +23,6 @@ using Json = nlohmann::ordered_json;
   throw InvalidArgument(fmt::format("{}: {}", where, what));
 }
 
-std::string read_string(const Json& value, const std::string& where, std::string_view field) {
 /// Runs `read`, and names the line where it throws.
 template <typename Read>
 auto naming(const std::string& where, const Read& read) {
@@ -33,6 +33,7 @@ auto naming(const std::string& where, const Read& read) {
   }
 }
 
+std::string read_string(const Json& value, const std::string& where, std::string_view field) {
   if (!value.is_string()) fail(where, fmt::format("\"{}\": expected a string", field));
   return value.get<std::string>();
 }
@@ -200,7 +201,13 @@ PromptRecord parse_prompt_line(std::string_view line, const std::string& where) 
 std::vector<PromptRecord> read_prompt_file(const std::string& file, int64_t& number,
                                            const BadLineHandler& on_bad_line) {
   const auto format = format_of(file);
-  if (file == "-") return read_lines(std::cin, "standard input", format, number, on_bad_line);
+  if (file == "-") {
+    auto records = read_lines(std::cin, "standard input", format, number, on_bad_line);
+    if (std::ferror(stdin) != 0) {  // which std::cin takes for the end
+      throw InvalidArgument(fmt::format("standard input: {}", std::strerror(errno)));
+    }
+    return records;
+  }
   if (std::filesystem::is_directory(file)) {
     throw InvalidArgument(fmt::format("{}: is a folder, not a file of prompts", file));
   }
