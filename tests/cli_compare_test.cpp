@@ -94,6 +94,8 @@ TEST_CASE("compare names the option that cannot be", "[cli]") {
       {"--random-lengths 9:9 --capacity 8", "--capacity 8: prompt 0 of random-9-9"},
       {"--random-lengths 9:9 --capacity 30 --token-budget 20", "--capacity: is more"},
       {"--prompt Hi --json out --csv out", "out is given twice"},
+      {"--prompt Hi --json out --csv ./out", "./out is given twice"},
+      {"--prompt Hi --seed -1", "--seed: expected a whole number from 0 to 2^64 - 1"},
       {"--prompts a/same.txt --json a/same.txt", "a/same.txt is given twice"},
       {"--prompts a/same.txt --prompts b/same.txt", "two data sets are called same"},
   };

@@ -58,6 +58,8 @@ TEST_CASE("a file that holds something is not overwritten by mistake", "[cli]") 
   require_failure(run_with_model("generate", options + output), 2, "holds something already");
   require_failure(run_with_model("generate", options + prompts + " --overwrite"), 2,
                   "is a file of --prompts");
+  require_failure(run_with_model("prefill", "-f '" + prompts + "' --save-logits " + prompts), 2,
+                  "is a file of --prompts");
   require_failure(run_with_model("generate", options + output + " --resume"), 1,
                   "out.jsonl, line 1: not a result");
   CHECK(read_file(output) == "precious\n");

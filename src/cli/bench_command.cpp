@@ -146,7 +146,7 @@ void add_bench_command(CLI::App& app) {
                    "Tokens of each prompt, which are random. Several: 32,128,512")
       ->delimiter(',')
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""))
+      ->transform(whole_number(1, int64_t{1} << 24))
       ->capture_default_str()
       ->group(kGroup);
   command
@@ -154,20 +154,20 @@ void add_bench_command(CLI::App& app) {
                    "Prompts that are computed together. Several: 1,8,32")
       ->delimiter(',')
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->transform(whole_number(1, int64_t{1} << 20))
       ->capture_default_str()
       ->group(kGroup);
   command
       ->add_option("--decode-tokens", options->decode_tokens,
                    "Decode steps after each prompt; 0: none")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24).description(""))
+      ->transform(whole_number(0, int64_t{1} << 24))
       ->capture_default_str()
       ->group(kGroup);
   command
       ->add_option("--runs", options->runs, "How often each batch is timed, after once that is not")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->transform(whole_number(1, int64_t{1} << 20))
       ->capture_default_str()
       ->group(kGroup);
   command

@@ -52,12 +52,10 @@ bench::ComparisonOptions comparison_options(const Options& options, const Job& j
 }
 
 void require_different_files(const Options& options) {
-  namespace fs = std::filesystem;
   auto inputs = options.data_sets.prompts.files;
   for (const auto& output : {options.json_file, options.csv_file}) {
     for (const auto& other : inputs) {
-      std::error_code error;
-      if (!output.empty() && (output == other || fs::equivalent(output, other, error))) {
+      if (!output.empty() && same_file(output, other)) {
         throw UsageError(fmt::format("--json, --csv and --prompts: {} is given twice", output));
       }
     }
@@ -145,27 +143,28 @@ void add_compare_command(CLI::App& app) {
                    "Prompts of a batch; of dataset-packed its rows. Several: 16,32,64")
       ->delimiter(',')
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->transform(whole_number(1, int64_t{1} << 20))
       ->capture_default_str()
       ->group(kGroup);
   command->add_option("--runs", options->runs, "How often each batch is timed")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->transform(whole_number(1, int64_t{1} << 20))
       ->capture_default_str()
       ->group(kGroup);
   command
       ->add_option("--max-batches", options->max_batches,
                    "Batches of each method, spread evenly over all of them [default: all]")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
+      ->transform(whole_number(1, int64_t{1} << 40))
       ->group(kGroup);
   command->add_option("-n,--max-new-tokens", options->max_new_tokens, "Tokens that generate adds")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->capture_default_str()
       ->group(kGroup);
   command->add_option("--seed", options->seed, "Of the random batches and data sets")
       ->type_name("N")
+      ->transform(any_seed())
       ->capture_default_str()
       ->group(kGroup);
   command

@@ -92,7 +92,7 @@ void DataSetOptions::add_to(CLI::App& command) {
   prompts.add_to(command);
   command.add_option("--max-prompts", max_prompts, "Prompts of each data set, drawn at random")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40).description(""))
+      ->transform(whole_number(1, int64_t{1} << 40))
       ->group(kGroup);
   command
       .add_option("--random-lengths", random_lengths,
@@ -101,7 +101,7 @@ void DataSetOptions::add_to(CLI::App& command) {
       ->group(kGroup);
   command.add_option("--num-prompts", num_prompts, "Prompts of the random data set")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->capture_default_str()
       ->group(kGroup);
 }

@@ -116,12 +116,7 @@ void require_output_file(const Options& options) {
     if (options.resume) throw UsageError("--resume needs --output FILE, the file to continue");
     return;
   }
-  for (const auto& file : options.prompts.files) {
-    std::error_code error;
-    if (fs::equivalent(file, options.output, error)) {
-      throw UsageError(fmt::format("--output {}: is a file of --prompts", options.output));
-    }
-  }
+  require_no_prompt_file("--output", options.output, options.prompts);
   if (options.resume || options.overwrite || !fs::is_regular_file(options.output) ||
       fs::file_size(options.output) == 0) {
     return;

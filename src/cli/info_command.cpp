@@ -286,11 +286,11 @@ void add_info_command(CLI::App& app) {
   options->batch.add_to(*command);
   command->add_option("--prompt-tokens", options->prompt_tokens, "Tokens of each prompt")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""))
+      ->transform(whole_number(1, int64_t{1} << 24))
       ->capture_default_str();
   command->add_option("-n,--max-new-tokens", options->max_new_tokens, "Tokens generated per prompt")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24).description(""))
+      ->transform(whole_number(0, int64_t{1} << 24))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON object; sizes are in bytes");
   command->callback([options] { run(*options); });

@@ -1,7 +1,11 @@
 #include "cli/options.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <filesystem>
+#include <limits>
 
 namespace prepack::cli {
 namespace {
@@ -16,13 +20,21 @@ CLI::Option* add_texts(CLI::App& command, const char* name, std::vector<std::str
       ->trigger_on_parse();
 }
 
-/// Whole numbers from 0 to 2^64 - 1. (CLI11 would let -1 and larger ones wrap round.)
-std::string check_seed(const std::string& text) {
-  uint64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  return error == std::errc() && end == text.data() + text.size()
-             ? ""
-             : "expected a whole number from 0 to 2^64 - 1, got " + text;
+/// @param range  what is expected, in words
+template <typename Number>
+CLI::Validator decimal_number(Number first, Number last, const std::string& range) {
+  const auto normalize = [=](std::string& text) -> std::string {
+    Number number{};
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    const bool is_in_range = number >= first && number <= last;
+    if (error != std::errc() || rest != end || !is_in_range) {
+      return fmt::format("expected {}, got \"{}\"", range, text);
+    }
+    text = fmt::format("{}", number);
+    return "";
+  };
+  return {normalize, ""};
 }
 
 constexpr const char* kModelGroup = "Model";
@@ -31,6 +43,38 @@ constexpr const char* kBatchGroup = "Batching";
 constexpr const char* kSamplingGroup = "Sampling";
 
 }  // namespace
+
+bool same_file(const std::string& one, const std::string& other) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const auto canonical = [&](const std::string& path) {
+    return fs::weakly_canonical(fs::absolute(path, ignored), ignored);
+  };
+  return one == other || fs::equivalent(one, other, ignored) ||
+         (!canonical(one).empty() && canonical(one) == canonical(other));
+}
+
+CLI::Validator whole_number(int64_t first, int64_t last) {
+  return decimal_number(first, last, fmt::format("a whole number from {} to {}", first, last));
+}
+
+CLI::Validator any_seed() {
+  return decimal_number<uint64_t>(0, std::numeric_limits<uint64_t>::max(),
+                                  "a whole number from 0 to 2^64 - 1");
+}
+
+CLI::Validator finite_number() {
+  return decimal_number(std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max(),
+                        "a number");
+}
+
+void require_no_prompt_file(const char* option, const std::string& file,
+                            const PromptOptions& prompts) {
+  for (const auto& other : prompts.files) {
+    if (file.empty() || !same_file(file, other)) continue;
+    throw UsageError(fmt::format("{} {}: is a file of --prompts", option, file));
+  }
+}
 
 void ModelOptions::add_to(CLI::App& command) {
   command
@@ -64,6 +108,7 @@ void ModelOptions::add_to(CLI::App& command) {
       .add_option("--quantize-group", quantize_group,
                   "Weights that share a scale of int4: 32, 64 or 128")
       ->type_name("N")
+      ->transform(whole_number(1, int64_t{1} << 20))
       ->capture_default_str()
       ->needs(quantizes)
       ->group(kModelGroup);
@@ -89,7 +134,7 @@ void ModelOptions::add_to(CLI::App& command) {
       .add_option("--threads", threads,
                   "CPU threads [default: one per core, or as many as the container may use]")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096).description(""))
+      ->transform(whole_number(1, 4096))
       ->group(kModelGroup);
   command
       .add_option("--memory-limit", memory_limit,
@@ -163,7 +208,7 @@ void BatchOptions::add_share_prefixes_to(CLI::App& command) {
 void BatchOptions::add_batch_size_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size, "Prompts that are decoded together")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20).description(""))
+      ->transform(whole_number(1, int64_t{1} << 20))
       ->capture_default_str()
       ->group(kBatchGroup);
 }
@@ -188,7 +233,7 @@ void BatchOptions::add_packing_to(CLI::App& command) {
       .add_option("--max-segments", max_segments,
                   "Prompts of one bin at most [default: any number]")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->group(kBatchGroup);
   command
       .add_flag("--balance", balance,
@@ -199,48 +244,53 @@ void BatchOptions::add_packing_to(CLI::App& command) {
                   "Most tokens of one prefill forward, padding included [default: from free "
                   "memory, at most 2048, at least the longest prompt]")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->group(kBatchGroup);
 }
 
 void SamplingOptions::add_to(CLI::App& command) {
   command.add_option("-n,--max-new-tokens", max_new_tokens, "Most tokens to generate per prompt")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->capture_default_str()
       ->group(kSamplingGroup);
   command
       .add_option("--temperature", sampling.temperature,
                   "0: the most likely token; higher: more varied")
       ->type_name("T")
+      ->transform(finite_number())
       ->capture_default_str()
       ->group(kSamplingGroup);
   command.add_option("--top-k", sampling.top_k, "Draw from the K most likely tokens; 0: all")
       ->type_name("K")
+      ->transform(whole_number(0, std::numeric_limits<int64_t>::max()))
       ->capture_default_str()
       ->group(kSamplingGroup);
   command
       .add_option("--top-p", sampling.top_p,
                   "Draw from the fewest tokens that hold probability P, more than 0, at most 1")
       ->type_name("P")
+      ->transform(finite_number())
       ->capture_default_str()
       ->group(kSamplingGroup);
   command
       .add_option("--min-p", sampling.min_p,
                   "Draw from tokens at least P times as likely as the likeliest; 0 to 1")
       ->type_name("P")
+      ->transform(finite_number())
       ->capture_default_str()
       ->group(kSamplingGroup);
   command
       .add_option("--repetition-penalty", sampling.repetition_penalty,
                   "Above 1: tokens seen before become less likely")
       ->type_name("X")
+      ->transform(finite_number())
       ->capture_default_str()
       ->group(kSamplingGroup);
   command
       .add_option("--seed", sampling.seed, "Of the random numbers; each prompt has its own stream")
       ->type_name("N")
-      ->check(CLI::Validator(check_seed, ""))
+      ->transform(any_seed())
       ->capture_default_str()
       ->group(kSamplingGroup);
   add_texts(command, "--stop", stop, "Stop before this text; may be given several times")

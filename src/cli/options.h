@@ -11,7 +11,8 @@
 
 namespace CLI {
 class App;
-}
+class Validator;
+}  // namespace CLI
 
 namespace prepack::cli {
 
@@ -51,6 +52,15 @@ auto parse_list(const char* option, const std::vector<std::string>& texts, const
   return each_once(values);
 }
 
+/// Whether two paths name one file, which need not exist yet.
+bool same_file(const std::string& one, const std::string& other);
+
+/// Whole numbers from `first` to `last`, in decimal. To be given to `transform`, since CLI11 would
+/// read 010 as 8, and takes what is too large, or empty, for another number.
+CLI::Validator whole_number(int64_t first, int64_t last);
+CLI::Validator any_seed();       // from 0 to 2^64 - 1
+CLI::Validator finite_number();  // of a float
+
 // What the commands share. Each struct is one group of options; `add_to` declares them, with their
 // defaults and units, in one place.
 
@@ -78,6 +88,11 @@ struct PromptOptions {
 
   void add_to(CLI::App& command);
 };
+
+/// Refuses to write to a file of prompts.
+/// @throws UsageError naming the option
+void require_no_prompt_file(const char* option, const std::string& file,
+                            const PromptOptions& prompts);
 
 struct BatchOptions {
   bool no_graphs = false;

@@ -129,7 +129,7 @@ void add_plan_command(CLI::App& app) {
   options->sampling.add_to(*command);
   command->add_option("--rows", options->max_rows, "Most bins to draw")
       ->type_name("N")
-      ->check(CLI::Range(0, 1000000).description(""))
+      ->transform(whole_number(0, 1000000))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON object, with every bin");
   command->callback([options] { run(*options); });

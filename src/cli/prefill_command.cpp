@@ -125,10 +125,12 @@ void print_table(const Job& job, const Measurements& measured) {
       format_bytes(job.memory.total())));
 }
 
-/// Prompts that share beginnings are computed in another order than theirs.
+/// Refuses to replace prompts. Prompts that share beginnings are computed in another order than
+/// theirs.
 void require_logits_file(const Options& options) {
   namespace fs = std::filesystem;
   const auto& file = options.logits_file;
+  require_no_prompt_file("--save-logits", file, options.prompts);
   if (options.batch.shares_prefixes && fs::exists(file) && !fs::is_regular_file(file)) {
     throw UsageError(fmt::format(
         "--save-logits {}: with --share-prefixes it must be a regular file, not a pipe or device",
@@ -188,7 +190,7 @@ void add_prefill_command(CLI::App& app) {
       ->type_name("FILE");
   command->add_option("--repeat", options->repeat, "How often to run")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000000).description(""))
+      ->transform(whole_number(1, 1000000))
       ->capture_default_str();
   command->add_flag("--json", options->json, "Print one JSON object; times are in seconds");
   command->callback([options] { run(*options); });

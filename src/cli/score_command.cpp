@@ -283,13 +283,13 @@ void add_score_command(CLI::App& app) {
       ->add_option("--context", options->context,
                    "Most tokens of a window [default: 2048, or the model's longest sequence]")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""));
+      ->transform(whole_number(1, int64_t{1} << 24));
   command
       ->add_option("--stride", options->stride,
                    "Tokens that each window but the first scores, given those of the context "
                    "before them [default: the context: windows do not overlap]")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""));
+      ->transform(whole_number(1, int64_t{1} << 24));
   command
       ->add_option("--continuations", options->continuations,
                    "JSON lines {\"prompt\": ..., \"continuation\": ...}: prints each "

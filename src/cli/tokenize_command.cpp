@@ -59,7 +59,7 @@ void add_tokenize_command(CLI::App& app) {
       ->add_option("--threads", options->threads,
                    "CPU threads [default: one per core, or as many as the container may use]")
       ->type_name("N")
-      ->check(CLI::Range(1, 4096).description(""))
+      ->transform(whole_number(1, 4096))
       ->group("Model");
   options->prompts.add_to(*command);
   command->add_flag("--pieces", options->pieces, "Print the text of each token instead");

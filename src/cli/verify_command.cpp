@@ -190,7 +190,7 @@ void add_verify_command(CLI::App& app) {
       ->add_option("-n,--max-new-tokens", options->max_new_tokens,
                    "Greedy tokens to compare of each prompt, where the model does not end it")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->capture_default_str();
   command->add_flag("--json", options->json,
                     "Print one JSON object; null where a value is not a number");
