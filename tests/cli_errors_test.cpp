@@ -135,6 +135,10 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
     CHECK(generate("-p x --seed -1").exit_code == 2);
     CHECK(generate("-p x --seed 99999999999999999999").exit_code == 2);
     CHECK(generate("-p x --batch-size 0").exit_code == 2);
+    CHECK(generate("-p x --top-k 99999999999999999999").exit_code == 2);
+    require_failure(generate("-p x --temperature ''"), 2, "--temperature: expected a number");
+    require_failure(run_with_model("info", "--method padded --capacity 4"), 2, "has no bins");
+    require_failure(run_with_model("info", "--capacity auto"), 2, "--capacity auto: ");
     CHECK(generate("-p x --no-such-option").exit_code == 2);
     CHECK(run("").exit_code == 2);
   }
@@ -148,16 +152,16 @@ TEST_CASE("each bad input is named in one sentence", "[cli]") {
     const testing::TempDir folder;
     require_failure(run(fmt::format("generate --model '{}' -p x", folder.path().string())), 1,
                     "config.json");
+    fs::create_symlink("loop", folder.path() / "loop");
+    const auto loop = (folder.path() / "loop").string();
+    require_failure(run(fmt::format("generate --model '{}' -p x", loop)), 1,
+                    "prepack: " + loop + ": Too many levels of symbolic links");
   }
 }
 
 TEST_CASE("bad lines are skipped where that is asked for", "[cli]") {
   const auto outcome =
       run_with_model("generate", "-f - --skip-bad-lines -n 2 --quiet",
-    fs::create_symlink("loop", folder.path() / "loop");
-    const auto loop = (folder.path() / "loop").string();
-    require_failure(run(fmt::format("generate --model '{}' -p x", loop)), 1,
-                    "prepack: " + loop + ": Too many levels of symbolic links");
                      "{\"prompt\": \"one\"}\nnonsense\n{\"prompt\": \"\"}\n{\"prompt\": \"four\"}\n"
                      "{\"prompt\": \"five\", \"temperature\": -1}\n");
   REQUIRE(outcome.exit_code == 0);

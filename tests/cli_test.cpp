@@ -360,6 +360,40 @@ TEST_CASE("info shows what a folder holds", "[cli]") {
   CHECK(json["memory_bytes"]["total"] > json["memory_bytes"]["weights"]);
 }
 
+TEST_CASE("info predicts no more than a job can take", "[cli]") {
+  const auto memory = [](const std::string& model, const std::string& options) {
+    const auto outcome = run(fmt::format("info --json --model '{}' {}", model, options));
+    CAPTURE(outcome.err);
+    REQUIRE(outcome.exit_code == 0);
+    return Json::parse(outcome.out)["memory_bytes"];
+  };
+  // The model has 384 positions; the last new token takes none.
+  CHECK(memory(kModel, "--prompt-tokens 84 -n 1000000")["cache"] ==
+        memory(kModel, "--prompt-tokens 84 -n 301")["cache"]);
+  // 2^33 tokens of 30 layers with 3 heads of 64 for keys, and as many for values.
+  const auto huge = memory(std::string(PREPACK_SOURCE_DIR) + "/models/smollm2-135m-instruct",
+                           "--batch-size 1048576 --prompt-tokens 4096 -n 16777216 --dtype float32");
+  CHECK(huge["cache"] == (int64_t{1} << 33) * 30 * 2 * 3 * 64 * 4);
+  CHECK(huge["total"] > huge["cache"]);
+}
+
+TEST_CASE("info shows a path that is not UTF-8", "[cli]") {
+  const testing::TempDir folder;
+  const auto model = folder.path() / "model\xff";
+  fs::create_directory(model);
+  fs::copy(fs::path(kModel) / "config.json", model / "config.json");
+  const auto outcome = run(fmt::format("info --json --model '{}'", model.string()));
+  CAPTURE(outcome.err);
+  REQUIRE(outcome.exit_code == 0);
+  CHECK_THAT(Json::parse(outcome.out)["weights"].get<std::string>(),
+             ContainsSubstring("model\uFFFD"));
+}
+
+TEST_CASE("numbers are decimal", "[cli]") {
+  const auto outcome = run_with_model("prefill", "--prompt a --batch-size 010 --json");
+  CHECK(Json::parse(outcome.out)["batch_size"] == 10);
+}
+
 TEST_CASE("info shows what is odd about a family, also where there are no weights", "[cli]") {
   const std::string root = PREPACK_SOURCE_DIR;
   const auto table = run("info --model " + root + "/models/smollm3-3b");

@@ -98,6 +98,21 @@ WeightsInfo inspect_weights(const std::filesystem::path& model) {
   return info;
 }
 
+/// Tokens that are cached of the whole batch. Like those of a job: the last new one is not fed
+/// back, and none lies beyond the model's positions.
+int64_t count_tokens(const Options& options, const ModelConfig& config) {
+  const int64_t new_tokens = std::clamp<int64_t>(
+      options.max_new_tokens - 1, 0, config.max_position_embeddings - options.prompt_tokens);
+  const int64_t num_tokens = options.batch.batch_size * (options.prompt_tokens + new_tokens);
+  constexpr int64_t kMost = int64_t{1} << 36;  // their bytes must fit 64 bits
+  if (num_tokens > kMost) {
+    throw UsageError(fmt::format(
+        "--batch-size {}: prompts of up to {} tokens, {} in all, are more than {}",
+        options.batch.batch_size, options.prompt_tokens + new_tokens, num_tokens, kMost));
+  }
+  return num_tokens;
+}
+
 ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   ModelInfo info;
   info.config = load_model_config(model);
@@ -108,6 +123,9 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   info.quantization = parse_quantize_options(options.model, info.config);
   info.activations = parse_activations_option(options.model);
   auto prefill = parse_prefill_options(options.batch);
+  if (measures_capacity(options.batch)) {
+    throw UsageError("--capacity auto: is measured with the weights, which info does not load");
+  }
   if (prefill.token_budget == 0) {
     prefill.token_budget = default_token_budget(info.config, info.dtype, device, prefill.method,
                                                 options.prompt_tokens, available_memory(device));
@@ -124,10 +142,9 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
     tokenizer = load_tokenizer(model);
     return fmt::format("{} entries", tokenizer->vocab_size());
   });
+  const int64_t num_tokens = count_tokens(options, info.config);
   const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
   const auto plan = plan_prefill(lengths, prefill);
-  const int64_t num_tokens =
-      options.batch.batch_size * (options.prompt_tokens + options.max_new_tokens);
   auto known_bytes =
       find_known_bytes(model, {info.dtype, device, info.quantization, info.activations,
                                parse_weight_layout_option(options.model)});
@@ -235,7 +252,9 @@ void print_json(const ModelInfo& info) {
   if (info.activations != Activations::kAsComputed) {
     json["activations"] = to_string(info.activations);
   }
-  write_standard_output(json.dump() + "\n");
+  // What describes an error may name a path that is not UTF-8.
+  write_standard_output(
+      json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 void print_table(const ModelInfo& info, const Options& options) {

@@ -162,6 +162,9 @@ PrefillOptions parse_prefill_options(const BatchOptions& options) {
   if (options.shares_prefixes && method != PrefillMethod::kPacked) {
     throw UsageError("--share-prefixes: only packed prompts can share their beginnings");
   }
+  if (options.capacity != "default" && method == PrefillMethod::kPadded) {
+    throw UsageError("--capacity: --method padded has no bins");
+  }
   return {
       .method = method,
       .packing = {.algorithm = parse_option(
@@ -174,6 +177,10 @@ PrefillOptions parse_prefill_options(const BatchOptions& options) {
       .shares_prefixes = options.shares_prefixes,
       .uses_graphs = !options.no_graphs,
   };
+}
+
+bool measures_capacity(const BatchOptions& options) {
+  return options.capacity == kMeasuredCapacity;
 }
 
 DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device) {
@@ -224,10 +231,7 @@ KnownBytes find_known_bytes(const std::filesystem::path& model, const LoadOption
 Job prepare_model_job(const ModelOptions& model, const BatchOptions& batch) {
   Job job;
   job.prefill = parse_prefill_options(batch);
-  job.measures_capacity = batch.capacity == kMeasuredCapacity;
-  if (batch.capacity != "default" && job.prefill.method == PrefillMethod::kPadded) {
-    throw UsageError("--capacity: --method padded has no bins");
-  }
+  job.measures_capacity = measures_capacity(batch);
   job.batch_size = batch.batch_size;
   job.threads = model.threads > 0 ? model.threads : default_threads();
   at::set_num_threads(job.threads);

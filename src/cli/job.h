@@ -33,6 +33,9 @@ std::string folder_name(const std::filesystem::path& folder);
 /// @throws UsageError naming the option
 PrefillOptions parse_prefill_options(const BatchOptions& options);
 
+/// Whether the capacity is --capacity auto.
+bool measures_capacity(const BatchOptions& options);
+
 /// Reads --dtype. @throws UsageError
 DType parse_compute_dtype(const std::string& name, const ModelConfig& config, at::Device device);
 
