@@ -25,7 +25,8 @@ const std::string kLmHead = "lm_head.weight";
 /// The tensors of a model whose config does not tie its embeddings: a table and a projection.
 std::map<std::string, TensorToWrite> untied_tensors(const std::filesystem::path& folder) {
   std::map<std::string, TensorToWrite> tensors;
-  for (const auto& [name, stored] : Checkpoint::open(folder).tensors()) {
+  const auto checkpoint = Checkpoint::open(folder);
+  for (const auto& [name, stored] : checkpoint.tensors()) {
     const auto bytes = stored.bytes();
     tensors[name] = {"F32", stored.info.shape,
                      std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())};
