@@ -145,20 +145,24 @@ ModelInfo inspect(const std::filesystem::path& model, const Options& options) {
   const int64_t num_tokens = count_tokens(options, info.config);
   const std::vector<int64_t> lengths(options.batch.batch_size, options.prompt_tokens);
   const auto plan = plan_prefill(lengths, prefill);
+  const bool takes_steps =
+      options.max_new_tokens > 1 || prefill.final_token == FinalToken::kFirstStep;
+  const int64_t tokens_of_step = takes_steps ? options.batch.batch_size : 0;
   auto known_bytes =
       find_known_bytes(model, {info.dtype, device, info.quantization, info.activations,
                                parse_weight_layout_option(options.model)});
   known_bytes.has_tokenizer = tokenizer != nullptr;
-  info.memory = estimate_memory(info.config, info.dtype, device,
-                                {
-                                    .num_prompts = options.batch.batch_size,
-                                    .cache_slots = num_tokens,
-                                    .max_forward_tokens = plan.max_forward_tokens,
-                                    .max_mask_elements = plan.max_mask_elements,
-                                    .max_row_len = plan.max_row_len,
-                                    .num_tokens = num_tokens,
-                                },
-                                {info.quantization, info.activations}, known_bytes);
+  info.memory =
+      estimate_memory(info.config, info.dtype, device,
+                      {
+                          .num_prompts = options.batch.batch_size,
+                          .cache_slots = num_tokens,
+                          .max_forward_tokens = std::max(plan.max_forward_tokens, tokens_of_step),
+                          .max_mask_elements = plan.max_mask_elements,
+                          .max_row_len = plan.max_row_len,
+                          .num_tokens = num_tokens,
+                      },
+                      {info.quantization, info.activations}, known_bytes);
   info.weights = inspect_weights(model);
   info.chat_template =
       describe_or_error([&] { return std::string(load_chat_template(model).name()); });
