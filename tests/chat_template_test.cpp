@@ -260,6 +260,113 @@ TEST_CASE("a template that writes a little differently is refused", "[chat_templ
   CHECK(num_changed == changes.size());
 }
 
+TEST_CASE("a template that writes more than its form is refused", "[chat_template]") {
+  const auto refuse = [](const std::string& source) {
+    INFO(source);
+    CHECK_THROWS_AS(ChatTemplate::recognise(source, "<s>", "</s>"), LoadError);
+  };
+  const auto change = [](std::string source, const std::string& piece, const std::string& other) {
+    for (size_t at = 0; (at = source.find(piece, at)) != std::string::npos; at += other.size()) {
+      source.replace(at, piece.size(), other);
+    }
+    return source;
+  };
+  // Each is in some of the published templates, and decides what they write.
+  const std::vector<std::pair<std::string, std::string>> changes = {
+      {"for message in messages %}", "for message in messages[:2] %}"},
+      {"for message in messages %}", "for message in messages if message['role'] != 'system' %}"},
+      {"for message in messages -%}", "for message in messages if message.role != 'system' -%}"},
+      {"for message in loop_messages %}", "for message in loop_messages[:2] %}"},
+      {"{%- endfor %}", "{{- eos_token }}{%- endfor %}"},
+      {"{% endfor %}", "{{ eos_token }}{% endfor %}"},
+      {"{%- endfor %}", "{%- endfor %}x"},
+      {"{% endfor %}", "{% endfor %}x"},
+      {"{%- if add_generation_prompt", "{%- if not add_generation_prompt"},
+      {"{% if add_generation_prompt", "{% if not add_generation_prompt"},
+      {"'<|im_end|>' + '\\n'", "'<|im_end|>'"},
+      {"'<|im_end|>' + '\n'", "'<|im_end|>'"},
+      {"'<|end|>\n'", "'<|end|>'"},
+      {"<|end_header_id|>\\n\\n", "<|end_header_id|>\\n"},
+      {"<|end_header_id|>\n\n", "<|end_header_id|>\n"},
+      {"loop.index0", "loop.index"},
+      {"== 'assistant'", "== 'model'"},
+      {"== \"assistant\"", "== \"model\""},
+  };
+  const json data = test_data();
+  std::vector<size_t> num_changed(changes.size());
+  for (const json& entry : data["templates"]) {
+    INFO(entry["name"]);
+    const std::string source = entry["source"];
+    const std::string whole = source.substr(0, source.find_last_not_of('\n') + 1);
+    refuse(whole + "{{ '<think>' }}");
+    refuse(whole + "{% if messages %}{{ '<think>' }}{% endif %}");
+    refuse(whole + "x");
+    refuse("x" + source);
+    refuse("{{ '<s>' }}" + source);
+    refuse("{{ 'Be kind.' }}" + source);
+    refuse("{% set messages = messages[:2] %}" + source);
+    refuse("{% set add_generation_prompt = false %}" + source);
+    for (size_t i = 0; i < changes.size(); ++i) {
+      const auto changed = change(source, changes[i].first, changes[i].second);
+      if (changed == source) continue;
+      refuse(changed);
+      ++num_changed[i];
+    }
+    // Without the minus, what lies between the tags is written.
+    const auto spaced = change(source, "{{-", "{{");
+    if (text::writes_plain_text(spaced) && !text::writes_plain_text(source)) refuse(spaced);
+    const auto lines = change(change(source, "%}{", "%}\n{"), "}}{", "}}\n{");
+    if (text::writes_plain_text(lines) && !text::writes_plain_text(source)) refuse(lines);
+  }
+  CHECK(std::ranges::find(num_changed, 0) == num_changed.end());
+
+  const std::string plain = kPlainChatMl;
+  refuse(change(plain, "{% for", "{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}{% for"));
+  refuse(change(plain, "{% for", "{{ bos_token }}{% for"));
+  refuse(change(plain, "{% endfor", "{% if loop.last %}{{ eos_token }}{% endif %}{% endfor"));
+}
+
+TEST_CASE("what no conversation reaches of a template does not matter", "[chat_template]") {
+  const std::vector<ChatMessage> messages = {{"user", "a"}};
+  const std::string plain = kPlainChatMl;
+  for (const auto& source : {
+           "{% if tools %}{{ tools | tojson }}\n text {% else %}" + plain + "{% endif %}",
+           "{% if tools is not none and messages %}{{ 'x' }}{% endif %}" + plain,
+           "{%- if not tools is defined %}{%- set tools = none %}{%- endif %}" + plain,
+           "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}"
+           "{% endif %}" +
+               plain,
+           "{# a comment #}\n{% set unread = messages | length %}" + plain,
+       }) {
+    INFO(source);
+    const auto chat = ChatTemplate::recognise(source);
+    CHECK(chat.apply(messages) == ChatTemplate::recognise(plain).apply(messages));
+  }
+  for (const auto& source : {
+           "{% if tools or messages %}{{ 'x' }}{% endif %}" + plain,
+           "{% if not (tools and messages) %}{{ 'x' }}{% endif %}" + plain,
+           "{% if 'x' if messages else tools %}{{ 'x' }}{% endif %}" + plain,
+           "{% set tools = messages %}{% if tools %}{{ 'x' }}{% endif %}" + plain,
+           "{% if tools %}" + plain,
+           plain + "{% else %}",
+           plain + "{% endif %}",
+       }) {
+    INFO(source);
+    CHECK_THROWS_AS(ChatTemplate::recognise(source), LoadError);
+  }
+}
+
+TEST_CASE("a template of very deep branches or brackets is refused", "[chat_template]") {
+  std::string branches, brackets;
+  for (int i = 0; i < 100'000; ++i) {
+    branches += "{% if a %}";
+    brackets += '(';
+  }
+  for (const auto& source : {branches, "{% if " + brackets + " %}" + kPlainChatMl}) {
+    CHECK_THROWS_AS(ChatTemplate::recognise(source), LoadError);
+  }
+}
+
 TEST_CASE("text between the tags is found as Jinja writes it", "[chat_template]") {
   for (const auto* source :
        {"", "\n", "{{ a }}", "{% a %}\n", "{% a %}\n{% b %}\n\n", "  {% a %}\n  {% b %}",

@@ -31,55 +31,17 @@ class ChatMl : public ChatForm {
   std::optional<std::string> default_system_;  // written where no system message is given
 };
 
-/// The system message that stands in one literal with its turn:
-/// '<|im_start|>system\n...<|im_end|>'.
-std::optional<std::string> find_default_system(std::string_view jinja) {
-  constexpr std::string_view kOpen = "<|im_start|>system", kClose = "<|im_end|>";
-  for (size_t at = 0; (at = jinja.find(kOpen, at)) != std::string_view::npos;) {
-    const char quote = at > 0 ? jinja[at - 1] : '\0';
-    at += kOpen.size();
-    if (quote != '\'' && quote != '"') continue;
-    std::string_view rest = jinja.substr(at);
-    if (rest.starts_with("\\n")) {
-      rest.remove_prefix(2);
-    } else if (rest.starts_with('\n')) {
-      rest.remove_prefix(1);
-    } else {
-      continue;
-    }
-    const size_t end = rest.find(kClose);
-    if (end == std::string_view::npos) break;
-    const std::string_view text = rest.substr(0, end);
-    bool closed = false;  // the literal ends before the turn does: the message is an expression
-    for (size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == '\\') {
-        ++i;
-      } else if (text[i] == quote) {
-        closed = true;
-      }
-    }
-    if (!closed) return unescape_literal(text);
-  }
-  return std::nullopt;
-}
-
-/// Qwen3's instruct models hold contents in a variable, and write the first system message apart.
-/// What comes out is the same.
-bool writes_turns_by_variable(const ChatSource& source) {
-  for (const std::string_view piece :
-       {"{%-ifmessages[0].role=='system'%}"
-        "{{-'<|im_start|>system\\n'+messages[0].content+'<|im_end|>\\n'}}{%-endif%}",
-        "{%-formessageinmessages%}{%-ifmessage.contentisstring%}{%-setcontent=message.content%}"
-        "{%-else%}{%-setcontent=''%}{%-endif%}"
-        "{%-if(message.role=='user')or(message.role=='system'andnotloop.first)%}"
-        "{{-'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>'+'\\n'}}"
-        "{%-elifmessage.role=='assistant'%}{{-'<|im_start|>'+message.role+'\\n'+content}}"
-        "{%-ifmessage.tool_calls%}",
-        "{%-endfor%}{%-endif%}{{-'<|im_end|>\\n'}}{%-elifmessage.role=='tool'%}",
-        "{%-ifadd_generation_prompt%}{{-'<|im_start|>assistant\\n'}}{%-endif%}"}) {
-    if (!source.has_compact(piece)) return false;
-  }
-  return true;
+/// The system message where none is given.
+/// @param reader  before '<|im_start|>system\n...<|im_end|>\n'
+std::string read_default_system(SourceReader& reader) {
+  constexpr std::string_view kOpen = "{{'<|im_start|>system\\n", kClose = "<|im_end|>\n";
+  constexpr std::string_view kWhat = "a system message of its own so";
+  reader.expect(kOpen, kWhat);
+  std::string text = reader.take_literal();
+  if (!text.ends_with(kClose)) reader.fail(kWhat);
+  reader.expect("}}", kWhat);
+  text.resize(text.size() - kClose.size());
+  return text;
 }
 
 }  // namespace
@@ -95,21 +57,51 @@ ChatFormPtr recognise_chatml(const ChatSource& source, const ChatTokens& /*token
   for (const std::string_view word : {"trim", "strip", "bos_token"}) {
     source.refuse(kForm, word, "it writes messages differently");
   }
-  if (writes_turns_by_variable(source) && !find_default_system(source.raw())) {
-    return std::make_shared<ChatMl>(std::nullopt);
+  require_template(source.reaches("'<|im_start|>'+message.role+'\\n'+"), kForm, "the role so");
+
+  SourceReader reader(source, kForm);
+  std::optional<std::string> system;
+  // Some write a first system message before the others. What comes out is the same.
+  const bool is_apart = reader.take(
+      "{%if messages[0].role=='system'%}"
+      "{{'<|im_start|>system\\n'+messages[0].content+'<|im_end|>\\n'}}");
+  if (is_apart) {
+    if (reader.take("{%else%}")) system = read_default_system(reader);
+    reader.expect("{%endif%}", "the system message so");
   }
-  require_template(source.has_with_member("'<|im_start|>'+", "role", "+'\\n'+"), kForm,
-                   "the role so");
-  require_template(source.has_with_member("+'\\n'+", "content", "+'<|im_end|>'"), kForm,
-                   "the content so");
-  source.require(kForm, "'<|im_start|>assistant\\n'", "a generation prompt");
-  // A default may also be put together from several literals, which is beyond us.
-  auto system = find_default_system(source.raw());
-  if (!system) {
-    for (const std::string_view word : {"system_message", "'system'", "\"system\""}) {
-      source.refuse(kForm, word, "its system message is not understood");
-    }
+  const auto read_default = [&](std::string_view condition) {
+    if (is_apart || system || !reader.take(condition)) return;
+    system = read_default_system(reader);
+    reader.expect("{%endif%}", "the system message so");
+  };
+  read_default("{%if messages[0].role!='system'%}");
+  reader.expect("{%for message in messages%}", "all messages");
+  for (const std::string_view condition : {"{%if loop.first and messages[0].role!='system'%}",
+                                           "{%if loop.first and message.role!='system'%}",
+                                           "{%if loop.index0==0 and messages[0].role!='system'%}",
+                                           "{%if loop.index0==0 and message.role!='system'%}"}) {
+    read_default(condition);
   }
+  const bool has_variable = reader.take("{%set content=message.content%}");
+  const auto content =
+      fmt::format("{}+'<|im_end|>\\n'}}}}", has_variable ? "content" : "message.content");
+  constexpr std::string_view kRole = "{{'<|im_start|>'+message.role+'\\n'+";
+  constexpr std::string_view kButFirst =
+      "{%if message.role=='user' or message.role=='system' and not loop.first";
+  if (is_apart) reader.expect(kButFirst, "the system message once");
+  const bool lists_roles = is_apart && reader.take(" or message.role=='assistant'");
+  if (is_apart) reader.expect("%}", "messages of each role");
+  reader.expect(kRole, "the role so");
+  reader.expect(content, "the content so");
+  if (is_apart && !lists_roles) {
+    reader.expect(fmt::format("{{%elif message.role=='assistant'%}}{}{}", kRole, content),
+                  "answers so");
+  }
+  if (is_apart) reader.expect("{%endif%}", "messages so");
+  reader.expect_any({"{%endfor%}{{'<|im_start|>assistant\\n'}}",
+                     "{%if loop.last%}{{'<|im_start|>assistant\\n'}}{%endif%}{%endfor%}"},
+                    "a generation prompt");
+  reader.expect_end();
   return std::make_shared<ChatMl>(std::move(system));
 }
 

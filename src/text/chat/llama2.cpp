@@ -46,22 +46,35 @@ ChatFormPtr recognise_llama2(const ChatSource& source, const ChatTokens& tokens)
   for (const std::string_view word : {"tools", "USE_DEFAULT_PROMPT", "DEFAULT_SYSTEM"}) {
     source.refuse(kForm, word, "it writes more, which is not supported");
   }
+  SourceReader reader(source, kForm);
   // Early revisions, and others' models, write one of their own where none is given.
-  constexpr std::string_view kSet = "setsystem_message=";
-  const auto compact = source.compact();
-  const size_t given = compact.find("setsystem_message=messages[0]['content']%}");
-  const size_t none = compact.find("setsystem_message=false%}");
-  require_template(given < none && compact.find(kSet) == given &&
-                       compact.find(kSet, given + 1) == none && compact.rfind(kSet) == none,
-                   kForm, "the system message only where there is one");
-  source.require(kForm, "'<<SYS>>\\n'+system_message+'\\n<</SYS>>\\n\\n'+",
-                 "the system message so");
-  const auto writes = [&](std::string_view before, std::string_view after) {
-    return source.has_compact(fmt::format("{}content.strip(){}", before, after)) ||
-           source.has_compact(fmt::format("{}content|trim{}", before, after));
+  reader.expect(
+      "{%if messages[0].role=='system'%}{%set loop_messages=messages[1:]%}"
+      "{%set system_message=messages[0].content%}{%else%}{%set loop_messages=messages%}"
+      "{%set system_message=false%}{%endif%}",
+      "the system message only where there is one");
+  reader.expect(
+      "{%for message in loop_messages%}{%if (message.role=='user')!=(loop.index0%2==0)%}"
+      "{{raise_exception()}}{%endif%}",
+      "messages in turns");
+  reader.expect(
+      "{%if loop.index0==0 and system_message!=false%}"
+      "{%set content='<<SYS>>\\n'+system_message+'\\n<</SYS>>\\n\\n'+message.content%}"
+      "{%else%}{%set content=message.content%}{%endif%}",
+      "the system message so");
+  const auto expect = [&](std::string_view before, std::string_view after, std::string_view what) {
+    reader.expect_any({fmt::format("{}content.strip(){}", before, after),
+                       fmt::format("{}content|trim{}", before, after)},
+                      what);
   };
-  require_template(writes("bos_token+'[INST] '+", "+' [/INST]'"), kForm, "user messages so");
-  require_template(writes("' '+", "+' '+eos_token"), kForm, "assistant messages so");
+  expect("{%if message.role=='user'%}{{bos_token+'[INST] '+", "+' [/INST]'}}", "user messages so");
+  // Of a system message that comes later, which we refuse.
+  if (reader.take("{%elif message.role=='system'%}")) {
+    expect("{{'<<SYS>>\\n'+", "+'\\n<</SYS>>\\n\\n'}}", "later system messages so");
+  }
+  expect("{%elif message.role=='assistant'%}{{' '+", "+' '+eos_token}}{%endif%}{%endfor%}",
+         "assistant messages so");
+  reader.expect_end();
   return std::make_shared<Llama2>(tokens);
 }
 

@@ -10,11 +10,6 @@ namespace {
 
 constexpr std::string_view kForm = "llama3";
 constexpr std::string_view kDatedForm = "llama3.1";
-constexpr std::string_view kDateVariable = "setdate_string='";
-constexpr std::string_view kTodaysDate =
-    "{%-ifnotdate_stringisdefined%}{%-ifstrftime_nowisdefined%}"
-    "{%-setdate_string=strftime_now('%d %b %Y')%}{%-else%}";
-
 std::string turn(std::string_view role, std::string_view content) {
   return fmt::format("<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>", role,
                      strip(content));
@@ -73,32 +68,34 @@ class DatedLlama3 : public ChatForm {
                                      // today's
 };
 
+constexpr std::string_view kRole = "'<|start_header_id|>'+message.role+'<|end_header_id|>\\n\\n'+";
+constexpr std::string_view kContent = "message.content|trim+'<|eot_id|>'";
+constexpr std::string_view kAnswerOutput =
+    "{%endfor%}{{'<|start_header_id|>assistant<|end_header_id|>\\n\\n'}}";
+
 ChatFormPtr recognise_dated(const ChatSource& source, const ChatTokens& tokens) {
-  const auto require = [&](std::string_view compact, std::string_view what) {
-    source.require(kDatedForm, compact, what);
-  };
-  require("{{-bos_token}}", "BOS first");
-  require("{%-setsystem_message=messages[0]['content']|trim%}{%-setmessages=messages[1:]%}",
-          "the system message so");
-  require("{{-'<|start_header_id|>system<|end_header_id|>\\n\\n'}}", "a system turn");
-  require("{{-'Cutting Knowledge Date: December 2023\\n'}}", "the date of its knowledge so");
-  require("{{-'Today Date: '+date_string+'\\n\\n'}}", "the date so");
-  require("{{-system_message}}{{-'<|eot_id|>'}}", "the system message so");
-  require_template(
-      source.has_with_member("{{-'<|start_header_id|>'+", "role", "+'<|end_header_id|>\\n\\n'+") &&
-          source.has_with_member("+'<|end_header_id|>\\n\\n'+", "content", "|trim+'<|eot_id|>'}}"),
-      kDatedForm, "messages so");
-  require("{{-'<|start_header_id|>assistant<|end_header_id|>\\n\\n'}}", "a generation prompt");
-  if (source.has("strftime_now")) {
-    // Llama 3.2's, which names a date for renderers without that function; transformers has it.
-    require(kTodaysDate, "today's date so");
-    return std::make_shared<DatedLlama3>(tokens.bos, std::nullopt);
+  SourceReader reader(source, kDatedForm);
+  reader.expect("{{bos_token}}", "BOS first");
+  std::optional<std::string> date;
+  if (!reader.take("{%set date_string=strftime_now('%d %b %Y')%}")) {
+    reader.expect("{%set date_string='", "a date of its own or today's so");
+    date = reader.take_literal();
+    reader.expect("%}", "the date so");
   }
-  require(kDateVariable, "a date of its own");
-  const auto compact = source.compact();
-  const size_t begin = compact.find(kDateVariable) + kDateVariable.size();
-  return std::make_shared<DatedLlama3>(
-      tokens.bos, std::string(compact.substr(begin, compact.find('\'', begin) - begin)));
+  reader.expect(
+      "{%if messages[0].role=='system'%}{%set system_message=messages[0].content|trim%}"
+      "{%set messages=messages[1:]%}{%else%}{%set system_message=''%}{%endif%}",
+      "the system message so");
+  reader.expect(
+      "{{'<|start_header_id|>system<|end_header_id|>\\n\\n"
+      "Cutting Knowledge Date: December 2023\\nToday Date: '+date_string+'\\n\\n'+system_message+"
+      "'<|eot_id|>'}}",
+      "the system turn so");
+  reader.expect(fmt::format("{{%for message in messages%}}{{{{{}{}}}}}", kRole, kContent),
+                "messages so");
+  reader.expect(kAnswerOutput, "a generation prompt");
+  reader.expect_end();
+  return std::make_shared<DatedLlama3>(tokens.bos, std::move(date));
 }
 
 }  // namespace
@@ -110,14 +107,16 @@ ChatFormPtr recognise_llama3(const ChatSource& source, const ChatTokens& tokens)
     source.refuse(kForm, word, "it writes the current date, which is not supported");
   }
   source.refuse(kForm, "tools", "it writes tools, which is not supported");
-  require_template(
-      source.has_with_member("'<|start_header_id|>'+", "role", "+'<|end_header_id|>\\n\\n'+"),
-      kForm, "the role so");
-  require_template(source.has_with_member("+", "content", "|trim+'<|eot_id|>'"), kForm,
-                   "the content so");
-  source.require(kForm, "bos_token+content", "BOS");
-  source.require(kForm, "'<|start_header_id|>assistant<|end_header_id|>\\n\\n'",
-                 "a generation prompt");
+  SourceReader reader(source, kForm);
+  reader.expect_any({"{%set loop_messages=messages%}{%for message in loop_messages%}",
+                     "{%for message in messages%}"},
+                    "all messages, and nothing before");
+  reader.expect(fmt::format("{{%set content={}", kRole), "the role so");
+  reader.expect(fmt::format("{}%}}", kContent), "the content so");
+  reader.expect_any({"{%if loop.index0==0%}", "{%if loop.first%}"}, "BOS once");
+  reader.expect("{%set content=bos_token+content%}{%endif%}{{content}}", "BOS first");
+  reader.expect(kAnswerOutput, "a generation prompt");
+  reader.expect_end();
   return std::make_shared<Llama3>(tokens.bos);
 }
 

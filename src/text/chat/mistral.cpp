@@ -11,6 +11,7 @@ namespace prepack::text {
 namespace {
 
 constexpr std::string_view kForm = "mistral";
+constexpr std::string_view kSystemOpen = "[SYSTEM_PROMPT]";
 
 /// Where a system message goes. Each version of the template has a way of its own.
 enum class SystemPlace {
@@ -28,7 +29,7 @@ struct Version {
   std::string_view answer_open;
   std::string_view answer_close;  // behind EOS
   bool trims_answers = false;
-  bool alternates = true;  // user, assistant, user, ...; others are refused
+  bool alternates = false;  // user, assistant, user, ...; others are refused
   SystemPlace system = SystemPlace::kNowhere;
   bool skips_empty_system = false;  // where it has no turn of its own
   std::string_view system_open;
@@ -104,134 +105,143 @@ class Mistral : public ChatForm {
   Version version_;
 };
 
-void read_user_turns(const ChatSource& source, Version& version) {
+constexpr std::string_view kAlternation =
+    "{%if (message.role=='user')!=(loop.index0%2==0)%}{{raise_exception()}}{%endif%}";
+/// v3 looks for the order before it writes anything.
+constexpr std::string_view kAlternationBefore =
+    "{%set ns=namespace()%}{%set ns.index=0%}{%for message in loop_messages%}"
+    "{%if (message.role=='user')!=(ns.index%2==0)%}{{raise_exception()}}{%endif%}"
+    "{%set ns.index=ns.index+1%}{%endfor%}";
+/// Mistral Small 3.1 fills the list whose order it checks in a loop's own scope: it stays empty.
+constexpr std::string_view kNoAlternation =
+    "{%set filtered_messages=[]%}{%for message in loop_messages%}"
+    "{%set filtered_messages=filtered_messages+[message]%}{%endfor%}"
+    "{%for message in filtered_messages%}"
+    "{%if (message.role=='user')!=(loop.index0%2==0)%}{{raise_exception()}}{%endif%}{%endfor%}";
+constexpr std::string_view kFindSystem =
+    "{%if messages[0].role=='system'%}{%set system_message=messages[0].content%}"
+    "{%set loop_messages=messages[1:]%}{%else%}";
+
+/// The system message of v7 that stands where none is given.
+void read_default_system(SourceReader& reader, Version& version) {
+  const bool has_date = reader.take("{%set today=strftime_now('%Y-%m-%d')%}");
+  if (!reader.take("{%set default_system_message='")) return;
+  do {
+    version.default_system.push_back(reader.take_literal());
+  } while (has_date && reader.take("+today+'"));
+  reader.expect("%}", "a system message that is understood");
+}
+
+/// What stands before the messages: BOS, and the search for the system message.
+/// @return whether a system message that comes first is no longer among the messages
+bool read_beginning(SourceReader& reader, Version& version) {
+  read_default_system(reader, version);
+  const bool has_default = !version.default_system.empty();
+  const bool begins_with_bos = reader.take("{{bos_token}}");
+  const bool finds_system = reader.take(kFindSystem);
+  if (finds_system) {
+    if (has_default) reader.expect("{%set system_message=default_system_message%}", "it so");
+    reader.expect("{%set loop_messages=messages%}{%endif%}", "all messages");
+    version.alternates = !has_default && reader.take(kAlternationBefore);
+  }
+  if (!begins_with_bos) reader.expect("{{bos_token}}", "BOS first");
+  if (!has_default) return finds_system;
+  require_template(finds_system && begins_with_bos, kForm, "its own system message so");
+  reader.expect("{{'", "the system message so");
+  version.system_open = kSystemOpen;
+  reader.expect(fmt::format("{}'+system_message+'[/SYSTEM_PROMPT]'}}}}", kSystemOpen),
+                "the system message so");
+  reader.take(kNoAlternation);
+  return true;
+}
+
+void read_user_turns(SourceReader& reader, bool finds_system, Version& version) {
+  // A default stands in a turn of its own.
+  const bool joins = finds_system && version.default_system.empty();
+  reader.expect("{%if message.role=='user'%}", "user messages so");
+  if (joins) {
+    const bool in_first = reader.take("{%if loop.first and system_message is defined%}");
+    if (!in_first) {
+      reader.expect("{%if loop.last and system_message is defined%}", "the system message there");
+    }
+    version.system = in_first ? SystemPlace::kInFirstUser : SystemPlace::kInLastUser;
+  }
   for (const std::string_view open : {"[INST] ", "[INST]", " [INST] "}) {
     for (const std::string_view close : {" [/INST]", "[/INST]"}) {
-      if (!source.writes_content(fmt::format("'{}'+", open), fmt::format("+'{}'", close))) continue;
+      const auto turn = [&](std::string_view system) {
+        return fmt::format("{{{{'{}'+{}message.content+'{}'}}}}", open, system, close);
+      };
+      const bool is_so =
+          joins
+              ? reader.take(turn("system_message+'\\n\\n'+") + "{%else%}" + turn("") + "{%endif%}")
+              : reader.take(turn(""));
+      if (!is_so) continue;
       version.user_open = open;
       version.user_close = close;
       return;
     }
   }
-  require_template(false, kForm, "user messages so");
+  reader.fail("user messages so");
 }
 
-void read_answers(const ChatSource& source, Version& version) {
+/// @return whether all that is not the user's is written as an answer
+bool read_answers(SourceReader& reader, Version& version) {
+  const bool is_any = reader.take("{%else%}");
+  if (!is_any) reader.expect("{%elif message.role=='assistant'%}", "assistant messages so");
   for (const std::string_view open : {"", " "}) {
     for (const std::string_view trim : {"", "|trim"}) {
       for (const std::string_view close : {"", " "}) {
         const auto before = open.empty() ? "" : fmt::format("'{}'+", open);
         const auto behind = close.empty() ? "" : fmt::format("+'{}'", close);
-        if (!source.writes_content(before, fmt::format("{}+eos_token{}", trim, behind))) continue;
+        if (!reader.take(
+                fmt::format("{{{{{}message.content{}+eos_token{}}}}}", before, trim, behind))) {
+          continue;
+        }
         version.answer_open = open;
         version.answer_close = close;
         version.trims_answers = !trim.empty();
-        return;
+        return is_any;
       }
     }
   }
-  require_template(false, kForm, "assistant messages so");
+  reader.fail("assistant messages so");
 }
 
-/// The system message of v7 that stands where none is given.
-void read_default_system(const ChatSource& source, Version& version) {
-  constexpr std::string_view kVariable = "set default_system_message =";
-  if (!source.has("default_system_message")) return;
-  const size_t at = source.raw().find(kVariable);
-  const auto literals = at == std::string_view::npos
-                            ? std::nullopt
-                            : parse_literals(source.raw().substr(at + kVariable.size()), "today");
-  require_template(literals.has_value(), kForm, "a system message that is understood");
-  if (literals->size() > 1) {
-    source.require(kForm, "{%-settoday=strftime_now('%Y-%m-%d')%}", "the date so");
-  }
-  const auto sets_system = [&](std::string_view given) {
-    return source.has_compact(
-        fmt::format("{{%-ifmessages[0]['role']=='system'%}}{}{{%-else%}}"
-                    "{{%-setsystem_message=default_system_message%}}"
-                    "{{%-setloop_messages=messages%}}{{%-endif%}}",
-                    given));
-  };
-  constexpr std::string_view kGiven =
-      "{%-setsystem_message=messages[0]['content']%}{%-setloop_messages=messages[1:]%}";
-  // Of models that see images, whose contents may be lists.
-  constexpr std::string_view kGivenOrListed =
-      "{%-ifmessages[0]['content']isstring%}{%-setsystem_message=messages[0]['content']%}{%-else%}"
-      "{%-setsystem_message=messages[0]['content'][0]['text']%}{%-endif%}"
-      "{%-setloop_messages=messages[1:]%}";
-  constexpr std::string_view kEitherGivenOrListed =
-      "{%-ifmessages[0]['content']isstring%}{%-setsystem_message=messages[0]['content']%}"
-      "{%-setloop_messages=messages[1:]%}{%-else%}"
-      "{%-setsystem_message=messages[0]['content'][0]['text']%}"
-      "{%-setloop_messages=messages[1:]%}{%-endif%}";
-  require_template(
-      sets_system(kGiven) || sets_system(kGivenOrListed) || sets_system(kEitherGivenOrListed),
-      kForm, "its own system message so");
-  source.require(
-      kForm, fmt::format("{{{{-'{}'+system_message+'[/SYSTEM_PROMPT]'}}}}", version.system_open),
-      "the system message so");
-  const auto compact = source.compact();
-  require_template(compact.find("bos_token") < compact.find("[/SYSTEM_PROMPT]"), kForm,
-                   "BOS before the system message");
-  version.default_system = *literals;
-}
-
-void read_system(const ChatSource& source, Version& version) {
-  if (source.has("[SYSTEM_PROMPT]")) {
-    constexpr std::string_view kClose = "+'[/SYSTEM_PROMPT]'";
-    for (const std::string_view open : {"[SYSTEM_PROMPT] ", "[SYSTEM_PROMPT]"}) {
-      if (source.writes_content(fmt::format("'{}'+", open), kClose)) {
-        version.system = SystemPlace::kTurnOfItsOwn;
-        version.system_open = open;
-      }
+void read_system_turns(SourceReader& reader, Version& version) {
+  if (!reader.take("{%elif message.role=='system'%}")) return;
+  for (const std::string_view open : {"[SYSTEM_PROMPT] ", "[SYSTEM_PROMPT]"}) {
+    const bool differs = !version.system_open.empty() && version.system_open != open;
+    if (differs ||
+        !reader.take(fmt::format("{{{{'{}'+message.content+'[/SYSTEM_PROMPT]'}}}}", open))) {
+      continue;
     }
-    constexpr std::string_view kFirstOpen = "[SYSTEM_PROMPT]";
-    const bool is_only_one = source.raw().find(kFirstOpen) == source.raw().rfind(kFirstOpen);
-    if (is_only_one && source.has("default_system_message") &&
-        source.writes(fmt::format("'{}'+system_message{}", kFirstOpen, kClose))) {
-      version.system = SystemPlace::kFirstTurn;
-      version.system_open = kFirstOpen;
-    }
-    require_template(!version.system_open.empty(), kForm, "system messages so");
-    read_default_system(source, version);
+    version.system = SystemPlace::kTurnOfItsOwn;
+    version.system_open = open;
     return;
   }
-  source.refuse(kForm, "strftime_now", "it writes the current date, which is not supported");
-  if (!source.has("system_message")) {
-    source.refuse(kForm, "'system'", "its system message is not understood");
-    source.refuse(kForm, "\"system\"", "its system message is not understood");
-    return;
-  }
-  source.require(kForm,
-                 "{%-setsystem_message=messages[0]['content']%}{%-setloop_messages=messages[1:]%}",
-                 "the system message so");
-  require_template(
-      source.writes_content(fmt::format("'{}'+system_message+'\\n\\n'+", version.user_open),
-                            fmt::format("+'{}'", version.user_close)),
-      kForm, "the system message so");
-  const bool in_first = source.has_compact("{%-ifloop.firstandsystem_messageisdefined%}");
-  const bool in_last = source.has_compact("{%-ifloop.lastandsystem_messageisdefined%}");
-  require_template(in_first != in_last, kForm, "the system message there");
-  version.system = in_first ? SystemPlace::kInFirstUser : SystemPlace::kInLastUser;
+  reader.fail("system messages so");
 }
 
 }  // namespace
 
 ChatFormPtr recognise_mistral(const ChatSource& source, const ChatTokens& tokens) {
   if (!source.has("[INST]") || source.has("<<SYS>>")) return nullptr;
-  require_template(source.writes("bos_token"), kForm, "BOS first");
-  source.refuse_plain_text(kForm);
+  SourceReader reader(source, kForm);
   Version version;
-  read_user_turns(source, version);
-  read_answers(source, version);
-  read_system(source, version);
-  // Mistral Small 3.1 fills the list whose order it checks in a loop's own scope: it stays empty.
-  version.alternates = source.has("must alternate") &&
-                       !source.has_compact("{%-setfiltered_messages=filtered_messages+[message]%}");
+  const bool finds_system = read_beginning(reader, version);
+  reader.expect(finds_system ? "{%for message in loop_messages%}" : "{%for message in messages%}",
+                "all messages");
+  if (reader.take(kAlternation)) version.alternates = true;
+  read_user_turns(reader, finds_system, version);
+  read_system_turns(reader, version);
+  const bool answers_others = read_answers(reader, version);
+  const bool refuses_others = !answers_others && reader.take("{%else%}{{raise_exception()}}");
+  reader.expect("{%endif%}{%endfor%}", "messages so");
+  reader.expect_end();
+  const bool is_turn = version.system == SystemPlace::kTurnOfItsOwn;
+  if (!version.default_system.empty() && !is_turn) version.system = SystemPlace::kFirstTurn;
   version.skips_empty_system =
-      version.system != SystemPlace::kTurnOfItsOwn && !source.has("raise_exception");
-  source.refuse(kForm, "strip", "it writes messages differently");
-  if (!version.trims_answers) source.refuse(kForm, "trim", "it writes messages differently");
+      !is_turn && !answers_others && !refuses_others && !version.alternates;
   return std::make_shared<Mistral>(tokens, std::move(version));
 }
 

@@ -46,50 +46,48 @@ class Phi3 : public ChatForm {
   Version version_;
 };
 
-/// The first revisions of mini and medium.
-bool opens_answers(const ChatSource& source) {
-  return source.writes_content("'<|user|>'+'\\n'+", "+'<|end|>'+'\\n'+'<|assistant|>'+'\\n'") &&
-         source.writes_content("", "+'<|end|>'+'\\n'");
+/// "{%if message.role=='user'%}", or elif
+std::string branch(std::string_view keyword, std::string_view role) {
+  return fmt::format("{{%{} message.role=='{}'%}}", keyword, role);
 }
 
-bool writes_each_role(const ChatSource& source) {
-  for (const std::string_view role : {"system", "user", "assistant"}) {
-    if (!source.writes_content(fmt::format("'<|{}|>\\n'+", role), "+'<|end|>\\n'")) return false;
+/// Each role by itself. Most of the first revisions leave system messages out.
+void read_roles(SourceReader& reader, Version& version) {
+  constexpr std::string_view kSystem = "{{'<|system|>\\n'+message.content+'<|end|>\\n'}}";
+  version.skips_empty_system = reader.take("{%if message.role=='system' and message.content%}");
+  version.writes_system = version.skips_empty_system || reader.take(branch("if", "system"));
+  if (version.writes_system) {
+    reader.expect(kSystem, "system messages so");
+  } else {
+    version.skips_empty_system = true;
   }
-  return true;
-}
-
-/// Of the first revisions, which mostly leave system messages out.
-bool writes_system(const ChatSource& source) {
-  if (!source.has("system")) return false;
-  require_template(source.has_compact("(message['role']=='system')%}") &&
-                       source.writes_content("'<|system|>'+'\\n'+", "+'<|end|>'+'\\n'"),
-                   kForm, "system messages so");
-  return true;
+  reader.expect(branch(version.writes_system ? "elif" : "if", "user"), "user messages so");
+  version.opens_answers =
+      reader.take("{{'<|user|>\\n'+message.content+'<|end|>\\n<|assistant|>\\n'}}");
+  if (!version.opens_answers) {
+    reader.expect("{{'<|user|>\\n'+message.content+'<|end|>\\n'}}", "user messages so");
+  }
+  reader.expect(branch("elif", "assistant"), "assistant messages so");
+  reader.expect(version.opens_answers ? "{{message.content+'<|end|>\\n'}}"
+                                      : "{{'<|assistant|>\\n'+message.content+'<|end|>\\n'}}",
+                "assistant messages so");
+  reader.expect("{%endif%}", "messages so");
 }
 
 }  // namespace
 
 ChatFormPtr recognise_phi3(const ChatSource& source, const ChatTokens& tokens) {
   if (!source.has("<|end|>") || !source.has("<|assistant|>")) return nullptr;
-  for (const std::string_view word : {"trim", "strip", "tool", "strftime_now", "messages["}) {
-    source.refuse(kForm, word, "it writes more or differently");
-  }
-  source.refuse_plain_text(kForm);
+  SourceReader reader(source, kForm);
   Version version;
-  version.begins_with_bos = source.writes("bos_token");
-  if (!version.begins_with_bos) source.refuse(kForm, "bos_token", "it writes BOS differently");
-  version.opens_answers = opens_answers(source);
-  version.writes_system = !version.opens_answers || writes_system(source);
-  if (!version.opens_answers) {
-    require_template(writes_each_role(source) ||
-                         source.writes_content("'<|'+message['role']+'|>'+'\\n'+", "+'<|end|>\\n'"),
-                     kForm, "messages so");
-    require_template(source.writes("'<|assistant|>\\n'"), kForm, "a generation prompt");
+  version.begins_with_bos = reader.take("{{bos_token}}");
+  reader.expect("{%for message in messages%}", "all messages, and nothing before but BOS");
+  if (!reader.take("{{'<|'+message.role+'|>\\n'+message.content+'<|end|>\\n'}}")) {
+    read_roles(reader, version);
   }
-  version.skips_empty_system =
-      !version.writes_system ||
-      source.has_with_member("ifmessage['role']=='system'and", "content", "%}");
+  reader.expect("{%endfor%}", "messages so");
+  if (!version.opens_answers) reader.expect("{{'<|assistant|>\\n'}}", "a generation prompt");
+  reader.expect_end();
   return std::make_shared<Phi3>(tokens.bos, version);
 }
 

@@ -49,58 +49,46 @@ class Phi4 : public ChatForm {
 };
 
 /// The system turn that the reasoning models' template begins with, as plain text.
-std::string_view find_own_system(std::string_view jinja) {
-  if (!jinja.starts_with(kSystem)) return {};
-  const auto text = jinja.substr(0, jinja.find("{%"));
-  require_template(text.ends_with(kEnd) && text.find("{{") == std::string_view::npos &&
-                       text.find("{#") == std::string_view::npos,
-                   kForm, "its own system message so");
+std::string_view find_own_system(std::string_view reached) {
+  if (!reached.starts_with(kSystem)) return {};
+  const auto text = reached.substr(0, reached.find("{%"));
+  require_template(text.ends_with(kEnd) && text.find("{{") == std::string_view::npos, kForm,
+                   "its own system message so");
   return text;
-}
-
-bool writes_answers(const ChatSource& source, bool has_own_system) {
-  if (!has_own_system) {
-    return source.writes_content("'<|im_start|>assistant<|im_sep|>'+", "+'<|im_end|>'");
-  }
-  return source.has_compact(
-      "{{'<|im_start|>assistant<|im_sep|>'}}{%generation%}{{message['content']+'<|im_end|>'}}"
-      "{%endgeneration%}");
 }
 
 }  // namespace
 
 ChatFormPtr recognise_phi4(const ChatSource& source, const ChatTokens& /*tokens*/) {
   if (!source.has("<|im_sep|>")) return nullptr;
+  SourceReader reader(source, kForm);
   Version version;
-  version.own_system = find_own_system(source.raw());
-  const bool has_own_system = !version.own_system.empty();
-  const ChatSource turns(source.raw().substr(version.own_system.size()));
-  for (const std::string_view word :
-       {"trim", "strip", "tool", "think", "strftime_now", "bos_token", "messages["}) {
-    turns.refuse(kForm, word, "it writes more or differently");
-  }
-  turns.refuse_plain_text(kForm);
-  if (has_own_system) {
-    turns.refuse(kForm, "system", "it writes other system messages too");
-  } else {
-    require_template(
-        turns.writes_content(fmt::format("'{}'+", kSystem), fmt::format("+'{}'", kEnd)), kForm,
+  version.own_system = find_own_system(source.reached());
+  reader.take(version.own_system);
+  reader.expect("{%for message in messages%}", "all messages, and nothing before");
+  if (version.own_system.empty()) {
+    reader.expect(
+        "{%if message.role=='system'%}"
+        "{{'<|im_start|>system<|im_sep|>'+message.content+'<|im_end|>'}}",
         "system messages so");
   }
-  constexpr std::string_view kUser = "'<|im_start|>user<|im_sep|>'+";
+  reader.expect(
+      version.own_system.empty() ? "{%elif message.role=='user'%}" : "{%if message.role=='user'%}",
+      "user messages so");
+  reader.expect("{{'<|im_start|>user<|im_sep|>'+message.content+'<|im_end|>", "user messages so");
   version.opens_answers =
-      !has_own_system &&
-      turns.writes_content(kUser, "+'<|im_end|><|im_start|>assistant<|im_sep|>'") &&
-      turns.writes_content("", "+'<|im_end|>'");
+      version.own_system.empty() && reader.take("<|im_start|>assistant<|im_sep|>");
+  reader.expect("'}}", "user messages so");
+  reader.expect("{%elif message.role=='assistant'%}", "assistant messages so");
+  reader.expect(version.opens_answers
+                    ? "{{message.content+'<|im_end|>'}}"
+                    : "{{'<|im_start|>assistant<|im_sep|>'+message.content+'<|im_end|>'}}",
+                "assistant messages so");
+  reader.expect("{%endif%}{%endfor%}", "messages so");
   if (!version.opens_answers) {
-    require_template(turns.writes_content(kUser, "+'<|im_end|>'"), kForm, "user messages so");
-    require_template(writes_answers(turns, has_own_system), kForm, "assistant messages so");
-    require_template(turns.writes("'<|im_start|>assistant<|im_sep|>'"), kForm,
-                     "a generation prompt");
+    reader.expect("{{'<|im_start|>assistant<|im_sep|>'}}", "a generation prompt");
   }
-  if (turns.count_outputs() != (version.opens_answers ? 3 : 4)) {
-    fail_template("looks like phi4 but writes more than messages");
-  }
+  reader.expect_end();
   return std::make_shared<Phi4>(version);
 }
 

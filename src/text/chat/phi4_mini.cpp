@@ -39,48 +39,29 @@ class Phi4Mini : public ChatForm {
   std::optional<std::string> own_system_;  // the reasoning model's, which the others follow
 };
 
-// Tools are a member of a system message, which ours do not have.
-constexpr std::string_view kTurns =
-    "{%formessageinmessages%}"
-    "{%ifmessage['role']=='system'and'tools'inmessageandmessage['tools']isnotnone%}"
-    "{{'<|'+message['role']+'|>'+message['content']+'<|tool|>'+message['tools']+'<|/tool|>'+"
-    "'<|end|>'}}{%else%}{{'<|'+message['role']+'|>'+message['content']+'<|end|>'}}{%endif%}"
-    "{%endfor%}";
-constexpr std::string_view kTurnsBehindOwnSystem =
-    "{%formessageinmessages%}{%ifmessage['role']=='system'%}{{message['content']}}"
-    "{%if'tools'inmessageandmessage['tools']isnotnone%}"
-    "{{'<|tool|>'+message['tools']+'<|/tool|>'}}{%endif%}{%endif%}{%endfor%}{{'<|end|>'}}"
-    "{%formessageinmessages%}{%ifmessage['role']!='system'%}"
-    "{{'<|'+message['role']+'|>'+message['content']+'<|end|>'}}{%endif%}{%endfor%}";
-constexpr std::string_view kAnswer =
-    "{%ifadd_generation_prompt%}{{'<|assistant|>'}}{%else%}{{eos_token}}{%endif%}";
-
-/// The reasoning model's own system message: {{ '<|system|>...' }}, the first of the outputs.
-std::string_view find_own_system(std::string_view compact) {
-  constexpr std::string_view kOpen = "{{'<|system|>", kClose = "'}}";
-  if (!compact.starts_with(kOpen)) return {};
-  const auto text = compact.substr(kOpen.size(), compact.find(kClose) - kOpen.size());
-  // Quotes are all the same in the compact source.
-  return text.find('\'') == std::string_view::npos ? text : std::string_view();
-}
-
 }  // namespace
 
 ChatFormPtr recognise_phi4_mini(const ChatSource& source, const ChatTokens& /*tokens*/) {
-  if (source.compact() == fmt::format("{}{}", kTurns, kAnswer)) {
-    source.refuse_plain_text(kForm);
-    return std::make_shared<Phi4Mini>(std::nullopt);
+  if (!source.reaches("{{'<|'+message.role+'|>'+message.content+'<|end|>'}}")) return nullptr;
+  SourceReader reader(source, kForm);
+  std::optional<std::string> own_system;
+  if (reader.take("{{'<|system|>")) {
+    own_system = reader.take_literal();
+    if (own_system->find('\'') != std::string::npos) reader.fail("a system message without quotes");
+    // Each system message follows a space.
+    reader.expect(
+        "}}{%for message in messages%}{%if message.role=='system'%} {{message.content}}{%endif%}"
+        "{%endfor%}{{'<|end|>'}}",
+        "system messages so");
   }
-  const auto own_system = find_own_system(source.compact());
-  const auto with_own_system =
-      fmt::format("{{{{'<|system|>{}'}}}}{}{}", own_system, kTurnsBehindOwnSystem, kAnswer);
-  if (own_system.empty() || source.compact() != with_own_system) return nullptr;
-  // Each system message follows a space, and nothing else stands between the tags.
-  constexpr std::string_view kSpaced = "%} {{ message['content'] }}";
-  const auto without_space = replace_all(source.raw(), kSpaced, "%}{{ message['content'] }}");
-  require_template(source.has(kSpaced) && !writes_plain_text(without_space), kForm,
-                   "system messages so");
-  return std::make_shared<Phi4Mini>(unescape_literal(own_system));
+  reader.expect("{%for message in messages%}", "all messages, and nothing before");
+  constexpr std::string_view kTurn = "{{'<|'+message.role+'|>'+message.content+'<|end|>'}}";
+  reader.expect(own_system ? fmt::format("{{%if message.role!='system'%}}{}{{%endif%}}", kTurn)
+                           : std::string(kTurn),
+                "messages so");
+  reader.expect("{%endfor%}{{'<|assistant|>'}}", "a generation prompt");
+  reader.expect_end();
+  return std::make_shared<Phi4Mini>(std::move(own_system));
 }
 
 }  // namespace prepack::text

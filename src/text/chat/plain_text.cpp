@@ -47,22 +47,32 @@ std::string_view text_before(std::string_view text, char kind, char sign, bool b
 
 }  // namespace
 
-bool writes_plain_text(std::string_view jinja) {
+std::vector<Piece> split_template(std::string_view jinja) {
+  std::vector<Piece> pieces;
+  const auto add = [&](Piece::Kind kind, std::string_view text) {
+    if (kind != Piece::Kind::kText || !text.empty()) pieces.push_back({kind, text});
+  };
   if (jinja.ends_with('\n')) jinja.remove_suffix(1);  // the template's last newline is not its text
   if (jinja.ends_with('\r')) jinja.remove_suffix(1);
   bool begins_line = true;
   while (!jinja.empty()) {
     const size_t open = find_tag(jinja);
-    if (open == std::string_view::npos) return true;
-    const char kind = jinja[open + 1];
-    const char sign = open + 2 < jinja.size() ? jinja[open + 2] : '\0';
-    if (!text_before(jinja.substr(0, open), kind, sign, begins_line).empty()) return true;
-    jinja.remove_prefix(open + 2);
+    const char kind = open == std::string_view::npos ? '\0' : jinja[open + 1];
+    const size_t close =
+        kind == '\0' ? std::string_view::npos : find_close(jinja.substr(open + 2), kind);
+    if (close == std::string_view::npos) {
+      add(Piece::Kind::kText, jinja);
+      break;
+    }
+    std::string_view inside = jinja.substr(open + 2, close);
+    const char sign = inside.empty() ? '\0' : inside.front();
+    add(Piece::Kind::kText, text_before(jinja.substr(0, open), kind, sign, begins_line));
+    jinja.remove_prefix(open + 2 + close + 2);
+    if (sign == '-' || sign == '+') inside.remove_prefix(1);
+    const char close_sign = inside.empty() ? '\0' : inside.back();
+    if (close_sign == '-' || close_sign == '+') inside.remove_suffix(1);
+    if (kind != '#') add(kind == '{' ? Piece::Kind::kOutput : Piece::Kind::kBlock, inside);
 
-    const size_t close = find_close(jinja, kind);
-    if (close == std::string_view::npos) return false;  // no template: Jinja would refuse it
-    const char close_sign = close > 0 ? jinja[close - 1] : '\0';
-    jinja.remove_prefix(close + 2);
     begins_line = false;
     if (close_sign == '-') {
       jinja.remove_prefix(std::min(jinja.find_first_not_of(kSpace), jinja.size()));
@@ -72,7 +82,12 @@ bool writes_plain_text(std::string_view jinja) {
       begins_line = newline > 0;
     }
   }
-  return false;
+  return pieces;
+}
+
+bool writes_plain_text(std::string_view jinja) {
+  return std::ranges::any_of(split_template(jinja),
+                             [](const Piece& piece) { return piece.kind == Piece::Kind::kText; });
 }
 
 }  // namespace prepack::text

@@ -78,35 +78,58 @@ class Qwen3 : public ChatForm {
 
 ChatFormPtr recognise_qwen3(const ChatSource& source, const ChatTokens& /*tokens*/) {
   if (!source.has("<|im_start|>") || !source.has("last_query_index")) return nullptr;
-  const auto require = [&](std::string_view compact, std::string_view what) {
-    source.require(kForm, compact, what);
-  };
-  require("{{-'<|im_start|>system\\n'+messages[0].content+'<|im_end|>\\n'}}",
-          "the system message so");
-  require("message.role=='system'andnotloop.first", "later system messages so");
+  SourceReader reader(source, kForm);
+  reader.expect(
+      "{%if messages[0].role=='system'%}"
+      "{{'<|im_start|>system\\n'+messages[0].content+'<|im_end|>\\n'}}{%endif%}",
+      "the system message so");
+  reader.expect(
+      "{%set ns=namespace(multi_step_tool=true,last_query_index=messages|length-1)%}"
+      "{%for message in messages[::-1]%}{%set index=(messages|length-1)-loop.index0%}"
+      "{%if ns.multi_step_tool and message.role=='user' and "
+      "not (message.content.startswith('<tool_response>') and "
+      "message.content.endswith('</tool_response>'))%}"
+      "{%set ns.multi_step_tool=false%}{%set ns.last_query_index=index%}{%endif%}{%endfor%}",
+      "answers by the last question");
+  reader.expect("{%for message in messages%}", "all messages");
   // Later revisions look first whether the content is a text.
-  require_template(
-      source.has_compact(
-          "{{-'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>'+'\\n'}}") ||
-          source.has_compact("{{-'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>'+'\\n'}}"),
-      kForm, "messages so");
-  require(".split('</think>')[-1].lstrip('\\n')", "answers so");
-  require(".split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n')", "reasoning so");
-  require(
-      "{%-ifloop.index0>ns.last_query_index%}"
-      "{%-ifloop.lastor(notloop.lastandreasoning_content)%}"
-      "{{-'<|im_start|>'+message.role+'\\n<think>\\n'+reasoning_content.strip('\\n')+"
-      "'\\n</think>\\n\\n'+content.lstrip('\\n')}}{%-else%}"
-      "{{-'<|im_start|>'+message.role+'\\n'+content}}{%-endif%}{%-else%}"
-      "{{-'<|im_start|>'+message.role+'\\n'+content}}{%-endif%}",
+  const bool is_later = reader.take("{%set content=message.content%}");
+  reader.expect(
+      fmt::format("{{%if message.role=='user' or message.role=='system' and not loop.first%}}"
+                  "{{{{'<|im_start|>'+message.role+'\\n'+{}+'<|im_end|>\\n'}}}}",
+                  is_later ? "content" : "message.content"),
+      "messages so");
+  const auto split = [](std::string_view content, bool is_reasoning) {
+    return is_reasoning
+               ? fmt::format(
+                     "{{%set reasoning_content={}.split('</think>')[0].rstrip('\\n')."
+                     "split('<think>')[-1].lstrip('\\n')%}}",
+                     content)
+               : fmt::format("{{%set content={}.split('</think>')[-1].lstrip('\\n')%}}", content);
+  };
+  reader.expect("{%elif message.role=='assistant'%}", "answers so");
+  if (!is_later) reader.expect("{%set content=message.content%}", "answers so");
+  const std::string_view content = is_later ? "content" : "message.content";
+  reader.expect(fmt::format("{{%set reasoning_content=''%}}{{%if '</think>'in {}%}}", content),
+                "reasoning so");
+  // What sets the variable `content` must come last where the other reads it.
+  reader.expect(split(content, is_later), "reasoning so");
+  reader.expect(split(content, !is_later), "answers so");
+  reader.expect(
+      "{%endif%}{%if loop.index0>ns.last_query_index%}"
+      "{%if loop.last or not loop.last and reasoning_content%}"
+      "{{'<|im_start|>'+message.role+'\\n<think>\\n'+reasoning_content.strip('\\n')+"
+      "'\\n</think>\\n\\n'+content.lstrip('\\n')}}{%else%}"
+      "{{'<|im_start|>'+message.role+'\\n'+content}}{%endif%}{%else%}"
+      "{{'<|im_start|>'+message.role+'\\n'+content}}{%endif%}{{'<|im_end|>\\n'}}{%endif%}{%endfor%}",
       "answers to the last question so");
   const bool has_choice = source.has("enable_thinking");
-  require(has_choice ? "{{-'<|im_start|>assistant\\n'}}"
-                       "{%-ifenable_thinkingisdefinedandenable_thinkingisfalse%}"
-                       "{{-'<think>\\n\\n</think>\\n\\n'}}{%-endif%}{%-endif%}"
-                     : "{%-ifadd_generation_prompt%}{{-'<|im_start|>assistant\\n<think>\\n'}}"
-                       "{%-endif%}",
-          "a generation prompt");
+  reader.expect(has_choice ? "{{'<|im_start|>assistant\\n'}}"
+                             "{%if enable_thinking is defined and enable_thinking is false%}"
+                             "{{'<think>\\n\\n</think>\\n\\n'}}{%endif%}"
+                           : "{{'<|im_start|>assistant\\n<think>\\n'}}",
+                "a generation prompt");
+  reader.expect_end();
   return std::make_shared<Qwen3>(!has_choice);
 }
 

@@ -41,34 +41,27 @@ class QwQ : public ChatForm {
 
 ChatFormPtr recognise_qwq(const ChatSource& source, const ChatTokens& /*tokens*/) {
   constexpr std::string_view kAnswer = "message.content.split('</think>')[-1].lstrip('\\n')";
-  if (!source.has("<|im_start|>") || source.has("last_query_index") ||
-      !source.has_compact(kAnswer)) {
+  if (!source.has("<|im_start|>") || source.has("last_query_index") || !source.reaches(kAnswer)) {
     return nullptr;
   }
-  for (const std::string_view word : {"enable_thinking", "reasoning", "strftime_now"}) {
-    source.refuse(kForm, word, "it writes more or differently");
-  }
-  source.refuse_plain_text(kForm);
-  source.require(kForm,
-                 "{%-ifmessages[0]['role']=='system'%}"
-                 "{{-'<|im_start|>system\\n'+messages[0]['content']+'<|im_end|>\\n'}}{%-endif%}",
-                 "the system message so");
-  const auto writes_turns = [&](std::string_view answer) {
-    return source.has_compact(
-        fmt::format("{{%-formessageinmessages%}}"
-                    "{{%-if(message.role=='user')or(message.role=='system'andnotloop.first)%}}"
-                    "{{{{-'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>'+'\\n'}}}}"
-                    "{{%-elifmessage.role=='assistant'andnotmessage.tool_calls%}}{}"
-                    "{{{{-'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>'+'\\n'}}}}{{%-elif",
-                    answer));
-  };
-  const auto set_answer = fmt::format("{{%-setcontent={}%}}", kAnswer);
-  const bool keeps_last = writes_turns(fmt::format(
-      "{{%-setcontent=message.content%}}{{%-ifnotloop.last%}}{}{{%-endif%}}", set_answer));
-  require_template(keeps_last || writes_turns(set_answer), kForm, "messages so");
-  source.require(kForm,
-                 "{%-ifadd_generation_prompt%}{{-'<|im_start|>assistant\\n<think>\\n'}}{%-endif%}",
-                 "a generation prompt");
+  SourceReader reader(source, kForm);
+  reader.expect(
+      "{%if messages[0].role=='system'%}"
+      "{{'<|im_start|>system\\n'+messages[0].content+'<|im_end|>\\n'}}{%endif%}",
+      "the system message so");
+  reader.expect(
+      "{%for message in messages%}"
+      "{%if message.role=='user' or message.role=='system' and not loop.first%}"
+      "{{'<|im_start|>'+message.role+'\\n'+message.content+'<|im_end|>\\n'}}",
+      "messages so");
+  reader.expect("{%elif message.role=='assistant'%}", "answers so");
+  const bool keeps_last = reader.take("{%set content=message.content%}{%if not loop.last%}");
+  reader.expect(fmt::format("{{%set content={}%}}", kAnswer), "answers so");
+  if (keeps_last) reader.expect("{%endif%}", "the last answer so");
+  reader.expect("{{'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>\\n'}}{%endif%}{%endfor%}",
+                "answers so");
+  reader.expect("{{'<|im_start|>assistant\\n<think>\\n'}}", "a generation prompt");
+  reader.expect_end();
   return std::make_shared<QwQ>(keeps_last);
 }
 

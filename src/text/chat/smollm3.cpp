@@ -63,62 +63,57 @@ class SmolLm3 : public ChatForm {
   DefaultSystem defaults_;
 };
 
-/// The literal between these two parts of the compact source.
-std::string find_literal(std::string_view compact, std::string_view before,
-                         std::string_view after) {
-  const auto fail = [] { require_template(false, kForm, "a system message of its own so"); };
-  const size_t found = compact.find(before);
-  if (found == std::string_view::npos) fail();
-  const size_t begin = found + before.size();
-  const size_t end = compact.find('\'', begin);
-  if (end == std::string_view::npos || !compact.substr(end).starts_with(after)) fail();
-  return unescape_literal(compact.substr(begin, end - begin));
-}
-
 }  // namespace
 
 ChatFormPtr recognise_smollm3(const ChatSource& source, const ChatTokens& /*tokens*/) {
   if (!source.has("<|im_start|>") || !source.has("reasoning_mode")) return nullptr;
-  const auto require = [&](std::string_view compact, std::string_view what) {
-    source.require(kForm, compact, what);
-  };
-  require("{%-ifenable_thinkingisnotdefined-%}{%-setenable_thinking=true-%}", "a mode so");
-  require(
-      "{%-ifenable_thinking-%}{%-setreasoning_mode='/think'-%}{%-else-%}"
-      "{%-setreasoning_mode='/no_think'-%}{%-endif-%}",
+  SourceReader reader(source, kForm);
+  reader.expect(
+      "{%if not enable_thinking is defined%}{%set enable_thinking=true%}{%endif%}"
+      "{%if enable_thinking%}{%set reasoning_mode='/think'%}{%else%}"
+      "{%set reasoning_mode='/no_think'%}{%endif%}",
       "the mode so");
-  require(
-      "{%-if'/no_think'insystem_message-%}{%-setreasoning_mode='/no_think'-%}"
-      "{%-elif'/think'insystem_message-%}{%-setreasoning_mode='/think'-%}{%-endif-%}",
+  reader.expect(
+      "{{'<|im_start|>system\\n'}}{%if messages[0].role=='system'%}"
+      "{%set system_message=messages[0].content%}"
+      "{%if '/no_think'in system_message%}{%set reasoning_mode='/no_think'%}"
+      "{%elif '/think'in system_message%}{%set reasoning_mode='/think'%}{%endif%}",
       "the mode of a system message so");
-  require("system_message.replace('/no_think','').replace('/think','').rstrip()",
-          "the system message so");
-  require(
-      "{%-if'/system_override'insystem_message-%}"
-      "{{-custom_instructions.replace('/system_override','').rstrip()-}}"
-      "{{-'<|im_end|>\\n'-}}{%-else-%}"
-      "{{-'## Metadata\\n\\n'-}}{{-'Knowledge Cutoff Date: June 2025\\n'-}}"
-      "{%-settoday=strftime_now('%d %B %Y')-%}{{-'Today Date: '~today~'\\n'-}}"
-      "{{-'Reasoning Mode: '+reasoning_mode+'\\n\\n'-}}{{-'## Custom Instructions\\n\\n'-}}"
-      "{%-ifcustom_instructions-%}{{-custom_instructions+'\\n\\n'-}}",
+  reader.expect(
+      "{%set custom_instructions="
+      "system_message.replace('/no_think','').replace('/think','').rstrip()%}{%endif%}",
+      "the system message so");
+  reader.expect(
+      "{%if '/system_override'in system_message%}"
+      "{{custom_instructions.replace('/system_override','').rstrip()+'<|im_end|>\\n'}}{%else%}"
+      "{{'## Metadata\\n\\nKnowledge Cutoff Date: June 2025\\n'}}"
+      "{%set today=strftime_now('%d %B %Y')%}{{'Today Date: '~today~'\\n"
+      "Reasoning Mode: '+reasoning_mode+'\\n\\n## Custom Instructions\\n\\n'}}"
+      "{%if custom_instructions%}{{custom_instructions+'\\n\\n'}}",
       "the system turn so");
-  require("{{-'\\n\\n'-}}{{-'<|im_end|>\\n'-}}{%-endif-%}{%-endif-%}", "the system turn's end so");
-  require("{{'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>\\n'}}", "user messages so");
-  require("{{'<|im_start|>assistant\\n'+content.lstrip('\\n')+'<|im_end|>\\n'}}", "answers so");
-  require(
-      "{{'<|im_start|>assistant\\n'+'<think>\\n\\n</think>\\n'+content.lstrip('\\n')+"
-      "'<|im_end|>\\n'}}",
-      "answers without reasoning so");
-  require(
-      "{%-ifreasoning_mode=='/think'-%}{{'<|im_start|>assistant\\n'}}{%-else-%}"
-      "{{'<|im_start|>assistant\\n'+'<think>\\n\\n</think>\\n'}}{%-endif-%}",
-      "a generation prompt");
-  constexpr std::string_view kThinkingDefault = "{%-elifreasoning_mode=='/think'-%}{{-'";
-  constexpr std::string_view kPlainDefault = "'-}}{%-else-%}{{-'";
   SmolLm3::DefaultSystem defaults;
-  defaults.thinking = find_literal(source.compact(), kThinkingDefault, kPlainDefault);
-  const auto rest = source.compact().substr(source.compact().find(kThinkingDefault));
-  defaults.plain = find_literal(rest, kPlainDefault, "'-}}{%-endif-%}");
+  constexpr std::string_view kDefault = "a system message of its own so";
+  reader.expect("{%elif reasoning_mode=='/think'%}{{'", kDefault);
+  defaults.thinking = reader.take_literal();
+  reader.expect("}}{%else%}{{'", kDefault);
+  defaults.plain = reader.take_literal();
+  reader.expect("}}{%endif%}{%endif%}", kDefault);
+  reader.expect(
+      "{%for message in messages%}"
+      "{%set content=message.content if message.content is string else''%}"
+      "{%if message.role=='user'%}{{'<|im_start|>'+message.role+'\\n'+content+'<|im_end|>\\n'}}",
+      "user messages so");
+  reader.expect(
+      "{%elif message.role=='assistant'%}{%if reasoning_mode=='/think'%}"
+      "{{'<|im_start|>assistant\\n'+content.lstrip('\\n')+'<|im_end|>\\n'}}{%else%}"
+      "{{'<|im_start|>assistant\\n<think>\\n\\n</think>\\n'+content.lstrip('\\n')+"
+      "'<|im_end|>\\n'}}{%endif%}{%endif%}{%endfor%}",
+      "answers so");
+  reader.expect(
+      "{%if reasoning_mode=='/think'%}{{'<|im_start|>assistant\\n'}}{%else%}"
+      "{{'<|im_start|>assistant\\n<think>\\n\\n</think>\\n'}}{%endif%}",
+      "a generation prompt");
+  reader.expect_end();
   return std::make_shared<SmolLm3>(std::move(defaults));
 }
 

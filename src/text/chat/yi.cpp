@@ -42,30 +42,23 @@ class Yi : public ChatForm {
 ChatFormPtr recognise_yi(const ChatSource& source, const ChatTokens& /*tokens*/) {
   constexpr std::string_view kUser =
       "{{'<|im_start|>user\\n'+content+'<|im_end|>\\n<|im_start|>assistant\\n'}}";
-  if (!source.has_compact(kUser)) return nullptr;
-  source.refuse_plain_text(kForm);
-  constexpr std::string_view kFind =
-      "{%ifmessages[0]['role']=='system'%}{%setsystem_message=messages[0]['content']%}{%endif%}";
-  constexpr std::string_view kPlainSystem = "{{system_message}}";
-  constexpr std::string_view kSystemTurn =
-      "{{'<|im_start|>system\\n'+system_message+'<|im_end|>\\n'}}";
-  const auto turns = fmt::format(
-      "{{%formessageinmessages%}}{{%setcontent=message['content']%}}"
-      "{{%ifmessage['role']=='user'%}}{}"
-      "{{%elifmessage['role']=='assistant'%}}{{{{content+'<|im_end|>'+'\\n'}}}}"
-      "{{%endif%}}{{%endfor%}}",
-      kUser);
-  require_template(source.compact().starts_with(kFind), kForm,
-                   "a system message only where there is one");
-  require_template(source.compact().ends_with(turns), kForm, "messages so");
-  auto system = source.compact();
-  system.remove_prefix(kFind.size());
-  system.remove_suffix(turns.size());
-  const auto writes = [&](std::string_view output) {
-    return system == fmt::format("{{%ifsystem_messageisdefined%}}{}{{%endif%}}", output);
-  };
-  require_template(writes(kPlainSystem) || writes(kSystemTurn), kForm, "the system message so");
-  return std::make_shared<Yi>(writes(kSystemTurn));
+  if (!source.reaches(kUser)) return nullptr;
+  SourceReader reader(source, kForm);
+  reader.expect(
+      "{%if messages[0].role=='system'%}{%set system_message=messages[0].content%}{%endif%}"
+      "{%if system_message is defined%}",
+      "a system message only where there is one");
+  const bool opens_system =
+      reader.take("{{'<|im_start|>system\\n'+system_message+'<|im_end|>\\n'}}");
+  if (!opens_system) reader.expect("{{system_message}}", "the system message so");
+  reader.expect("{%endif%}{%for message in messages%}{%set content=message.content%}",
+                "all messages");
+  reader.expect("{%if message.role=='user'%}", "user messages so");
+  reader.expect(kUser, "user messages so");
+  reader.expect("{%elif message.role=='assistant'%}{{content+'<|im_end|>\\n'}}{%endif%}{%endfor%}",
+                "assistant messages so");
+  reader.expect_end();
+  return std::make_shared<Yi>(opens_system);
 }
 
 }  // namespace prepack::text

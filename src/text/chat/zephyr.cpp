@@ -30,16 +30,22 @@ class Zephyr : public ChatForm {
 
 ChatFormPtr recognise_zephyr(const ChatSource& source, const ChatTokens& tokens) {
   if (!source.has("<|user|>") || !source.has("eos_token")) return nullptr;
+  SourceReader reader(source, kForm);
+  reader.expect("{%for message in messages%}", "all messages, and nothing before");
+  bool is_first = true;
   for (const std::string_view role : {"user", "system", "assistant"}) {
-    require_template(
-        source.has_with_member(fmt::format("'<|{}|>\\n'+", role), "content", "+eos_token}}"), kForm,
-        fmt::format("{} messages so", role));
+    // A newline behind {{ ... }} is text; behind {% ... %} it is dropped.
+    reader.expect(
+        fmt::format("{{%{0} message.role=='{1}'%}}{{{{'<|{1}|>\\n'+message.content+eos_token}}}}\n",
+                    is_first ? "if" : "elif", role),
+        fmt::format("{} messages so, or a newline behind them", role));
+    is_first = false;
   }
-  // A newline behind {{ ... }} is text; behind {% ... %} it is dropped.
-  require_template(source.has("eos_token }}\n") && !source.has("eos_token }}{"), kForm,
-                   "a newline behind each message");
-  require_template(source.has("'<|assistant|>' }}\n") || source.has("\"<|assistant|>\" }}\n"),
-                   kForm, "a generation prompt");
+  reader.expect("{%endif%}", "messages so");
+  reader.expect_any({"{%if loop.last%}{{'<|assistant|>'}}\n{%endif%}{%endfor%}",
+                     "{%endfor%}{{'<|assistant|>'}}\n"},
+                    "a generation prompt");
+  reader.expect_end();
   return std::make_shared<Zephyr>(tokens.eos);
 }
 
