@@ -66,6 +66,7 @@ TEST_CASE("bins that are nearly full have one shape", "[forward_graphs]") {
   CHECK(shape_of({2048}) == shape_of({2040}));
   CHECK(shape_of({100, 200, 300, 400, 48}) == shape_of({300, 300, 300, 141}));
   CHECK(shape_of({2049}) != shape_of({2048}));
+  CHECK(shape_of({1025}).num_tokens == 1024 + 1024 / 8);
 }
 
 TEST_CASE("a decode step is filled up with sequences of one query and no keys",

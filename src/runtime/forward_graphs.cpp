@@ -18,10 +18,10 @@ int64_t power_of_two(int64_t n, int64_t least) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(n, least))));
 }
 
-/// To a multiple of an eighth of the power of two that is not larger.
-int64_t round_up(int64_t n, int64_t least_step) {
+/// To a multiple of a fraction of the power of two that is not larger.
+int64_t round_up(int64_t n, int64_t fraction, int64_t least_step) {
   const auto floor = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(n)));
-  const int64_t step = std::max(floor / 8, least_step);
+  const int64_t step = std::max(floor / fraction, least_step);
   return (n + step - 1) / step * step;
 }
 
@@ -61,11 +61,11 @@ GraphShape graph_shape(const ForwardInput& input) {
     shape.max_keys = std::max(shape.max_keys, attention.num_keys[i]);
   }
   if (is_decode_step(attention, num_tokens)) {
-    shape.num_tokens = shape.num_sequences = round_up(num_tokens, 1);
+    shape.num_tokens = shape.num_sequences = round_up(num_tokens, 4, 1);
     shape.max_keys = power_of_two(shape.max_keys, 256);
     return shape;
   }
-  shape.num_tokens = round_up(num_tokens, 16);
+  shape.num_tokens = round_up(num_tokens, 8, 16);
   shape.num_sequences = power_of_two(std::ssize(attention.num_keys), 8);
   shape.max_queries = power_of_two(shape.max_queries, 64);
   shape.max_keys = power_of_two(shape.max_keys, 64);

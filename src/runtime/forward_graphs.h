@@ -28,7 +28,7 @@ struct GraphShape {
 /// The smallest of the recorded shapes that has room for a forward with VarlenAttention. Tokens are
 /// rounded up by at most an eighth, so that what is computed in vain stays small; sequences and
 /// lengths, which cost next to nothing, to powers of two, so that shapes are few. A decode step,
-/// one query for each sequence, has as many sequences as tokens.
+/// one query for each sequence, has as many sequences as tokens, rounded up by at most a quarter.
 GraphShape graph_shape(const ForwardInput& input);
 
 /// The forward, filled up: with tokens that are stored nowhere and that nobody attends to, with
