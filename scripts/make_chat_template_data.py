@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes tests/data/chat_templates.json: template sources in the forms of the model families, written down after
-the published ones without what only tools need, and the prompts that transformers' apply_chat_template renders
+the published ones without most of what only tools need, and the prompts that transformers' apply_chat_template renders
 with them.
 
     .venv/bin/python scripts/make_chat_template_data.py
@@ -567,46 +567,46 @@ SMOLLM3 = r"""{# defaults #}
 """
 
 TEMPLATES = [
-    ("chatml", "SmolLM2", SMOLLM2, "<|im_start|>", "<|im_end|>"),
-    ("chatml", "Qwen2.5", QWEN25, "", "<|im_end|>"),
-    ("chatml", "Qwen3 2507, instruct", QWEN3_INSTRUCT, "", "<|im_end|>"),
-    ("chatml", "without a default", "{% for message in messages %}" + CHATML_LOOP, "", "<|im_end|>"),
-    ("llama2", "Llama 2", LLAMA2, "<s>", "</s>"),
-    ("llama2", "Code Llama", LLAMA2.replace("content.strip()", "content | trim"), "<s>", "</s>"),
-    ("llama3", "Llama 3", LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
-    ("zephyr", "TinyLlama", ZEPHYR, "<s>", "</s>"),
-    ("mistral", "Mistral 0.1", MISTRAL.replace("%SPACE%", " + ' '"), "<s>", "</s>"),
-    ("mistral", "Mistral 0.2", MISTRAL.replace("%SPACE%", ""), "<s>", "</s>"),
-    ("mistral", "Mistral, in any order", MISTRAL_ANY_ORDER, "<s>", "</s>"),
-    ("mistral", "Mistral 7B v0.2, with a system message", MISTRAL_V1, "<s>", "</s>"),
-    ("mistral", "Mistral 7B v0.3",
+    ("SmolLM2", SMOLLM2, "<|im_start|>", "<|im_end|>"),
+    ("Qwen2.5", QWEN25, "", "<|im_end|>"),
+    ("Qwen3 2507, instruct", QWEN3_INSTRUCT, "", "<|im_end|>"),
+    ("without a default", "{% for message in messages %}" + CHATML_LOOP, "", "<|im_end|>"),
+    ("Llama 2", LLAMA2, "<s>", "</s>"),
+    ("Code Llama", LLAMA2.replace("content.strip()", "content | trim"), "<s>", "</s>"),
+    ("Llama 3", LLAMA3, "<|begin_of_text|>", "<|eot_id|>"),
+    ("TinyLlama", ZEPHYR, "<s>", "</s>"),
+    ("Mistral 0.1", MISTRAL.replace("%SPACE%", " + ' '"), "<s>", "</s>"),
+    ("Mistral 0.2", MISTRAL.replace("%SPACE%", ""), "<s>", "</s>"),
+    ("Mistral, in any order", MISTRAL_ANY_ORDER, "<s>", "</s>"),
+    ("Mistral 7B v0.2, with a system message", MISTRAL_V1, "<s>", "</s>"),
+    ("Mistral 7B v0.3",
      MISTRAL_V3.replace("%SPACE%", " ").replace("%ANSWER%", '" " + message["content"]|trim'), "<s>", "</s>"),
-    ("mistral", "Mistral Nemo", MISTRAL_V3.replace("%SPACE%", "").replace("%ANSWER%", 'message["content"]'), "<s>", "</s>"),
-    ("mistral", "Mistral Large 2411", MISTRAL_V7, "<s>", "</s>"),
-    ("mistral", "Mistral Small 3", MISTRAL_SMALL, "<s>", "</s>"),
-    ("mistral", "Mistral Small, with lists", MISTRAL_SMALL_LISTS, "<s>", "</s>"),
-    ("mistral", "Mistral Small 3.1", MISTRAL_SMALL_31, "<s>", "</s>"),
-    ("llama3.1", "Llama 3.1", LLAMA31.replace("%DATE%", LLAMA31_DATE), "<|begin_of_text|>", "<|eot_id|>"),
-    ("llama3.1", "Llama 3.2", LLAMA31.replace("%DATE%", LLAMA32_DATE), "<|begin_of_text|>", "<|eot_id|>"),
-    ("phi3", "Phi-3 mini", PHI3.replace("%AND%", ""), "<s>", "<|endoftext|>"),
-    ("phi3", "Phi-3.5 mini", PHI3.replace("%AND%", " and message['content']"), "<s>", "<|endoftext|>"),
-    ("phi3", "Phi-3 mini, first", PHI3_FIRST, "<s>", "<|endoftext|>"),
-    ("phi3", "Phi-3 small", PHI3_SMALL, "<|endoftext|>", "<|endoftext|>"),
-    ("phi3", "Phi-3, laid out over lines", PHI3_LINES, "<s>", "<|endoftext|>"),
-    ("phi3", "Phi-3 mini, first, with system messages", PHI3_SYSTEM, "<s>", "<|endoftext|>"),
-    ("phi4-mini", "Phi-4 mini reasoning", PHI4_MINI_REASONING, "<|endoftext|>", "<|endoftext|>"),
-    ("phi4-mini", "Phi-4 mini", PHI4_MINI, "<|endoftext|>", "<|endoftext|>"),
-    ("phi4", "Phi-4", PHI4, "<|endoftext|>", "<|im_end|>"),
-    ("phi4", "Phi-4, first", PHI4_FIRST, "<|endoftext|>", "<|endoftext|>"),
-    ("phi4", "Phi-4 reasoning", PHI4_REASONING, "<|endoftext|>", "<|im_end|>"),
-    ("qwen3", "Qwen3", QWEN3, "", "<|im_end|>"),
-    ("qwen3", "Qwen3, later", QWEN3_LATER, "", "<|im_end|>"),
-    ("qwen3", "Qwen3 2507, thinking", QWEN3_THINKING, "", "<|im_end|>"),
-    ("qwq", "QwQ", QWQ, "", "<|im_end|>"),
-    ("qwq", "QwQ, later", QWQ_LATER, "", "<|im_end|>"),
-    ("smollm3", "SmolLM3", SMOLLM3, "", "<|im_end|>"),
-    ("yi", "Yi 1.5", YI.replace("%SYSTEM%", "system_message"), "<|startoftext|>", "<|im_end|>"),
-    ("yi", "Yi Coder", YI.replace("%SYSTEM%", "'<|im_start|>system\\n' + system_message + '<|im_end|>\\n'"), "<|startoftext|>",
+    ("Mistral Nemo", MISTRAL_V3.replace("%SPACE%", "").replace("%ANSWER%", 'message["content"]'), "<s>", "</s>"),
+    ("Mistral Large 2411", MISTRAL_V7, "<s>", "</s>"),
+    ("Mistral Small 3", MISTRAL_SMALL, "<s>", "</s>"),
+    ("Mistral Small, with lists", MISTRAL_SMALL_LISTS, "<s>", "</s>"),
+    ("Mistral Small 3.1", MISTRAL_SMALL_31, "<s>", "</s>"),
+    ("Llama 3.1", LLAMA31.replace("%DATE%", LLAMA31_DATE), "<|begin_of_text|>", "<|eot_id|>"),
+    ("Llama 3.2", LLAMA31.replace("%DATE%", LLAMA32_DATE), "<|begin_of_text|>", "<|eot_id|>"),
+    ("Phi-3 mini", PHI3.replace("%AND%", ""), "<s>", "<|endoftext|>"),
+    ("Phi-3.5 mini", PHI3.replace("%AND%", " and message['content']"), "<s>", "<|endoftext|>"),
+    ("Phi-3 mini, first", PHI3_FIRST, "<s>", "<|endoftext|>"),
+    ("Phi-3 small", PHI3_SMALL, "<|endoftext|>", "<|endoftext|>"),
+    ("Phi-3, laid out over lines", PHI3_LINES, "<s>", "<|endoftext|>"),
+    ("Phi-3 mini, first, with system messages", PHI3_SYSTEM, "<s>", "<|endoftext|>"),
+    ("Phi-4 mini reasoning", PHI4_MINI_REASONING, "<|endoftext|>", "<|endoftext|>"),
+    ("Phi-4 mini", PHI4_MINI, "<|endoftext|>", "<|endoftext|>"),
+    ("Phi-4", PHI4, "<|endoftext|>", "<|im_end|>"),
+    ("Phi-4, first", PHI4_FIRST, "<|endoftext|>", "<|endoftext|>"),
+    ("Phi-4 reasoning", PHI4_REASONING, "<|endoftext|>", "<|im_end|>"),
+    ("Qwen3", QWEN3, "", "<|im_end|>"),
+    ("Qwen3, later", QWEN3_LATER, "", "<|im_end|>"),
+    ("Qwen3 2507, thinking", QWEN3_THINKING, "", "<|im_end|>"),
+    ("QwQ", QWQ, "", "<|im_end|>"),
+    ("QwQ, later", QWQ_LATER, "", "<|im_end|>"),
+    ("SmolLM3", SMOLLM3, "", "<|im_end|>"),
+    ("Yi 1.5", YI.replace("%SYSTEM%", "system_message"), "<|startoftext|>", "<|im_end|>"),
+    ("Yi Coder", YI.replace("%SYSTEM%", "'<|im_start|>system\\n' + system_message + '<|im_end|>\\n'"), "<|startoftext|>",
      "<|im_end|>"),
 ]
 
@@ -626,7 +626,7 @@ CONVERSATIONS = [
     [("system", "alone")],
     [("user", "a"), ("system", "late"), ("user", "b")],
 ]
-# For the forms that know hidden reasoning.
+# For the templates that know hidden reasoning.
 REASONED_CONVERSATIONS = [
     [("user", "a"), ("assistant", "<think>\nbecause\n</think>\n\nb"), ("user", "c")],
     [("user", "a"), ("assistant", "<think>\nbecause\n</think>\n\nb")],
@@ -643,15 +643,15 @@ REASONED_CONVERSATIONS = [
 def default_options(source):
     """The day that stands for today, where the template asks for it."""
     needs_date = "strftime_now" in source
-    return {"date": "2026-11-21" if needs_date else None, "enable_thinking": True}
+    return {"date": "2026-11-21" if needs_date else None, "enable_thinking": None}
 
 
 def render(tokenizer, conversation, options):
     """The prompt, or None if the template refuses the conversation or drops one of its messages."""
     messages = [{"role": role, "content": content} for role, content in conversation]
     variables = {}
-    if not options["enable_thinking"]:
-        variables["enable_thinking"] = False
+    if options["enable_thinking"] is not None:
+        variables["enable_thinking"] = options["enable_thinking"]
     if options["date"]:
         day = datetime.date.fromisoformat(options["date"])
         if "strftime_now" in tokenizer.chat_template:
@@ -676,11 +676,11 @@ def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
     entries = []
-    for form, name, source, bos, eos in TEMPLATES:
+    for name, source, bos, eos in TEMPLATES:
         tokenizer.bos_token, tokenizer.eos_token = bos, eos
         tokenizer.chat_template = source
         default = default_options(source)
-        entry = {"form": form, "name": name, "source": source, "bos": bos, "eos": eos,
+        entry = {"name": name, "source": source, "bos": bos, "eos": eos,
                  "prompts": [render(tokenizer, conversation, default) for conversation in CONVERSATIONS]}
         if any(word in source for word in ("'</think>'", "enable_thinking", "strftime_now", "date_string")):
             entry["options"] = default

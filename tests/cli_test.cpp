@@ -356,7 +356,7 @@ TEST_CASE("info shows what a folder holds", "[cli]") {
   CHECK(json["architecture"] == "LlamaForCausalLM");
   CHECK(json["family"] == "llama");
   CHECK(json["num_kv_heads"] == 2);
-  CHECK(json["chat_template"] == "chatml");
+  CHECK(json["chat_template"] == "Jinja");
   CHECK(json["memory_bytes"]["total"] > json["memory_bytes"]["weights"]);
 }
 
@@ -484,7 +484,7 @@ TEST_CASE("info shows the types of a GGUF file's tensors", "[cli]") {
   CHECK(json["stored_dtype"] == "F32");
   CHECK(json["stored_types"]["F32"]["tensors"] == 34);
   CHECK(json["stored_types"]["F32"]["bytes"] == 84080);
-  CHECK(json["chat_template"] == "chatml");
+  CHECK(json["chat_template"] == "Jinja");
   CHECK_THAT(run("info --model '" + kGguf + "'").out,
              ContainsSubstring("34 tensors in GGUF: 34 of F32, 84 KB"));
 }

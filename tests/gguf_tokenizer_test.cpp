@@ -243,7 +243,7 @@ TEST_CASE("a tokenizer that is missing, malformed or not supported is named", "[
       ContainsSubstring("w.gguf: the vocabulary is one that only the SentencePiece library"));
 }
 
-TEST_CASE("the chat template of a GGUF file is recognised", "[gguf][chat_template]") {
+TEST_CASE("the chat template of a GGUF file is read", "[gguf][chat_template]") {
   const ChatMessage message{"user", "Hi"};
   const auto expected = load_chat_template(kData / "gguf/llama-biased").apply({&message, 1});
   CHECK(load_chat_template(kData / "gguf/llama-biased.gguf").apply({&message, 1}) == expected);
@@ -264,9 +264,9 @@ TEST_CASE("the chat template of a GGUF file is recognised", "[gguf][chat_templat
   CHECK(mistral.apply({&message, 1}) == "<s>[INST] Hi [/INST]");
   CHECK_THROWS_WITH(load_template(small_byte_level()),
                     ContainsSubstring("w.gguf: tokenizer.chat_template: is missing"));
-  CHECK_THROWS_WITH(load_template(small_byte_level().text("tokenizer.chat_template", "{{ x }}")),
-                    ContainsSubstring("w.gguf: tokenizer.chat_template: the chat template is of "
-                                      "no known form"));
+  CHECK_THROWS_WITH(load_template(small_byte_level().text("tokenizer.chat_template", "{{ x")),
+                    ContainsSubstring("w.gguf: tokenizer.chat_template: the chat template, line 1: "
+                                      "a tag does not end"));
 }
 
 }  // namespace

@@ -62,7 +62,11 @@ class PromptPreparer {
     return prompt;
   }
 
-  ChatOptions chat_options() const { return {.enable_thinking = !options_.no_thinking}; }
+  ChatOptions chat_options() const {
+    ChatOptions options;
+    if (options_.no_thinking) options.enable_thinking = false;
+    return options;
+  }
 
   /// What the ids stand for, as far as they stand for anything.
   std::string text_of(TokenIds ids) const {

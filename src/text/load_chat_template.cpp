@@ -10,11 +10,16 @@
 namespace prepack {
 namespace {
 
-/// A special token of tokenizer_config.json: a string, or an object with its content.
-std::string special_token(const text::Component& config, const char* key) {
-  if (!config.has(key)) return "";
-  const text::Component token = config.at(key);
-  return token.is_object() ? token.text("content") : token.as_text();
+/// Those of tokenizer_config.json: each a string, or an object with its content.
+ChatTemplate::SpecialTokens special_tokens(const text::Component& config) {
+  ChatTemplate::SpecialTokens tokens;
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
+    if (!config.has(name)) continue;
+    const text::Component token = config.at(name);
+    tokens[name] = token.is_object() ? token.text("content") : token.as_text();
+  }
+  return tokens;
 }
 
 /// "chat_template" is the source, or a list of named sources.
@@ -31,8 +36,10 @@ ChatTemplate load_gguf_chat_template(const GgufMetadata& metadata) {
   constexpr std::string_view kKey = "tokenizer.chat_template";
   const auto source = metadata.text(kKey);
   try {
-    return ChatTemplate::recognise(source, text::gguf_special_token(metadata, "bos"),
-                                   text::gguf_special_token(metadata, "eos"));
+    ChatTemplate::SpecialTokens tokens = {{"bos_token", text::gguf_special_token(metadata, "bos")},
+                                          {"eos_token", text::gguf_special_token(metadata, "eos")}};
+    std::erase_if(tokens, [](const auto& token) { return token.second.empty(); });
+    return ChatTemplate(source, std::move(tokens));
   } catch (const LoadError& error) {
     metadata.fail(kKey, error.what());
   }
@@ -54,8 +61,7 @@ ChatTemplate load_chat_template(const std::filesystem::path& model) {
   const text::Component config(json, config_path.string());
   const std::string source = has_jinja ? text::read_file(jinja_path) : template_source(config);
   try {
-    return ChatTemplate::recognise(source, special_token(config, "bos_token"),
-                                   special_token(config, "eos_token"));
+    return ChatTemplate(source, special_tokens(config));
   } catch (const LoadError& error) {
     throw LoadError(
         fmt::format("{}: {}", (has_jinja ? jinja_path : config_path).string(), error.what()));

@@ -55,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         break;
       default: {
         const ChatMessage message{"user", std::string(sample)};
-        ChatTemplate::recognise(file, "<s>", "</s>").apply({&message, 1});
+        ChatTemplate(file, {{"bos_token", "<s>"}, {"eos_token", "</s>"}}).apply({&message, 1});
       }
     }
   } catch (const Error&) {

@@ -1,0 +1,328 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "text/jinja/arithmetic.h"
+#include "text/jinja/builtin.h"
+#include "text/jinja/letter_case.h"
+#include "text/jinja/selection.h"
+#include "text/jinja/strip.h"
+#include "text/jinja/text_parts.h"
+#include "text/jinja/write_value.h"
+#include "text/utf8.h"
+
+// The filters of Jinja: value | name(arguments).
+
+namespace prepack::jinja {
+namespace {
+
+constexpr auto kGenerator = Sequence::Kind::kGenerator;
+
+bool flag_or(const Arguments& arguments, size_t place, std::string_view name, bool fallback) {
+  const Value* value = arguments.find(place, name);
+  return value ? is_true(*value) : fallback;
+}
+
+std::string text_or(const Arguments& arguments, size_t place, std::string_view name,
+                    std::string_view fallback) {
+  const Value* value = arguments.find(place, name);
+  return value ? write_value(*value) : std::string(fallback);
+}
+
+// --- any value -----------------------------------------------------------------------------------
+
+Value filter_default(const Value& value, const Arguments& arguments) {
+  const bool is_missing =
+      value.is_undefined() || (flag_or(arguments, 1, "boolean", false) && !is_true(value));
+  if (!is_missing) return value;
+  const Value* fallback = arguments.find(0, "default_value");
+  return fallback ? *fallback : "";
+}
+
+Value filter_string(const Value& value, const Arguments&) { return write_value(value); }
+
+Value filter_tojson(const Value& value, const Arguments& arguments) {
+  JsonStyle style;
+  style.ascii_only = flag_or(arguments, 0, "ensure_ascii", false);
+  if (const Value* indent = arguments.find(1, "indent"); indent && !indent->is_none()) {
+    style.indent = indent->integer("indent");
+    style.item_separator = ",";
+  }
+  if (const Value* separators = arguments.find(2, "separators");
+      separators && !separators->is_none()) {
+    const auto pair = iterate(*separators);
+    if (pair.size() != 2) throw RenderError("tojson has two separators");
+    style.item_separator = pair[0].text("a separator");
+    style.key_separator = pair[1].text("a separator");
+  }
+  style.sort_keys = flag_or(arguments, 3, "sort_keys", false);
+  return write_json(value, style);
+}
+
+// --- texts ---------------------------------------------------------------------------------------
+
+Value filter_capitalize(const Value& value, const Arguments&) {
+  return capitalize(write_value(value));
+}
+
+Value filter_lower(const Value& value, const Arguments&) { return to_lower(write_value(value)); }
+Value filter_upper(const Value& value, const Arguments&) { return to_upper(write_value(value)); }
+
+/// Unlike Python's method, words begin only behind these.
+Value filter_title(const Value& value, const Arguments&) {
+  constexpr std::string_view kBreaks = "-({[<";
+  const std::string text = write_value(value);
+  std::string title;
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t next = at + text::utf8_length(text[at]);
+    const std::string_view character = std::string_view(text).substr(at, next - at);
+    if (strip(character).empty() || kBreaks.find(character) != std::string_view::npos) {
+      title += capitalize(std::string_view(text).substr(begin, at - begin));
+      title += character;
+      begin = next;
+    }
+    at = next;
+  }
+  return title + capitalize(std::string_view(text).substr(begin));
+}
+
+Value filter_trim(const Value& value, const Arguments& arguments) {
+  const std::string text = write_value(value);
+  const Value* characters = arguments.find(0, "chars");
+  if (!characters || characters->is_none()) return std::string(strip(text));
+  const std::string& any = characters->text("chars");
+  return std::string(strip_begin(strip_end(text, any), any));
+}
+
+Value filter_replace(const Value& value, const Arguments& arguments) {
+  const Value* count = arguments.find(2, "count");
+  return replace(write_value(value), text_or(arguments, 0, "old", ""),
+                 text_or(arguments, 1, "new", ""),
+                 count && !count->is_none() ? count->integer("count") : -1);
+}
+
+Value filter_indent(const Value& value, const Arguments& arguments) {
+  const Value* width = arguments.find(0, "width");
+  const bool indents_first = flag_or(arguments, 1, "first", false);
+  const bool indents_blank = flag_or(arguments, 2, "blank", false);
+  const std::string indentation =
+      width && width->as<std::string>()
+          ? *width->as<std::string>()
+          : std::string(static_cast<size_t>(
+                            std::clamp<int64_t>(width ? width->integer("width") : 4, 0, 1000)),
+                        ' ');
+  std::string text;
+  // A newline at the end begins a line that is empty.
+  const std::string whole = write_value(value) + "\n";
+  const auto lines = split_lines(whole, /*keep_ends=*/false);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (i > 0) text += '\n';
+    if (i == 0 ? indents_first : indents_blank || !lines[i].empty()) text += indentation;
+    text += lines[i];
+  }
+  return text;
+}
+
+// --- numbers -------------------------------------------------------------------------------------
+
+Value filter_abs(const Value& value, const Arguments&) {
+  return value.number("a number") < 0 ? calculate("-", int64_t{0}, value) : value;
+}
+
+std::optional<double> parse_number(std::string_view text) {
+  text = strip(text);
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
+}
+
+std::optional<double> number_of(const Value& value) {
+  if (value.is_number()) return value.number("");
+  const auto* text = value.as<std::string>();
+  return text ? parse_number(*text) : std::nullopt;
+}
+
+Value filter_float(const Value& value, const Arguments& arguments) {
+  if (value.is_undefined()) fail_type("a number", value);
+  if (const auto number = number_of(value)) return *number;
+  const Value* fallback = arguments.find(0, "default");
+  return fallback ? *fallback : 0.0;
+}
+
+Value filter_int(const Value& value, const Arguments& arguments) {
+  if (value.is_undefined()) fail_type("a number", value);
+  if (value.is_integer()) return value.integer("");
+  if (const Value* base = arguments.find(1, "base"); base && base->integer("base") != 10) {
+    throw RenderError("int of another base than 10 is not supported");
+  }
+  const auto number = number_of(value);
+  if (number && std::abs(*number) < 9e18) return static_cast<int64_t>(*number);
+  const Value* fallback = arguments.find(0, "default");
+  return fallback ? *fallback : int64_t{0};
+}
+
+Value filter_round(const Value& value, const Arguments& arguments) {
+  const Value* precision = arguments.find(0, "precision");
+  const std::string method = text_or(arguments, 1, "method", "common");
+  const double scale = std::pow(10, precision ? precision->integer("precision") : 0);
+  const double scaled = value.number("a number") * scale;
+  if (method == "ceil") return std::ceil(scaled) / scale;
+  if (method == "floor") return std::floor(scaled) / scale;
+  if (method != "common") throw RenderError("round has the methods common, ceil and floor");
+  return std::nearbyint(scaled) / scale;  // halves to even, as Python's
+}
+
+// --- sequences -----------------------------------------------------------------------------------
+
+Value filter_length(const Value& value, const Arguments&) { return length(value); }
+Value filter_list(const Value& value, const Arguments&) { return iterate(value); }
+
+Value filter_first(const Value& value, const Arguments&) {
+  auto items = iterate(value);
+  return items.empty() ? Undefined{"there is no first item"} : std::move(items.front());
+}
+
+Value filter_last(const Value& value, const Arguments&) {
+  auto items = iterate(value);
+  return items.empty() ? Undefined{"there is no last item"} : std::move(items.back());
+}
+
+Value filter_reverse(const Value& value, const Arguments&) {
+  auto items = iterate(value);
+  std::ranges::reverse(items);
+  if (value.as<std::string>()) return join_values(items, "");
+  return {std::move(items), kGenerator};
+}
+
+Value filter_join(const Value& value, const Arguments& arguments) {
+  auto items = iterate(value);
+  if (const Value* attribute = arguments.find(1, "attribute")) {
+    for (Value& item : items) item = get_path(item, *attribute);
+  }
+  return join_values(items, text_or(arguments, 0, "d", ""));
+}
+
+Value filter_items(const Value& value, const Arguments&) {
+  std::vector<Value> items;
+  if (!value.is_undefined() && !value.dict()) fail_type("what has items", value);
+  if (value.dict()) {
+    for (const auto& [key, item] : value.dict()->items) {
+      items.push_back({{key, item}, Sequence::Kind::kTuple});
+    }
+  }
+  return {std::move(items), kGenerator};
+}
+
+/// What items are ordered or told apart by: an attribute of theirs, and small letters as large.
+Value order_key(const Value& item, const Value* attribute, bool case_sensitive) {
+  Value key = attribute && !attribute->is_none() ? get_path(item, *attribute) : item;
+  const auto* text = key.as<std::string>();
+  return text && !case_sensitive ? Value(to_lower(*text)) : key;
+}
+
+void sort_by(std::vector<std::pair<Value, Value>>& keyed, bool is_reverse) {
+  std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
+    return is_reverse ? less(b.first, a.first) : less(a.first, b.first);
+  });
+}
+
+Value filter_sort(const Value& value, const Arguments& arguments) {
+  const bool case_sensitive = flag_or(arguments, 1, "case_sensitive", false);
+  const Value* attribute = arguments.find(2, "attribute");
+  std::vector<std::pair<Value, Value>> keyed;
+  for (Value& item : iterate(value)) {
+    keyed.emplace_back(order_key(item, attribute, case_sensitive), item);
+  }
+  sort_by(keyed, flag_or(arguments, 0, "reverse", false));
+  std::vector<Value> items;
+  for (auto& pair : keyed) items.push_back(std::move(pair.second));
+  return items;
+}
+
+Value filter_dictsort(const Value& value, const Arguments& arguments) {
+  if (!value.dict()) fail_type("what dictsort sorts", value);
+  const bool case_sensitive = flag_or(arguments, 0, "case_sensitive", false);
+  const bool by_value = text_or(arguments, 1, "by", "key") == "value";
+  std::vector<std::pair<Value, Value>> keyed;
+  for (const auto& [key, item] : value.dict()->items) {
+    keyed.emplace_back(order_key(by_value ? item : key, nullptr, case_sensitive),
+                       Value({key, item}, Sequence::Kind::kTuple));
+  }
+  sort_by(keyed, flag_or(arguments, 2, "reverse", false));
+  std::vector<Value> items;
+  for (auto& pair : keyed) items.push_back(std::move(pair.second));
+  return items;
+}
+
+Value filter_unique(const Value& value, const Arguments& arguments) {
+  const bool case_sensitive = flag_or(arguments, 0, "case_sensitive", false);
+  std::vector<Value> keys, items;
+  for (Value& item : iterate(value)) {
+    Value key = order_key(item, arguments.find(1, "attribute"), case_sensitive);
+    if (std::ranges::any_of(keys, [&](const Value& other) { return equal(key, other); })) continue;
+    keys.push_back(std::move(key));
+    items.push_back(std::move(item));
+  }
+  return {std::move(items), kGenerator};
+}
+
+Value filter_sum(const Value& value, const Arguments& arguments) {
+  const Value* start = arguments.find(1, "start");
+  const Value* attribute = arguments.find(0, "attribute");
+  Value sum = start ? *start : int64_t{0};
+  for (const Value& item : iterate(value)) {
+    sum =
+        calculate("+", sum, attribute && !attribute->is_none() ? get_path(item, *attribute) : item);
+  }
+  return sum;
+}
+
+constexpr std::array kFilters = {
+    Builtin{"abs", {}, 0, filter_abs},
+    Builtin{"capitalize", {}, 0, filter_capitalize},
+    Builtin{"count", {}, 0, filter_length},
+    Builtin{"d", {"default_value", "boolean"}, 0, filter_default},
+    Builtin{"default", {"default_value", "boolean"}, 0, filter_default},
+    Builtin{"dictsort", {"case_sensitive", "by", "reverse"}, 0, filter_dictsort},
+    Builtin{"first", {}, 0, filter_first},
+    Builtin{"float", {"default"}, 0, filter_float},
+    Builtin{"indent", {"width", "first", "blank"}, 0, filter_indent},
+    Builtin{"int", {"default", "base"}, 0, filter_int},
+    Builtin{"items", {}, 0, filter_items},
+    Builtin{"join", {"d", "attribute"}, 0, filter_join},
+    Builtin{"last", {}, 0, filter_last},
+    Builtin{"length", {}, 0, filter_length},
+    Builtin{"list", {}, 0, filter_list},
+    Builtin{"lower", {}, 0, filter_lower},
+    Builtin{"map", {}, 0, map_items, /*takes_any=*/true},
+    Builtin{"reject", {}, 0, reject_items, /*takes_any=*/true},
+    Builtin{"rejectattr", {}, 0, reject_by_attribute, /*takes_any=*/true},
+    Builtin{"replace", {"old", "new", "count"}, 2, filter_replace},
+    Builtin{"reverse", {}, 0, filter_reverse},
+    Builtin{"round", {"precision", "method"}, 0, filter_round},
+    Builtin{"select", {}, 0, select_items, /*takes_any=*/true},
+    Builtin{"selectattr", {}, 0, select_by_attribute, /*takes_any=*/true},
+    Builtin{"sort", {"reverse", "case_sensitive", "attribute"}, 0, filter_sort},
+    Builtin{"string", {}, 0, filter_string},
+    Builtin{"sum", {"attribute", "start"}, 0, filter_sum},
+    Builtin{"title", {}, 0, filter_title},
+    Builtin{"tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}, 0, filter_tojson},
+    Builtin{"trim", {"chars"}, 0, filter_trim},
+    Builtin{"unique", {"case_sensitive", "attribute"}, 0, filter_unique},
+    Builtin{"upper", {}, 0, filter_upper},
+};
+
+}  // namespace
+
+const Builtin* find_filter(std::string_view name) {
+  const auto found = std::ranges::find(kFilters, name, &Builtin::name);
+  return found == kFilters.end() ? nullptr : &*found;
+}
+
+}  // namespace prepack::jinja

@@ -1,0 +1,106 @@
+#include "text/jinja/functions.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+#include <iomanip>
+#include <locale>
+#include <sstream>
+
+#include "text/jinja/write_value.h"
+
+namespace prepack::jinja {
+namespace {
+
+std::tm local_time() {
+  std::tm time{};
+  const std::time_t now = std::time(nullptr);
+  localtime_r(&now, &time);
+  return time;
+}
+
+std::tm midnight_of(std::chrono::year_month_day date) {
+  const std::chrono::sys_days day = date;
+  const std::chrono::sys_days new_year = date.year() / std::chrono::January / 1;
+  std::tm time{};
+  time.tm_year = static_cast<int>(date.year()) - 1900;
+  time.tm_mon = static_cast<int>(static_cast<unsigned>(date.month())) - 1;
+  time.tm_mday = static_cast<int>(static_cast<unsigned>(date.day()));
+  time.tm_wday = static_cast<int>(std::chrono::weekday(day).c_encoding());
+  time.tm_yday = static_cast<int>((day - new_year).count());
+  return time;
+}
+
+std::string format_time(const std::tm& time, const std::string& format) {
+  std::ostringstream stream;
+  stream.imbue(std::locale::classic());
+  stream << std::put_time(&time, format.c_str());
+  return stream.str();
+}
+
+const Value& only_argument(const Arguments& arguments, std::string_view name) {
+  const Value* value = arguments.find(0, name);
+  if (!value || arguments.positional.size() + arguments.named.size() != 1) {
+    throw RenderError(fmt::format("expected one argument, {}", name));
+  }
+  return *value;
+}
+
+Value make_range(const Arguments& arguments) {
+  constexpr int64_t kMaxLength = 100'000;  // as in Jinja's sandbox
+  const auto& ends = arguments.positional;
+  if (ends.empty() || ends.size() > 3) throw RenderError("range has one to three arguments");
+  const int64_t begin = ends.size() > 1 ? ends[0].integer("a range's end") : 0;
+  const int64_t end = ends[ends.size() > 1 ? 1 : 0].integer("a range's end");
+  const int64_t step = ends.size() > 2 ? ends[2].integer("a range's step") : 1;
+  if (step == 0) throw RenderError("a range's step is 0");
+  std::vector<Value> items;
+  for (int64_t i = begin; step > 0 ? i < end : i > end;) {
+    if (std::ssize(items) == kMaxLength) throw RenderError("a range is too long");
+    items.emplace_back(i);
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  return items;
+}
+
+Value make_dict(const Arguments& arguments) {
+  Dict dict;
+  if (!arguments.positional.empty()) {
+    const Dict* other = arguments.positional[0].dict();
+    if (!other || arguments.positional.size() > 1) throw RenderError("dict copies one dict");
+    dict = *other;
+  }
+  for (const auto& [name, value] : arguments.named) insert(dict, name, value);
+  return dict;
+}
+
+}  // namespace
+
+std::string format_date(std::chrono::year_month_day date, const std::string& format) {
+  return format_time(midnight_of(date), format);
+}
+
+void set_functions(Context& context, std::optional<std::chrono::year_month_day> date) {
+  const auto set = [&](std::string_view name, Function function) {
+    context.scope->set(name, std::move(function));
+  };
+  set("range", make_range);
+  set("dict", make_dict);
+  set("namespace", [&context](const Arguments& arguments) {
+    Namespace* space = context.add_namespace();
+    const Value dict = make_dict(arguments);
+    for (const auto& [name, value] : dict.dict()->items) {
+      space->attributes.insert_or_assign(name.text("the name of an attribute"), value);
+    }
+    return Value(space);
+  });
+  set("raise_exception", [](const Arguments& arguments) -> Value {
+    throw RenderError(write_value(only_argument(arguments, "message")));
+  });
+  set("strftime_now", [date](const Arguments& arguments) -> Value {
+    return format_time(date ? midnight_of(*date) : local_time(),
+                       only_argument(arguments, "format").text("a format"));
+  });
+}
+
+}  // namespace prepack::jinja
