@@ -27,4 +27,5 @@ fi
 configure build/sanitize "${sanitize[@]}"
 build 'building the sanitized tests and the fuzzers' build/sanitize
 
-exec ctest --test-dir build --output-on-failure --no-tests=error "$@"
+# Two at a time: most tests wait for one core, or for LibTorch to be loaded.
+exec ctest --test-dir build --output-on-failure --no-tests=error --parallel 2 "$@"

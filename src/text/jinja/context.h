@@ -40,7 +40,7 @@ class Context {
   /// error.
   /// @throws RenderError
   void count_step() {
-    if (++num_steps_ > kMaxSteps) throw RenderError("does not end");
+    if (++num_steps_ > kMaxSteps) throw RenderError("takes more steps than any conversation needs");
   }
 
   Namespace* add_namespace() { return &namespaces_.emplace_back(); }
@@ -51,7 +51,7 @@ class Context {
   int depth = 0;      // of parts in parts and calls in calls
 
  private:
-  static constexpr int64_t kMaxSteps = 10'000'000;
+  static constexpr int64_t kMaxSteps = 2'000'000;
 
   int64_t num_steps_ = 0;
   std::deque<Namespace> namespaces_;
