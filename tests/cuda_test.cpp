@@ -342,6 +342,7 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
         }
         check(testing::prompt_input(random.prompts(lengths, config.vocab_size), cache));
       }
+      CHECK(graphs->first_failure() == "");
       CHECK(graphs->num_replays() >= 6);
       const int64_t before = graphs->num_replays();
       for (int i = 0; i < 12; ++i) {
@@ -471,6 +472,7 @@ TEST_CASE("a model of quantized weights has the CPU's logits on a GPU, eager and
       check_replays(testing::prompt_input(prompts, cache));
       check_replays(testing::step_input({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, lengths, cache,
                                         random, config.vocab_size));
+      CHECK(graphs->first_failure() == "");
       CHECK(graphs->num_replays() == 4);
     }
   }

@@ -198,6 +198,7 @@ TEST_CASE("what is recorded was done before in the same sizes, so that nothing i
 /// A recorder that fails, and how.
 struct Failure {
   const char* what;
+  const char* message;
   std::function<std::unique_ptr<DeviceGraph>(const std::function<void()>& run)> record;
 };
 
@@ -207,18 +208,19 @@ class UnplayableGraph : public DeviceGraph {
 };
 
 std::vector<Failure> failures() {
-  return {{"before anything is recorded",
-           [](const auto&) -> std::unique_ptr<DeviceGraph> {
-             throw std::runtime_error("the stream cannot be captured");
-           }},
-          {"for want of memory, in the midst of it",
-           [](const auto& run) -> std::unique_ptr<DeviceGraph> {
-             run();
-             C10_THROW_ERROR(OutOfMemoryError, "no memory is left");
-           }},
-          {"when it is played", [](const auto&) -> std::unique_ptr<DeviceGraph> {
-             return std::make_unique<UnplayableGraph>();
-           }}};
+  return {
+      {"before anything is recorded", "the stream cannot be captured",
+       [](const auto&) -> std::unique_ptr<DeviceGraph> {
+         throw std::runtime_error("the stream cannot be captured");
+       }},
+      {"for want of memory, in the midst of it", "no memory is left",
+       [](const auto& run) -> std::unique_ptr<DeviceGraph> {
+         run();
+         C10_THROW_ERROR(OutOfMemoryError, "no memory is left");
+       }},
+      {"when it is played", "cannot be played", [](const auto&) -> std::unique_ptr<DeviceGraph> {
+         return std::make_unique<UnplayableGraph>();
+       }}};
 }
 
 TEST_CASE("a shape that cannot be recorded is computed as it comes, and not tried again",
@@ -248,6 +250,7 @@ TEST_CASE("a shape that cannot be recorded is computed as it comes, and not trie
     for (const int64_t length : {10, 11, 12, 13, 14, 15, 16}) check(length);
     CHECK(sharing.size() == 1);
     CHECK(graphs.num_replays() == 0);
+    CHECK_THAT(graphs.first_failure(), ContainsSubstring(failure.message));
     // Other shapes are no worse for it: the first of them has nothing to share, the next has that.
     fails = false;
     for (const int64_t length : {30, 31, 32, 31, 60, 61, 62, 63}) check(length);

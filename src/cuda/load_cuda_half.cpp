@@ -4,7 +4,6 @@
 #include "prepack/error.h"
 
 namespace prepack {
-
 namespace {
 
 /// Why it is not there, in the loader's words.
@@ -13,9 +12,12 @@ std::string& failure() {
   return why;
 }
 
-void note_failure() {
-  const char* why = dlerror();
-  failure() = why != nullptr ? why : "";
+/// Null, and the failure told, if the library cannot be loaded.
+void* open_library(const char* name, int flags) {
+  void* library = dlopen(name, flags);
+  const char* why = library == nullptr ? dlerror() : nullptr;
+  if (why != nullptr) failure() = why;
+  return library;
 }
 
 }  // namespace
@@ -23,16 +25,10 @@ void note_failure() {
 const CudaHalf* load_cuda_half() {
   static const CudaHalf* const half = []() -> const CudaHalf* {
     // LibTorch's CUDA libraries take 350 MB of memory and 0.15 s to load: not without a driver.
-    if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) {
-      note_failure();
-      return nullptr;
-    }
+    if (open_library("libcuda.so.1", RTLD_LAZY) == nullptr) return nullptr;
     // RTLD_GLOBAL: LibTorch's own CUDA library registers its kernels with the CPU half by symbols.
-    void* library = dlopen("libprepack_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-    if (library == nullptr) {
-      note_failure();
-      return nullptr;
-    }
+    void* library = open_library("libprepack_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+    if (library == nullptr) return nullptr;
     using Entry = const CudaHalf* (*)();
     const auto entry = reinterpret_cast<Entry>(dlsym(library, "prepack_cuda_half"));
     const auto* found = entry == nullptr ? nullptr : entry();

@@ -123,7 +123,8 @@ at::Tensor ForwardGraphs::replay(const ForwardInput& filled, Recorded& recorded)
   return recorded.logits;
 }
 
-void ForwardGraphs::give_up(Recorded& recorded) {
+void ForwardGraphs::give_up(Recorded& recorded, const char* why) {
+  if (first_failure_.empty()) first_failure_ = why;
   if (first_graph_ == recorded.graph.get()) first_graph_ = nullptr;
   recorded = {};
   recorded.is_given_up = true;
@@ -141,10 +142,10 @@ at::Tensor ForwardGraphs::compute(const ForwardInput& input) {
       const int64_t num_outputs =
           input.output_tokens ? input.output_tokens->numel() : input.input_ids.numel();
       return logits.narrow(0, 0, num_outputs);
-    } catch (const std::exception&) {
+    } catch (const std::exception& error) {
       // A recording takes memory of its own, and may fail where its forward does not. What fails in
       // the forward too is told by that.
-      give_up(recorded);
+      give_up(recorded, error.what());
     }
   }
   return run(to_device(input, model_.device()));

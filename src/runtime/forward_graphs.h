@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "cuda/cuda_half.h"
 #include "prepack/kv_cache.h"
@@ -59,6 +60,9 @@ class ForwardGraphs {
 
   int64_t num_replays() const { return num_replays_; }
 
+  /// Why the first shape that could not be recorded could not; empty where all could.
+  const std::string& first_failure() const { return first_failure_; }
+
  private:
   struct Recorded {
     int64_t num_uses = 0;
@@ -72,7 +76,7 @@ class ForwardGraphs {
   at::Tensor run(const ForwardInput& input);
   at::Tensor warm_up(const ForwardInput& filled, const GraphShape& shape, Recorded& recorded);
   at::Tensor replay(const ForwardInput& filled, Recorded& recorded);
-  void give_up(Recorded& recorded);
+  void give_up(Recorded& recorded, const char* why);
 
   const Model& model_;
   KvCache& cache_;
@@ -80,6 +84,7 @@ class ForwardGraphs {
   std::map<GraphShape, Recorded> recorded_;
   const DeviceGraph* first_graph_ = nullptr;
   int64_t num_replays_ = 0;
+  std::string first_failure_;
 };
 
 /// Null where forwards of this cache cannot be recorded: off a GPU; where its attention is no
