@@ -92,6 +92,8 @@ TEST_CASE("what is not supported of Jinja is never left out", "[jinja]") {
     CHECK_THROWS_WITH(render(source),
                       ContainsSubstring("line 1: the ") && ContainsSubstring("is not supported"));
   }
+  CHECK_THROWS_WITH(render("{{ '{:>3}'.format(1) }}"), ContainsSubstring("is not supported"));
+  CHECK_THROWS_WITH(render("{{ 'a'.rjust(3) }}"), "line 1: a text has no 'rjust'");
   CHECK_THROWS_WITH(render("\n{{ '%s' % 1 }}"), "line 2: a text % an integer has no result");
 }
 

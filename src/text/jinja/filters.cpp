@@ -49,7 +49,7 @@ Value filter_tojson(const Value& value, const Arguments& arguments) {
   style.ascii_only = flag_or(arguments, 0, "ensure_ascii", false);
   if (const Value* indent = arguments.find(1, "indent"); indent && !indent->is_none()) {
     style.indent = indent->integer("indent");
-    style.item_separator = ",";
+    style.item_separator.pop_back();  // its space
   }
   if (const Value* separators = arguments.find(2, "separators");
       separators && !separators->is_none()) {
@@ -70,25 +70,6 @@ Value filter_capitalize(const Value& value, const Arguments&) {
 
 Value filter_lower(const Value& value, const Arguments&) { return to_lower(write_value(value)); }
 Value filter_upper(const Value& value, const Arguments&) { return to_upper(write_value(value)); }
-
-/// Unlike Python's method, words begin only behind these.
-Value filter_title(const Value& value, const Arguments&) {
-  constexpr std::string_view kBreaks = "-({[<";
-  const std::string text = write_value(value);
-  std::string title;
-  size_t begin = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t next = at + text::utf8_length(text[at]);
-    const std::string_view character = std::string_view(text).substr(at, next - at);
-    if (strip(character).empty() || kBreaks.find(character) != std::string_view::npos) {
-      title += capitalize(std::string_view(text).substr(begin, at - begin));
-      title += character;
-      begin = next;
-    }
-    at = next;
-  }
-  return title + capitalize(std::string_view(text).substr(begin));
-}
 
 Value filter_trim(const Value& value, const Arguments& arguments) {
   const std::string text = write_value(value);
@@ -129,10 +110,7 @@ Value filter_indent(const Value& value, const Arguments& arguments) {
 
 // --- numbers -------------------------------------------------------------------------------------
 
-Value filter_abs(const Value& value, const Arguments&) {
-  return value.number("a number") < 0 ? calculate("-", int64_t{0}, value) : value;
-}
-
+/// Of a text in decimals, which may have a fraction.
 std::optional<double> parse_number(std::string_view text) {
   text = strip(text);
   if (text.starts_with('+')) text.remove_prefix(1);
@@ -142,40 +120,15 @@ std::optional<double> parse_number(std::string_view text) {
   return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
 }
 
-std::optional<double> number_of(const Value& value) {
-  if (value.is_number()) return value.number("");
-  const auto* text = value.as<std::string>();
-  return text ? parse_number(*text) : std::nullopt;
-}
-
-Value filter_float(const Value& value, const Arguments& arguments) {
-  if (value.is_undefined()) fail_type("a number", value);
-  if (const auto number = number_of(value)) return *number;
-  const Value* fallback = arguments.find(0, "default");
-  return fallback ? *fallback : 0.0;
-}
-
 Value filter_int(const Value& value, const Arguments& arguments) {
   if (value.is_undefined()) fail_type("a number", value);
   if (value.is_integer()) return value.integer("");
-  if (const Value* base = arguments.find(1, "base"); base && base->integer("base") != 10) {
-    throw RenderError("int of another base than 10 is not supported");
-  }
-  const auto number = number_of(value);
+  std::optional<double> number;
+  if (const auto* real = value.as<double>()) number = *real;
+  if (const auto* text = value.as<std::string>()) number = parse_number(*text);
   if (number && std::abs(*number) < 9e18) return static_cast<int64_t>(*number);
   const Value* fallback = arguments.find(0, "default");
   return fallback ? *fallback : int64_t{0};
-}
-
-Value filter_round(const Value& value, const Arguments& arguments) {
-  const Value* precision = arguments.find(0, "precision");
-  const std::string method = text_or(arguments, 1, "method", "common");
-  const double scale = std::pow(10, precision ? precision->integer("precision") : 0);
-  const double scaled = value.number("a number") * scale;
-  if (method == "ceil") return std::ceil(scaled) / scale;
-  if (method == "floor") return std::floor(scaled) / scale;
-  if (method != "common") throw RenderError("round has the methods common, ceil and floor");
-  return std::nearbyint(scaled) / scale;  // halves to even, as Python's
 }
 
 // --- sequences -----------------------------------------------------------------------------------
@@ -209,14 +162,9 @@ Value filter_join(const Value& value, const Arguments& arguments) {
 }
 
 Value filter_items(const Value& value, const Arguments&) {
-  std::vector<Value> items;
-  if (!value.is_undefined() && !value.dict()) fail_type("what has items", value);
-  if (value.dict()) {
-    for (const auto& [key, item] : value.dict()->items) {
-      items.push_back({{key, item}, Sequence::Kind::kTuple});
-    }
-  }
-  return {std::move(items), kGenerator};
+  if (value.is_undefined()) return {{}, kGenerator};
+  if (!value.dict()) fail_type("what has items", value);
+  return {list_items(*value.dict()), kGenerator};
 }
 
 /// What items are ordered or told apart by: an attribute of theirs, and small letters as large.
@@ -226,38 +174,35 @@ Value order_key(const Value& item, const Value* attribute, bool case_sensitive) 
   return text && !case_sensitive ? Value(to_lower(*text)) : key;
 }
 
-void sort_by(std::vector<std::pair<Value, Value>>& keyed, bool is_reverse) {
+/// The items of pairs of keys and items, in the order of the keys.
+Value sort_items(std::vector<std::pair<Value, Value>> keyed, bool is_reverse) {
   std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
     return is_reverse ? less(b.first, a.first) : less(a.first, b.first);
   });
+  std::vector<Value> items;
+  for (auto& pair : keyed) items.push_back(std::move(pair.second));
+  return items;
 }
 
 Value filter_sort(const Value& value, const Arguments& arguments) {
   const bool case_sensitive = flag_or(arguments, 1, "case_sensitive", false);
   const Value* attribute = arguments.find(2, "attribute");
   std::vector<std::pair<Value, Value>> keyed;
-  for (Value& item : iterate(value)) {
+  for (const Value& item : iterate(value)) {
     keyed.emplace_back(order_key(item, attribute, case_sensitive), item);
   }
-  sort_by(keyed, flag_or(arguments, 0, "reverse", false));
-  std::vector<Value> items;
-  for (auto& pair : keyed) items.push_back(std::move(pair.second));
-  return items;
+  return sort_items(std::move(keyed), flag_or(arguments, 0, "reverse", false));
 }
 
 Value filter_dictsort(const Value& value, const Arguments& arguments) {
   if (!value.dict()) fail_type("what dictsort sorts", value);
   const bool case_sensitive = flag_or(arguments, 0, "case_sensitive", false);
-  const bool by_value = text_or(arguments, 1, "by", "key") == "value";
+  const Value place = int64_t{text_or(arguments, 1, "by", "key") == "value"};
   std::vector<std::pair<Value, Value>> keyed;
-  for (const auto& [key, item] : value.dict()->items) {
-    keyed.emplace_back(order_key(by_value ? item : key, nullptr, case_sensitive),
-                       Value({key, item}, Sequence::Kind::kTuple));
+  for (const Value& item : list_items(*value.dict())) {
+    keyed.emplace_back(order_key(item, &place, case_sensitive), item);
   }
-  sort_by(keyed, flag_or(arguments, 2, "reverse", false));
-  std::vector<Value> items;
-  for (auto& pair : keyed) items.push_back(std::move(pair.second));
-  return items;
+  return sort_items(std::move(keyed), flag_or(arguments, 2, "reverse", false));
 }
 
 Value filter_unique(const Value& value, const Arguments& arguments) {
@@ -272,28 +217,15 @@ Value filter_unique(const Value& value, const Arguments& arguments) {
   return {std::move(items), kGenerator};
 }
 
-Value filter_sum(const Value& value, const Arguments& arguments) {
-  const Value* start = arguments.find(1, "start");
-  const Value* attribute = arguments.find(0, "attribute");
-  Value sum = start ? *start : int64_t{0};
-  for (const Value& item : iterate(value)) {
-    sum =
-        calculate("+", sum, attribute && !attribute->is_none() ? get_path(item, *attribute) : item);
-  }
-  return sum;
-}
-
 constexpr std::array kFilters = {
-    Builtin{"abs", {}, 0, filter_abs},
     Builtin{"capitalize", {}, 0, filter_capitalize},
     Builtin{"count", {}, 0, filter_length},
     Builtin{"d", {"default_value", "boolean"}, 0, filter_default},
     Builtin{"default", {"default_value", "boolean"}, 0, filter_default},
     Builtin{"dictsort", {"case_sensitive", "by", "reverse"}, 0, filter_dictsort},
     Builtin{"first", {}, 0, filter_first},
-    Builtin{"float", {"default"}, 0, filter_float},
     Builtin{"indent", {"width", "first", "blank"}, 0, filter_indent},
-    Builtin{"int", {"default", "base"}, 0, filter_int},
+    Builtin{"int", {"default"}, 0, filter_int},
     Builtin{"items", {}, 0, filter_items},
     Builtin{"join", {"d", "attribute"}, 0, filter_join},
     Builtin{"last", {}, 0, filter_last},
@@ -305,13 +237,10 @@ constexpr std::array kFilters = {
     Builtin{"rejectattr", {}, 0, reject_by_attribute, /*takes_any=*/true},
     Builtin{"replace", {"old", "new", "count"}, 2, filter_replace},
     Builtin{"reverse", {}, 0, filter_reverse},
-    Builtin{"round", {"precision", "method"}, 0, filter_round},
     Builtin{"select", {}, 0, select_items, /*takes_any=*/true},
     Builtin{"selectattr", {}, 0, select_by_attribute, /*takes_any=*/true},
     Builtin{"sort", {"reverse", "case_sensitive", "attribute"}, 0, filter_sort},
     Builtin{"string", {}, 0, filter_string},
-    Builtin{"sum", {"attribute", "start"}, 0, filter_sum},
-    Builtin{"title", {}, 0, filter_title},
     Builtin{"tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}, 0, filter_tojson},
     Builtin{"trim", {"chars"}, 0, filter_trim},
     Builtin{"unique", {"case_sensitive", "attribute"}, 0, filter_unique},

@@ -63,17 +63,6 @@ Value make_range(const Arguments& arguments) {
   return items;
 }
 
-Value make_dict(const Arguments& arguments) {
-  Dict dict;
-  if (!arguments.positional.empty()) {
-    const Dict* other = arguments.positional[0].dict();
-    if (!other || arguments.positional.size() > 1) throw RenderError("dict copies one dict");
-    dict = *other;
-  }
-  for (const auto& [name, value] : arguments.named) insert(dict, name, value);
-  return dict;
-}
-
 }  // namespace
 
 std::string format_date(std::chrono::year_month_day date, const std::string& format) {
@@ -85,13 +74,10 @@ void set_functions(Context& context, std::optional<std::chrono::year_month_day> 
     context.scope->set(name, std::move(function));
   };
   set("range", make_range);
-  set("dict", make_dict);
   set("namespace", [&context](const Arguments& arguments) {
+    if (!arguments.positional.empty()) throw RenderError("namespace has named arguments alone");
     Namespace* space = context.add_namespace();
-    const Value dict = make_dict(arguments);
-    for (const auto& [name, value] : dict.dict()->items) {
-      space->attributes.insert_or_assign(name.text("the name of an attribute"), value);
-    }
+    for (const auto& [name, value] : arguments.named) space->attributes.emplace(name, value);
     return Value(space);
   });
   set("raise_exception", [](const Arguments& arguments) -> Value {

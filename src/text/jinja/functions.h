@@ -8,7 +8,7 @@
 
 namespace prepack::jinja {
 
-/// What templates can call: dict, namespace, range, raise_exception and strftime_now.
+/// What templates can call: namespace, range, raise_exception and strftime_now.
 /// @param date  for strftime_now, at midnight; absent: the time of this machine
 void set_functions(Context& context, std::optional<std::chrono::year_month_day> date);
 

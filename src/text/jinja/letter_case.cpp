@@ -21,10 +21,6 @@ std::string map_all(std::string_view text, Mapping mapping) {
   return mapped;
 }
 
-bool has_case(char32_t c) {
-  return change(c, utf8proc_tolower) != c || change(c, utf8proc_toupper) != c;
-}
-
 }  // namespace
 
 std::string to_lower(std::string_view text) { return map_all(text, utf8proc_tolower); }
@@ -35,17 +31,6 @@ std::string capitalize(std::string_view text) {
   if (text.empty()) return "";
   const size_t first = text::utf8_length(text.front());
   return map_all(text.substr(0, first), utf8proc_totitle) + to_lower(text.substr(first));
-}
-
-std::string to_title(std::string_view text) {
-  std::string title;
-  bool begins_word = true;
-  for (size_t at = 0; at < text.size();) {
-    const char32_t c = text::next_char(text, at);
-    text::append_utf8(change(c, begins_word ? utf8proc_totitle : utf8proc_tolower), title);
-    begins_word = !has_case(c);
-  }
-  return title;
 }
 
 }  // namespace prepack::jinja

@@ -13,7 +13,4 @@ std::string to_upper(std::string_view text);
 /// The first character large, all others small.
 std::string capitalize(std::string_view text);
 
-/// The first letter behind each character that is none large, all others small.
-std::string to_title(std::string_view text);
-
 }  // namespace prepack::jinja

@@ -83,17 +83,6 @@ std::vector<std::string_view> split_words(std::string_view text, int64_t count) 
   return words;
 }
 
-/// The last `count` words, behind all that is left as one.
-std::vector<std::string_view> split_last_words(std::string_view text, int64_t count) {
-  auto words = find_words(text);
-  if (count < 0 || std::ssize(words) <= count) return words;
-  const auto last_of_rest = words.end() - count - 1;
-  const char* rest_end = last_of_rest->data() + last_of_rest->size();
-  words.erase(words.begin(), last_of_rest);
-  words[0] = text.substr(0, static_cast<size_t>(rest_end - text.data()));
-  return words;
-}
-
 std::string_view separator_of(const Value& separator) {
   const std::string_view text = separator.text("sep");
   if (text.empty()) throw RenderError("split has an empty separator");
@@ -114,24 +103,6 @@ Value call_split(const Value& value, const Arguments& arguments) {
     text.remove_prefix(at + sep.size());
   }
   parts.push_back(text);
-  return to_list(parts);
-}
-
-Value call_rsplit(const Value& value, const Arguments& arguments) {
-  std::string_view text = text_of(value);
-  const int64_t max_splits = integer_or(arguments, 1, "maxsplit", -1);
-  const Value* separator = find_given(arguments, 0, "sep");
-  if (!separator) return to_list(split_last_words(text, max_splits));
-  const std::string_view sep = separator_of(*separator);
-  std::vector<std::string_view> parts;
-  while (max_splits < 0 || std::ssize(parts) < max_splits) {
-    const size_t at = text.rfind(sep);
-    if (at == std::string_view::npos) break;
-    parts.push_back(text.substr(at + sep.size()));
-    text = text.substr(0, at);
-  }
-  parts.push_back(text);
-  std::ranges::reverse(parts);
   return to_list(parts);
 }
 
@@ -159,46 +130,9 @@ Value call_endswith(const Value& value, const Arguments& arguments) {
                   [&](std::string_view suffix) { return text_of(value).ends_with(suffix); });
 }
 
-Value call_removeprefix(const Value& value, const Arguments& arguments) {
-  std::string_view text = text_of(value);
-  const std::string_view prefix = text_argument(arguments, 0, "prefix");
-  if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
-  return std::string(text);
-}
-
-Value call_removesuffix(const Value& value, const Arguments& arguments) {
-  std::string_view text = text_of(value);
-  const std::string_view suffix = text_argument(arguments, 0, "suffix");
-  if (text.ends_with(suffix)) text.remove_suffix(suffix.size());
-  return std::string(text);
-}
-
 Value call_replace(const Value& value, const Arguments& arguments) {
   return replace(text_of(value), text_argument(arguments, 0, "old"),
                  text_argument(arguments, 1, "new"), integer_or(arguments, 2, "count", -1));
-}
-
-/// In characters; -1 if there is none.
-Value place_in(const Value& value, size_t at) {
-  if (at == std::string::npos) return int64_t{-1};
-  return length(std::string(text_of(value).substr(0, at)));
-}
-
-Value call_find(const Value& value, const Arguments& arguments) {
-  return place_in(value, text_of(value).find(text_argument(arguments, 0, "sub")));
-}
-
-Value call_rfind(const Value& value, const Arguments& arguments) {
-  return place_in(value, text_of(value).rfind(text_argument(arguments, 0, "sub")));
-}
-
-Value count_in_text(const Value& value, const Arguments& arguments) {
-  const std::string_view part = text_argument(arguments, 0, "sub");
-  if (part.empty()) return length(value) + 1;
-  int64_t count = 0;
-  size_t at = text_of(value).find(part);
-  for (; at != std::string_view::npos; at = text_of(value).find(part, at + part.size())) ++count;
-  return count;
 }
 
 Value call_join(const Value& value, const Arguments& arguments) {
@@ -238,28 +172,11 @@ Value call_format(const Value& value, const Arguments& arguments) {
 
 Value call_lower(const Value& value, const Arguments&) { return to_lower(text_of(value)); }
 Value call_upper(const Value& value, const Arguments&) { return to_upper(text_of(value)); }
-Value call_title(const Value& value, const Arguments&) { return to_title(text_of(value)); }
 Value call_capitalize(const Value& value, const Arguments&) { return capitalize(text_of(value)); }
 
-Value call_isspace(const Value& value, const Arguments&) {
-  return !text_of(value).empty() && strip(text_of(value)).empty();
-}
+// --- dicts -------------------------------------------------------------------------------------
 
-Value call_isdigit(const Value& value, const Arguments&) {
-  const std::string_view text = text_of(value);
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
-// --- dicts and sequences -------------------------------------------------------------------------
-
-Value call_items(const Value& value, const Arguments&) {
-  std::vector<Value> items;
-  for (const auto& [key, item] : value.dict()->items) {
-    items.push_back({{key, item}, Sequence::Kind::kTuple});
-  }
-  return items;
-}
-
+Value call_items(const Value& value, const Arguments&) { return list_items(*value.dict()); }
 Value call_keys(const Value& value, const Arguments&) { return iterate(value); }
 
 Value call_values(const Value& value, const Arguments&) {
@@ -274,57 +191,27 @@ Value call_get(const Value& value, const Arguments& arguments) {
   return fallback ? *fallback : None{};
 }
 
-Value call_copy(const Value& value, const Arguments&) { return value; }
-
-Value count_in_sequence(const Value& value, const Arguments& arguments) {
-  return static_cast<int64_t>(std::ranges::count_if(
-      value.sequence()->items,
-      [&](const Value& item) { return equal(item, *arguments.find(0, "value")); }));
-}
-
-Value call_index(const Value& value, const Arguments& arguments) {
-  const auto& items = value.sequence()->items;
-  const auto found = std::ranges::find_if(
-      items, [&](const Value& item) { return equal(item, *arguments.find(0, "value")); });
-  if (found == items.end()) throw RenderError("index finds no such item");
-  return static_cast<int64_t>(found - items.begin());
-}
-
 constexpr std::array kTextMethods = {
     Builtin{"capitalize", {}, 0, call_capitalize},
-    Builtin{"count", {"sub"}, 1, count_in_text},
     Builtin{"endswith", {"suffix"}, 1, call_endswith},
-    Builtin{"find", {"sub"}, 1, call_find},
     Builtin{"format", {}, 0, call_format, /*takes_any=*/true},
-    Builtin{"isdigit", {}, 0, call_isdigit},
-    Builtin{"isspace", {}, 0, call_isspace},
     Builtin{"join", {"iterable"}, 1, call_join},
     Builtin{"lower", {}, 0, call_lower},
     Builtin{"lstrip", {"chars"}, 0, call_lstrip},
-    Builtin{"removeprefix", {"prefix"}, 1, call_removeprefix},
-    Builtin{"removesuffix", {"suffix"}, 1, call_removesuffix},
     Builtin{"replace", {"old", "new", "count"}, 2, call_replace},
-    Builtin{"rfind", {"sub"}, 1, call_rfind},
-    Builtin{"rsplit", {"sep", "maxsplit"}, 0, call_rsplit},
     Builtin{"rstrip", {"chars"}, 0, call_rstrip},
     Builtin{"split", {"sep", "maxsplit"}, 0, call_split},
     Builtin{"splitlines", {"keepends"}, 0, call_splitlines},
     Builtin{"startswith", {"prefix"}, 1, call_startswith},
     Builtin{"strip", {"chars"}, 0, call_strip},
-    Builtin{"title", {}, 0, call_title},
     Builtin{"upper", {}, 0, call_upper},
 };
 
 constexpr std::array kDictMethods = {
-    Builtin{"copy", {}, 0, call_copy},     Builtin{"get", {"key", "default"}, 1, call_get},
-    Builtin{"items", {}, 0, call_items},   Builtin{"keys", {}, 0, call_keys},
+    Builtin{"get", {"key", "default"}, 1, call_get},
+    Builtin{"items", {}, 0, call_items},
+    Builtin{"keys", {}, 0, call_keys},
     Builtin{"values", {}, 0, call_values},
-};
-
-constexpr std::array kSequenceMethods = {
-    Builtin{"copy", {}, 0, call_copy},
-    Builtin{"count", {"value"}, 1, count_in_sequence},
-    Builtin{"index", {"value"}, 1, call_index},
 };
 
 template <size_t kCount>
@@ -337,8 +224,7 @@ const Builtin* find_in(const std::array<Builtin, kCount>& methods, std::string_v
 
 const Builtin* find_method(const Value& value, std::string_view name) {
   if (value.as<std::string>()) return find_in(kTextMethods, name);
-  if (value.dict()) return find_in(kDictMethods, name);
-  return value.sequence() ? find_in(kSequenceMethods, name) : nullptr;
+  return value.dict() ? find_in(kDictMethods, name) : nullptr;
 }
 
 }  // namespace prepack::jinja

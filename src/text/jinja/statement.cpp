@@ -33,11 +33,6 @@ Value describe_loop(const std::vector<Value>& items, size_t index) {
   const auto size = std::ssize(items);
   const auto place = static_cast<int64_t>(index);
   const Value missing = Undefined{"there is no such item"};
-  const auto cycle = [place](const Arguments& arguments) {
-    const auto& values = arguments.positional;
-    if (values.empty()) throw RenderError("loop.cycle has no values");
-    return values[static_cast<size_t>(place % std::ssize(values))];
-  };
   return Dict{{{"index", place + 1},
                {"index0", place},
                {"revindex", size - place},
@@ -46,8 +41,7 @@ Value describe_loop(const std::vector<Value>& items, size_t index) {
                {"last", place + 1 == size},
                {"length", size},
                {"previtem", index > 0 ? items[index - 1] : missing},
-               {"nextitem", index + 1 < items.size() ? items[index + 1] : missing},
-               {"cycle", Function(cycle)}}};
+               {"nextitem", index + 1 < items.size() ? items[index + 1] : missing}}};
 }
 
 std::vector<Value> find_items(const Loop& loop, Context& context) {

@@ -2,7 +2,6 @@
 #include <array>
 
 #include "text/jinja/builtin.h"
-#include "text/jinja/letter_case.h"
 
 // The tests of Jinja: value is name(argument).
 
@@ -29,16 +28,6 @@ bool is_iterable(const Value& value) {
 bool is_sequence(const Value& value) {
   const Sequence* sequence = value.sequence();
   return is_iterable(value) && !(sequence && sequence->kind == Sequence::Kind::kGenerator);
-}
-
-bool is_lower(const Value& value) {
-  const std::string& text = value.text("what may be lower");
-  return text == to_lower(text) && text != to_upper(text);
-}
-
-bool is_upper(const Value& value) {
-  const std::string& text = value.text("what may be upper");
-  return text == to_upper(text) && text != to_lower(text);
 }
 
 bool is_divisible(const Value& value, const Value& divisor) {
@@ -101,7 +90,6 @@ constexpr std::array kTests = {
     test<is_iterable>("iterable"),
     test<is_at_most>("le"),
     test<less>("lessthan"),
-    test<is_lower>("lower"),
     test<less>("lt"),
     test<is_mapping>("mapping"),
     test<is_unequal>("ne"),
@@ -113,7 +101,6 @@ constexpr std::array kTests = {
     test<is_text>("string"),
     test<is_really_true>("true"),
     test<is_undefined>("undefined"),
-    test<is_upper>("upper"),
 };
 
 }  // namespace

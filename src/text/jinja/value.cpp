@@ -184,6 +184,14 @@ int64_t length(const Value& value) {
   return std::ranges::count_if(*text, [](char c) { return (c & 0xC0) != 0x80; });
 }
 
+std::vector<Value> list_items(const Dict& dict) {
+  std::vector<Value> items;
+  for (const auto& [key, value] : dict.items) {
+    items.push_back({{key, value}, Sequence::Kind::kTuple});
+  }
+  return items;
+}
+
 const Value* find(const Dict& dict, const Value& key) {
   const auto found =
       std::ranges::find_if(dict.items, [&](const auto& item) { return equal(item.first, key); });

@@ -129,6 +129,9 @@ std::vector<Value> iterate(const Value& value);
 /// Of a text, sequence or dict.
 int64_t length(const Value& value);
 
+/// Tuples of key and value.
+std::vector<Value> list_items(const Dict& dict);
+
 /// Null if there is none.
 const Value* find(const Dict& dict, const Value& key);
 
