@@ -140,7 +140,7 @@ TEST_CASE("a template that leaves a message out is refused", "[chat_template]") 
     INFO(source);
     CHECK_THROWS_WITH(
         ChatTemplate(source).apply(messages),
-        ContainsSubstring("message " + index + ": ") && ContainsSubstring("leaves a message"));
+        ContainsSubstring("message " + index + ": ") && ContainsSubstring("leaves out a message"));
   };
   const std::string all = "{% for m in messages %}";
   refuses(all + "{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}", "0");

@@ -93,9 +93,9 @@ void ChatTemplate::check_is_whole(std::span<const ChatMessage> messages,
   }
   for (size_t i = 0; i < messages.size(); ++i) {
     if (!messages[i].content.empty() && prompt.find(make_marker(i)) == std::string::npos) {
-      throw InvalidArgument(
-          fmt::format("message {}: the chat template leaves a message of the {} at this place out",
-                      i, messages[i].role));
+      throw InvalidArgument(fmt::format(
+          "message {}: the chat template leaves out a message of role \"{}\" at this place", i,
+          messages[i].role));
     }
   }
 }
