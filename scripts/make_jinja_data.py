@@ -275,6 +275,20 @@ LINES = r'''
 {{ "{} and {}, {0}".format(1) }}
 {{ "{} and {}".format(1, "b") }} {{ "{1}{0}{x} {{}}".format(1, 2, x=n) }}
 {{ d|dictsort }}{{ d|dictsort(true) }}{{ {"a": 2, "b": 1}|dictsort(by="value") }}{{ d|dictsort(reverse=true) }}
+{{ 1 == "a" }} {{ true == "x" }} {{ 1 in ["a"] }} {{ 0 == [] }} {{ 1.5 == {} }} {{ 1 != "1" }} {{ none == 0 }} {{ "" == none }} {{ d == l }}
+{{ {1: 2, "": 3} }}
+{% for i in [1,2] %}{% break %}{% else %}E{% endfor %}
+{% for i in [1,2] %}{% continue %}{% else %}E{% endfor %}
+{% for i in [1,2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}E{% endfor %}
+{% for i in [] %}{% else %}{% set y = 1 %}{% endfor %}[{{ y }}]
+{% for i in [1,2] %}{% set y %}a{% break %}{% endset %}b{% endfor %}
+{% set a = 5 %}{% macro m(a=a) %}{{ a }}{% endmacro %}{{ m() }}
+{% set c = 7 %}{% macro m(a, b=c, c=1) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(1) }}
+{{ (l|map("string"))[:1] }}
+{{ "9007199254740993"|int }} {{ " 12 "|int }} {{ "+-5"|int }} {{ "-5"|int }} {{ "+5"|int }} {{ "1.9"|int }}
+{{ 0 ** -1 }}
+{{ range(3)|list }} {{ range(3)|length }} {{ d.keys()|list|length }} {{ "b" in d.keys() }} {{ 2 in range(3) }} {{ d.values()|length }}
+{{ "héé"[1] }} {{ "héé"[-1] }} {{ "héé"[5] }}
 '''
 
 # What only several lines show.

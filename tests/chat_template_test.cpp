@@ -153,6 +153,7 @@ TEST_CASE("a template that leaves a message out is refused", "[chat_template]") 
   // That it cuts reasoning off, or writes a message elsewhere, is its right.
   for (const auto& source : {all + "{{ m.content.split('</think>')[-1] }}{% endfor %}",
                              all + "{{ m.content.split('<think>')[0] }}{% endfor %}",
+                             all + "{{ m.content | tojson(ensure_ascii=true) }}{% endfor %}",
                              std::string("{% for m in messages[1:] %}{{ m.content }}{% endfor %}"
                                          "{{ messages[0].content | upper }}")}) {
     INFO(source);
@@ -171,6 +172,7 @@ TEST_CASE("a template knows what transformers lets it know", "[chat_template]") 
   };
   CHECK(apply("{{ bos_token }}{{ eos_token }}") == "<s>a");
   CHECK(apply("{{ eos_token is defined }}") == "Falsea");
+  CHECK_THROWS_AS(ChatTemplate("", {{"bos_token", "\xF0"}}), LoadError);
   CHECK(apply("{{ tools is none }}{{ documents is none }}") == "TrueTruea");
   CHECK(apply("{{ add_generation_prompt }}") == "Truea");
   CHECK(apply("{{ enable_thinking is defined }}") == "Falsea");

@@ -103,8 +103,18 @@ TEST_CASE("a template that refuses says why", "[jinja]") {
   CHECK_THROWS_WITH(render("{{ a.b }}"), "line 1: 'a' is undefined");
 }
 
+TEST_CASE("what is gone through once in Jinja is not gone through twice", "[jinja]") {
+  CHECK(render("{% set g = [1, 2] | map('string') %}{{ g | join(',') }}") == "1,2");
+  CHECK_THROWS_WITH(render("{% set g = [1, 2] | map('string') %}{{ g | join }}{{ g | join }}"),
+                    ContainsSubstring("gone through twice"));
+  CHECK_THROWS_WITH(render("{{ {'a': 1}.items() }}"), ContainsSubstring("has no text"));
+  CHECK_THROWS_WITH(render("{{ range(3) }}"), ContainsSubstring("has no text"));
+}
+
 TEST_CASE("the date is that which is asked for", "[jinja]") {
   CHECK(render("{{ strftime_now('%d %b %Y, %A, %j') }}") == "09 Mar 2025, Sunday, 068");
+  CHECK(render("{{ strftime_now('%-d %B, 100%%, %H:%M:%S.%f%z, %') }}") ==
+        "9 March, 100%, 00:00:00.000000, %");
   CHECK(jinja::Template("{{ strftime_now('%Y') }}").render({}, std::nullopt) >= "2025");
 }
 
@@ -117,6 +127,10 @@ TEST_CASE("a template that takes up time or memory without end is refused", "[ji
     CHECK_THROWS_AS(jinja::Template(source), LoadError);
   }
   const std::string forever = "{% for i in range(100000) %}";
+  const std::string long_text = "{% set a = 'a' * 20000000 %}";
+  const std::string shared_lists =
+      "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}"
+      "{% set n.b = [n.b, n.b] %}{% endfor %}";
   for (const auto& source : {
            forever + forever + forever + "{% endfor %}{% endfor %}{% endfor %}",
            "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}" + std::string(),
@@ -131,6 +145,20 @@ TEST_CASE("a template that takes up time or memory without end is refused", "[ji
            "{{ 'a' * 1000000000 }}" + std::string(),
            "{{ [1] * 1000000000 }}" + std::string(),
            "{{ range(1000000000) }}" + std::string(),
+           // Copies, comparisons and searches count too.
+           long_text + "{{ a | replace('', a) }}",
+           long_text + "{{ ('x\n' * 1000000) | indent(a) }}",
+           long_text + "{{ ('{0}' * 1000000).format(a) }}",
+           long_text + "{{ range(100000) | join(a) }}",
+           long_text + "{{ a.split('a') }}",
+           long_text + "{{ a.strip(a) }}",
+           long_text + "{{ (a ~ 'b') in (a * 2) }}",
+           long_text + "{% set n = namespace(x=[]) %}" + forever +
+               "{% set n.x = n.x + [a ~ n.x | length] %}{% endfor %}",
+           "{{ range(100000) | unique | list | length }}" + std::string(),
+           shared_lists + "{{ n.a == n.b }}",
+           shared_lists + "{{ n.a < n.b }}",
+           "{% set n = namespace(x=1) %}" + forever + "{% set n.x = {'a': n.x}.get %}{% endfor %}",
        }) {
     INFO(source);
     CHECK_THROWS_AS(render(source), InvalidArgument);

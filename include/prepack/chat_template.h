@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace prepack {
 
@@ -40,17 +41,21 @@ class ChatTemplate {
   using SpecialTokens = std::map<std::string, std::string>;
 
   /// @param jinja  the template's source
-  /// @throws LoadError if it is no template, or has statements that are not supported
+  /// @throws LoadError if it is no template, or has statements that are not supported, or if a
+  ///         token is not valid UTF-8
   explicit ChatTemplate(std::string_view jinja, SpecialTokens special_tokens = {});
 
   /// The prompt that asks for the next assistant turn (add_generation_prompt = true). It contains
   /// every special token the template writes, BOS included, so encode it without adding any.
   /// @throws InvalidArgument for an unknown role, and for a conversation that the template refuses,
-  ///         or of which it leaves a message out
+  ///         or of which it leaves a message out; and for one that takes the template more work
+  ///         than any needs, as one without end does
   std::string apply(std::span<const ChatMessage> messages, const ChatOptions& options = {}) const;
 
  private:
   std::string render(std::span<const ChatMessage> messages, const ChatOptions& options) const;
+  std::vector<size_t> find_unwritten(std::span<const ChatMessage> messages,
+                                     const ChatOptions& options, bool at_end) const;
   void check_is_whole(std::span<const ChatMessage> messages, const ChatOptions& options) const;
 
   std::shared_ptr<const jinja::Template> template_;

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "prepack/error.h"
 #include "text/jinja/functions.h"
@@ -33,13 +33,16 @@ jinja::Value to_value(std::span<const ChatMessage> messages) {
   return values;
 }
 
-/// Text that is in no conversation: U+E000 is for private use.
-std::string make_marker(size_t index) { return fmt::format("\uE000{}\uE001", index); }
+/// Digits that are in no conversation, and that no filter changes.
+std::string make_marker(size_t index) { return fmt::format("70618290342{}70618290342", index); }
 
 }  // namespace
 
 ChatTemplate::ChatTemplate(std::string_view jinja, SpecialTokens special_tokens)
     : special_tokens_(std::move(special_tokens)) {
+  for (const auto& [name, token] : special_tokens_) {
+    if (text::find_invalid_utf8(token)) throw LoadError(fmt::format("{} is not UTF-8", name));
+  }
   try {
     template_ = std::make_shared<const jinja::Template>(jinja);
   } catch (const LoadError& error) {
@@ -76,27 +79,41 @@ std::string ChatTemplate::render(std::span<const ChatMessage> messages,
   }
 }
 
-/// Some templates drop messages where others refuse them: a system message, or what comes twice
-/// from one side. A message is in the prompt if a marker at either of its ends is: templates cut
-/// the reasoning off former answers, which may take one of them.
-void ChatTemplate::check_is_whole(std::span<const ChatMessage> messages,
-                                  const ChatOptions& options) const {
+/// Messages whose mark is not in the prompt; none where the template refuses the marks.
+std::vector<size_t> ChatTemplate::find_unwritten(std::span<const ChatMessage> messages,
+                                                 const ChatOptions& options, bool at_end) const {
   std::vector<ChatMessage> marked(messages.begin(), messages.end());
   for (size_t i = 0; i < marked.size(); ++i) {
-    marked[i].content = make_marker(i) + marked[i].content + make_marker(i);
+    std::string& content = marked[i].content;
+    content.insert(at_end ? content.size() : 0, make_marker(i));
   }
   std::string prompt;
   try {
     prompt = render(marked, options);
   } catch (const InvalidArgument&) {
-    return;  // a template that refuses contents does not drop them
+    return {};
   }
+  std::vector<size_t> unwritten;
   for (size_t i = 0; i < messages.size(); ++i) {
-    if (!messages[i].content.empty() && prompt.find(make_marker(i)) == std::string::npos) {
-      throw InvalidArgument(fmt::format(
-          "message {}: the chat template leaves out a message of role \"{}\" at this place", i,
-          messages[i].role));
-    }
+    const bool is_there = prompt.find(make_marker(i)) != std::string::npos;
+    if (!is_there && !messages[i].content.empty()) unwritten.push_back(i);
+  }
+  return unwritten;
+}
+
+/// Some templates drop messages where others refuse them: a system message, or what comes twice
+/// from one side. A message is in the prompt if a mark at its end is, or one at its beginning:
+/// templates cut the reasoning off former answers, and ask how contents begin.
+void ChatTemplate::check_is_whole(std::span<const ChatMessage> messages,
+                                  const ChatOptions& options) const {
+  const auto suspects = find_unwritten(messages, options, /*at_end=*/true);
+  if (suspects.empty()) return;
+  const auto left_out = find_unwritten(messages, options, /*at_end=*/false);
+  for (const size_t i : suspects) {
+    if (std::ranges::find(left_out, i) == left_out.end()) continue;
+    throw InvalidArgument(fmt::format(
+        "message {}: the chat template leaves out a message of role \"{}\" at this place", i,
+        messages[i].role));
   }
 }
 

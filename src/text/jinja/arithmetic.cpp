@@ -60,7 +60,11 @@ Value calculate_numbers(std::string_view operation, double a, double b) {
   if (operation == "+") return a + b;
   if (operation == "-") return a - b;
   if (operation == "*") return a * b;
-  if (operation == "**") return std::pow(a, b);
+  if (operation == "**") {
+    const double power = std::pow(a, b);
+    if (!std::isfinite(power)) throw RenderError("a power is no number, or too large");
+    return power;
+  }
   if (b == 0) throw RenderError("a division by 0");
   if (operation == "/") return a / b;
   if (operation == "//") return divide_down(a, b);
@@ -78,14 +82,14 @@ size_t count_repeats(int64_t times, size_t size, size_t max_size) {
 /// A text or list, some times.
 std::optional<Value> repeat(const Value& value, const Value& times) {
   if (!times.is_integer()) return std::nullopt;
-  if (const auto* text = value.as<std::string>()) {
+  if (const auto* text = value.text()) {
     std::string repeated;
     const size_t count = count_repeats(times.integer(""), text->size(), kMaxTextBytes);
     for (size_t i = 0; i < count; ++i) repeated += *text;
     return repeated;
   }
   const Sequence* sequence = value.sequence();
-  if (!sequence || sequence->kind == Sequence::Kind::kGenerator) return std::nullopt;
+  if (!sequence || !sequence->is_listed()) return std::nullopt;
   std::vector<Value> repeated;
   const auto& items = sequence->items;
   const size_t count = count_repeats(times.integer(""), items.size(), kMaxItems);
@@ -94,13 +98,12 @@ std::optional<Value> repeat(const Value& value, const Value& times) {
 }
 
 std::optional<Value> join(const Value& a, const Value& b) {
-  const auto* text = a.as<std::string>();
-  const auto* other_text = b.as<std::string>();
+  const auto* text = a.text();
+  const auto* other_text = b.text();
   if (text && other_text) return *text + *other_text;
   const Sequence* sequence = a.sequence();
   const Sequence* other = b.sequence();
-  if (!sequence || !other || sequence->kind != other->kind ||
-      sequence->kind == Sequence::Kind::kGenerator) {
+  if (!sequence || !other || sequence->kind != other->kind || !sequence->is_listed()) {
     return std::nullopt;
   }
   std::vector<Value> items = sequence->items;

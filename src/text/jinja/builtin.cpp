@@ -5,8 +5,15 @@
 #include <algorithm>
 
 namespace prepack::jinja {
+namespace {
+
+// See charge: filters may call others for each item.
+constexpr size_t kCallBytes = 128;
+
+}  // namespace
 
 Value call_builtin(const Builtin& builtin, const Value& value, const Arguments& arguments) {
+  charge(kCallBytes);
   if (builtin.takes_any) return builtin.call(value, arguments);
   const auto& parameters = builtin.parameters;
   const auto num_parameters =

@@ -23,7 +23,9 @@ int64_t parse_integer(const Token& token) {
 
 double parse_float(const Token& token) {
   double value = 0;
-  std::from_chars(token.text.data(), token.text.data() + token.text.size(), value);
+  const auto& text = token.text;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) fail_syntax(token.line, "a number is too large or too small");
   return value;
 }
 

@@ -91,43 +91,49 @@ Value filter_indent(const Value& value, const Arguments& arguments) {
   const bool indents_first = flag_or(arguments, 1, "first", false);
   const bool indents_blank = flag_or(arguments, 2, "blank", false);
   const std::string indentation =
-      width && width->as<std::string>()
-          ? *width->as<std::string>()
-          : std::string(static_cast<size_t>(
-                            std::clamp<int64_t>(width ? width->integer("width") : 4, 0, 1000)),
-                        ' ');
+      width && width->text() ? *width->text()
+                             : std::string(static_cast<size_t>(std::clamp<int64_t>(
+                                               width ? width->integer("width") : 4, 0, 1000)),
+                                           ' ');
   std::string text;
   // A newline at the end begins a line that is empty.
   const std::string whole = write_value(value) + "\n";
   const auto lines = split_lines(whole, /*keep_ends=*/false);
   for (size_t i = 0; i < lines.size(); ++i) {
-    if (i > 0) text += '\n';
-    if (i == 0 ? indents_first : indents_blank || !lines[i].empty()) text += indentation;
-    text += lines[i];
+    if (i > 0) append_text(text, "\n");
+    if (i == 0 ? indents_first : indents_blank || !lines[i].empty()) append_text(text, indentation);
+    append_text(text, lines[i]);
   }
   return text;
 }
 
 // --- numbers -------------------------------------------------------------------------------------
 
-/// Of a text in decimals, which may have a fraction.
-std::optional<double> parse_number(std::string_view text) {
+int64_t truncate(double number) {
+  if (!(std::abs(number) < 9e18)) throw RenderError("an integer is too large");
+  return static_cast<int64_t>(number);
+}
+
+/// Python's int of a text in decimals, and of one with a fraction without it.
+Value parse_integer(std::string_view text, const Value& fallback) {
   text = strip(text);
-  if (text.starts_with('+')) text.remove_prefix(1);
-  double number = 0;
+  if (text.starts_with('+') && !text.substr(1).starts_with('-')) text.remove_prefix(1);
   const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && stop == end ? std::optional(number) : std::nullopt;
+  int64_t integer = 0;
+  const auto [integer_end, integer_error] = std::from_chars(text.data(), end, integer);
+  if (integer_error == std::errc() && integer_end == end) return integer;
+  double number = 0;
+  const auto [number_end, number_error] = std::from_chars(text.data(), end, number);
+  if (number_error == std::errc::invalid_argument || number_end != end) return fallback;
+  return truncate(number);
 }
 
 Value filter_int(const Value& value, const Arguments& arguments) {
   if (value.is_undefined()) fail_type("a number", value);
   if (value.is_integer()) return value.integer("");
-  std::optional<double> number;
-  if (const auto* real = value.as<double>()) number = *real;
-  if (const auto* text = value.as<std::string>()) number = parse_number(*text);
-  if (number && std::abs(*number) < 9e18) return static_cast<int64_t>(*number);
   const Value* fallback = arguments.find(0, "default");
+  if (const auto* number = value.as<double>()) return truncate(*number);
+  if (value.text()) return parse_integer(*value.text(), fallback ? *fallback : int64_t{0});
   return fallback ? *fallback : int64_t{0};
 }
 
@@ -149,7 +155,7 @@ Value filter_last(const Value& value, const Arguments&) {
 Value filter_reverse(const Value& value, const Arguments&) {
   auto items = iterate(value);
   std::ranges::reverse(items);
-  if (value.as<std::string>()) return join_values(items, "");
+  if (value.text()) return join_values(items, "");
   return {std::move(items), kGenerator};
 }
 
@@ -170,7 +176,7 @@ Value filter_items(const Value& value, const Arguments&) {
 /// What items are ordered or told apart by: an attribute of theirs, and small letters as large.
 Value order_key(const Value& item, const Value* attribute, bool case_sensitive) {
   Value key = attribute && !attribute->is_none() ? get_path(item, *attribute) : item;
-  const auto* text = key.as<std::string>();
+  const auto* text = key.text();
   return text && !case_sensitive ? Value(to_lower(*text)) : key;
 }
 

@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <ctime>
-#include <iomanip>
-#include <locale>
-#include <sstream>
 
 #include "text/jinja/write_value.h"
 
@@ -31,11 +29,26 @@ std::tm midnight_of(std::chrono::year_month_day date) {
   return time;
 }
 
-std::string format_time(const std::tm& time, const std::string& format) {
-  std::ostringstream stream;
-  stream.imbue(std::locale::classic());
-  stream << std::put_time(&time, format.c_str());
-  return stream.str();
+/// Python's, of a time without zone and microseconds.
+std::string format_time(const std::tm& time, std::string_view format) {
+  static const locale_t english = newlocale(LC_ALL_MASK, "C", nullptr);
+  std::string text;
+  for (size_t at = 0; at < format.size();) {
+    // Of "%-d", the flag is glibc's.
+    const size_t letter = format.find_first_not_of("-_0^#", at + 1);
+    if (format[at] != '%' || letter == std::string_view::npos) {
+      append_text(text, format.substr(at++, 1));
+      continue;
+    }
+    std::array<char, 256> part{};
+    const std::string directive(format.substr(at, letter + 1 - at));
+    const size_t size = strftime_l(part.data(), part.size(), directive.c_str(), &time, english);
+    if (directive == "%f") append_text(text, "000000");
+    const bool is_known = directive != "%f" && directive != "%z" && directive != "%Z";
+    if (is_known) append_text(text, {part.data(), size});
+    at = letter + 1;
+  }
+  return text;
 }
 
 const Value& only_argument(const Arguments& arguments, std::string_view name) {
@@ -60,7 +73,7 @@ Value make_range(const Arguments& arguments) {
     items.emplace_back(i);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  return items;
+  return {std::move(items), Sequence::Kind::kRange};
 }
 
 }  // namespace

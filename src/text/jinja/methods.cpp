@@ -67,6 +67,7 @@ std::vector<std::string_view> find_words(std::string_view text) {
     while (end < text.size() && strip_begin(text.substr(end)).size() == text.size() - end) {
       end += text::utf8_length(text[end]);
     }
+    charge(2 * kItemBytes + end);
     words.push_back(text.substr(0, end));
     text.remove_prefix(end);
   }
@@ -95,10 +96,12 @@ Value call_split(const Value& value, const Arguments& arguments) {
   const Value* separator = find_given(arguments, 0, "sep");
   if (!separator) return to_list(split_words(text, max_splits));
   const std::string_view sep = separator_of(*separator);
+  charge_search(text, sep);
   std::vector<std::string_view> parts;
   while (max_splits < 0 || std::ssize(parts) < max_splits) {
     const size_t at = text.find(sep);
     if (at == std::string_view::npos) break;
+    charge(2 * kItemBytes + at);
     parts.push_back(text.substr(0, at));
     text.remove_prefix(at + sep.size());
   }
@@ -148,7 +151,7 @@ Value call_format(const Value& value, const Arguments& arguments) {
   size_t next = 0;
   for (size_t at = rest.find_first_of("{}"); at != std::string_view::npos;
        at = rest.find_first_of("{}")) {
-    text += rest.substr(0, at);
+    append_text(text, rest.substr(0, at));
     if (rest.substr(at + 1).starts_with(rest[at])) {  // {{ is {
       text += rest[at];
       rest.remove_prefix(at + 2);
@@ -164,7 +167,7 @@ Value call_format(const Value& value, const Arguments& arguments) {
     const size_t place = field.empty() ? next++ : is_place ? std::stoul(std::string(field)) : 0;
     const Value* argument = is_place ? arguments.find(place, "") : find_named(arguments, field);
     if (!argument) throw RenderError(fmt::format("format lacks the argument {{{}}}", field));
-    text += write_value(*argument);
+    append_text(text, write_value(*argument));
     rest.remove_prefix(end + 1);
   }
   return text.append(rest);
@@ -176,13 +179,17 @@ Value call_capitalize(const Value& value, const Arguments&) { return capitalize(
 
 // --- dicts -------------------------------------------------------------------------------------
 
-Value call_items(const Value& value, const Arguments&) { return list_items(*value.dict()); }
-Value call_keys(const Value& value, const Arguments&) { return iterate(value); }
+Value call_items(const Value& value, const Arguments&) {
+  return {list_items(*value.dict()), Sequence::Kind::kView};
+}
+Value call_keys(const Value& value, const Arguments&) {
+  return {iterate(value), Sequence::Kind::kView};
+}
 
 Value call_values(const Value& value, const Arguments&) {
   std::vector<Value> values;
   for (const auto& item : value.dict()->items) values.push_back(item.second);
-  return values;
+  return {std::move(values), Sequence::Kind::kView};
 }
 
 Value call_get(const Value& value, const Arguments& arguments) {
@@ -223,7 +230,7 @@ const Builtin* find_in(const std::array<Builtin, kCount>& methods, std::string_v
 }  // namespace
 
 const Builtin* find_method(const Value& value, std::string_view name) {
-  if (value.as<std::string>()) return find_in(kTextMethods, name);
+  if (value.text()) return find_in(kTextMethods, name);
   return value.dict() ? find_in(kDictMethods, name) : nullptr;
 }
 

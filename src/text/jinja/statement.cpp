@@ -79,11 +79,16 @@ Value call_macro(const Macro& macro, Context& context, const Arguments& argument
   check_arguments(macro, arguments);
   Scope scope(&context.root);
   const ScopeGuard guard(context, scope);
+  for (const auto& [name, fallback] : macro.parameters) {  // which no fallback sees of the template
+    scope.set(name, Undefined{fmt::format("'{}' is not given", name)});
+  }
   for (size_t i = 0; i < macro.parameters.size(); ++i) {
     const auto& [name, fallback] = macro.parameters[i];
-    const Value* argument = arguments.find(i, name);
-    const Undefined missing{fmt::format("'{}' is not given", name)};
-    scope.set(name, argument ? *argument : fallback ? fallback(context) : missing);
+    if (const Value* argument = arguments.find(i, name)) {
+      scope.set(name, *argument);
+    } else if (fallback) {
+      scope.set(name, fallback(context));
+    }
   }
   std::string text;
   execute(macro.body, context, text);
@@ -131,16 +136,21 @@ Statement make_for(Loop loop) {
   return [loop = std::move(loop)](Context& context, std::string& out) {
     context.line = loop.line;
     const std::vector<Value> items = find_items(loop, context);
-    if (items.empty()) return execute(loop.otherwise, context, out);
+    bool is_any_whole = false;  // as Jinja's `else` asks, where Python's asks for no `break`
     for (size_t i = 0; i < items.size(); ++i) {
       context.count_step();
       Scope scope(context.scope);
       const ScopeGuard guard(context, scope);
       scope.set("loop", describe_loop(items, i));
       assign(loop.target, items[i], context);
-      if (execute(loop.body, context, out) == Flow::kBreak) break;
+      const Flow flow = execute(loop.body, context, out);
+      if (flow == Flow::kBreak) break;
+      if (flow == Flow::kNext) is_any_whole = true;
     }
-    return Flow::kNext;
+    if (is_any_whole) return Flow::kNext;
+    Scope scope(context.scope);
+    const ScopeGuard guard(context, scope);
+    return execute(loop.otherwise, context, out);
   };
 }
 
@@ -161,7 +171,8 @@ Statement make_set_block(Target target, Body body, int line) {
   return [target = std::move(target), inner = make_scope({}, std::move(body), line), line](
              Context& context, std::string&) {
     std::string text;
-    inner(context, text);
+    const Flow flow = inner(context, text);
+    if (flow != Flow::kNext) return flow;
     context.line = line;
     assign(target, std::move(text), context);
     return Flow::kNext;

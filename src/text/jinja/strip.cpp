@@ -1,5 +1,6 @@
 #include "text/jinja/strip.h"
 
+#include "text/jinja/value.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -44,10 +45,12 @@ std::string_view strip_begin(std::string_view text) { return strip_begin_if(text
 std::string_view strip_end(std::string_view text) { return strip_end_if(text, is_blank); }
 
 std::string_view strip_begin(std::string_view text, std::string_view characters) {
+  charge(text.size() * characters.size());
   return strip_begin_if(text, is_any_of(characters));
 }
 
 std::string_view strip_end(std::string_view text, std::string_view characters) {
+  charge(text.size() * characters.size());
   return strip_end_if(text, is_any_of(characters));
 }
 

@@ -6,6 +6,7 @@
 
 #include "text/jinja/builtin.h"
 #include "text/jinja/write_value.h"
+#include "text/utf8.h"
 
 namespace prepack::jinja {
 namespace {
@@ -20,11 +21,17 @@ std::string join(const std::vector<Value>& characters) {
   return text;
 }
 
+Value character_at(std::string_view text, int64_t index) {
+  size_t begin = 0;
+  for (; index > 0; --index) begin += text::utf8_length(text[begin]);
+  return std::string(text.substr(begin, text::utf8_length(text[begin])));
+}
+
 /// Null if the object has none under this key.
 const Value* find_item(const Value& object, const Value& key) {
   if (const auto* dict = object.dict()) return find(*dict, key);
   const Namespace* space = object.space();
-  const auto* name = key.as<std::string>();
+  const auto* name = key.text();
   if (!space || !name) return nullptr;
   const auto found = space->attributes.find(*name);
   return found == space->attributes.end() ? nullptr : &found->second;
@@ -35,9 +42,10 @@ const Value* find_item(const Value& object, const Value& key) {
 Value get_attribute(const Value& object, std::string_view name) {
   if (object.is_undefined()) fail_type("what has attributes", object);
   if (const Builtin* method = find_method(object, name)) {
-    return Function([method, object](const Arguments& arguments) {
+    const auto call = [method, object](const Arguments& arguments) {
       return call_builtin(*method, object, arguments);
-    });
+    };
+    return {Function(call), object.depth()};
   }
   const Value* item = find_item(object, std::string(name));
   return item ? *item : missing(object, name);
@@ -46,19 +54,22 @@ Value get_attribute(const Value& object, std::string_view name) {
 Value get_item(const Value& object, const Value& key) {
   if (object.is_undefined()) fail_type("what has items", object);
   if (const Value* item = find_item(object, key)) return *item;
-  const auto* name = key.as<std::string>();
+  const auto* name = key.text();
   if (name && !object.space()) return get_attribute(object, *name);
-  const bool is_listed = object.sequence() || object.as<std::string>();
-  if (!is_listed || !key.is_integer()) return missing(object, write_value(key));
-  const auto items = iterate(object);
+  const auto* sequence = object.sequence();
+  const bool has_places = object.text() || (sequence && sequence->has_places());
+  if (!has_places || !key.is_integer()) return missing(object, write_value(key));
+  const int64_t size = length(object);
   const int64_t place = key.integer("a place");
-  const int64_t index = place < 0 ? place + std::ssize(items) : place;
-  if (index < 0 || index >= std::ssize(items)) return missing(object, write_value(key));
-  return items[static_cast<size_t>(index)];
+  const int64_t index = place < 0 ? place + size : place;
+  if (index < 0 || index >= size) return missing(object, write_value(key));
+  return sequence ? sequence->items[static_cast<size_t>(index)]
+                  : character_at(*object.text(), index);
 }
 
 Value get_slice(const Value& object, const Value& start, const Value& stop, const Value& step) {
-  if (!object.sequence() && !object.as<std::string>()) fail_type("what is sliced", object);
+  const auto* sequence = object.sequence();
+  if (!object.text() && !(sequence && sequence->is_listed())) fail_type("what is sliced", object);
   const auto items = iterate(object);
   const int64_t size = std::ssize(items);
   const int64_t stride = step.is_none() ? 1 : step.integer("a slice's step");
@@ -77,8 +88,8 @@ Value get_slice(const Value& object, const Value& start, const Value& stop, cons
     slice.push_back(items[static_cast<size_t>(i)]);
     if (__builtin_add_overflow(i, stride, &i)) break;
   }
-  if (object.as<std::string>()) return join(slice);
-  return {std::move(slice), object.sequence()->kind};
+  if (object.text()) return join(slice);
+  return {std::move(slice), sequence->kind};
 }
 
 }  // namespace prepack::jinja

@@ -13,6 +13,8 @@ Template::Template(std::string_view source) : body_(parse(source)) {}
 
 std::string Template::render(const std::map<std::string, Value>& variables,
                              std::optional<std::chrono::year_month_day> date) const {
+  constexpr int64_t kMaxWork = int64_t{1} << 30;
+  const WorkLimit limit(kMaxWork);
   Scope scope;
   Context context(scope);
   set_functions(context, date);
@@ -20,6 +22,8 @@ std::string Template::render(const std::map<std::string, Value>& variables,
   std::string text;
   try {
     execute(body_, context, text);
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(fmt::format("line {}: no memory is left", context.line));
   } catch (const RenderError& error) {
     throw InvalidArgument(fmt::format("line {}: {}", context.line, error.what()));
   }

@@ -14,6 +14,9 @@ namespace prepack::jinja {
 /// A template in Jinja, as transformers renders chat templates: in a sandbox, with trimmed blocks,
 /// `break` and `continue`, and its own functions raise_exception and strftime_now. Without what
 /// needs other files, and what no chat template is known to use; such is an error, never left out.
+/// So is a template that takes more work than any conversation needs: about a billion bytes made or
+/// looked at. One difference: a name that a block sets is looked up outside of the block before,
+/// where jinja2 knows it as undefined in blocks within.
 /// Immutable: several threads may render one.
 /// Ref: https://jinja.palletsprojects.com, and transformers' utils/chat_template_utils.py
 class Template {

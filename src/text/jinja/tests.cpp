@@ -13,7 +13,7 @@ bool is_callable(const Value& value) { return value.function() != nullptr; }
 bool is_defined(const Value& value) { return !value.is_undefined(); }
 bool is_undefined(const Value& value) { return value.is_undefined(); }
 bool is_none(const Value& value) { return value.is_none(); }
-bool is_text(const Value& value) { return value.as<std::string>() != nullptr; }
+bool is_text(const Value& value) { return value.text() != nullptr; }
 bool is_mapping(const Value& value) { return value.dict() != nullptr; }
 bool is_number(const Value& value) { return value.is_number(); }
 bool is_integer(const Value& value) { return value.as<int64_t>() != nullptr; }  // no boolean

@@ -20,21 +20,24 @@ size_t line_end_length(std::string_view text) {
 
 std::string replace(std::string_view text, std::string_view old_part, std::string_view new_part,
                     int64_t count) {
+  charge_search(text, old_part);
   std::string result;
   while (count != 0) {
     const size_t at = text.find(old_part);
     if (at == std::string_view::npos) break;
-    result.append(text.substr(0, at)).append(new_part);
+    append_text(result, text.substr(0, at));
+    append_text(result, new_part);
     text.remove_prefix(at + old_part.size());
     if (old_part.empty()) {  // between all characters
       if (text.empty()) break;
       const size_t next = text::utf8_length(text.front());
-      result += text.substr(0, next);
+      append_text(result, text.substr(0, next));
       text.remove_prefix(next);
     }
     if (count > 0) --count;
   }
-  return result.append(text);
+  append_text(result, text);
+  return result;
 }
 
 std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends) {
@@ -43,6 +46,7 @@ std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends)
   for (size_t at = 0; at < text.size();) {
     const size_t end = line_end_length(text.substr(at));
     if (end > 0) {
+      charge(2 * kItemBytes + at - begin);
       lines.push_back(text.substr(begin, at - begin + (keep_ends ? end : 0)));
       begin = at + end;
     }
@@ -55,8 +59,8 @@ std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends)
 std::string join_values(const std::vector<Value>& values, std::string_view separator) {
   std::string text;
   for (const Value& value : values) {
-    if (&value != values.data()) text += separator;
-    text += write_value(value);
+    if (&value != values.data()) append_text(text, separator);
+    append_text(text, write_value(value));
   }
   return text;
 }

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "text/utf8.h"
 
@@ -11,8 +13,14 @@ namespace {
 
 constexpr int kMaxDepth = 100;
 
+// Beside the bytes of texts.
+constexpr size_t kComparisonBytes = 16;
+
+thread_local int64_t work_left = std::numeric_limits<int64_t>::max();
+
 int check_container(size_t num_items, int depth) {
   if (num_items > kMaxItems) throw RenderError("a list is too long");
+  charge(num_items * kItemBytes);
   if (depth > kMaxDepth) throw RenderError("lists lie too deep in one another");
   return depth;
 }
@@ -31,8 +39,31 @@ bool compare_dicts(const Dict& a, const Dict& b) {
 
 }  // namespace
 
-Value::Value(std::string text) : data_(std::move(text)) {
-  if (std::get<std::string>(data_).size() > kMaxTextBytes) throw RenderError("a text is too long");
+void charge(size_t num_bytes) {
+  work_left -= static_cast<int64_t>(num_bytes);
+  if (work_left < 0) throw RenderError("takes more work than any conversation needs");
+}
+
+void charge_search(std::string_view text, std::string_view part) {
+  charge(text.size() * (1 + part.size() / 64));
+}
+
+WorkLimit::WorkLimit(int64_t num_bytes) : outer_(std::exchange(work_left, num_bytes)) {}
+
+WorkLimit::~WorkLimit() { work_left = outer_; }
+
+Value::Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {
+  if (this->text()->size() > kMaxTextBytes) throw RenderError("a text is too long");
+  charge(this->text()->size());
+}
+
+Value::Value(Function function, int depth)
+    : data_(std::make_shared<const Function>(std::move(function))),
+      depth_(check_container(1, depth + 1)) {}
+
+const std::string* Value::text() const {
+  const auto* shared = as<std::shared_ptr<const std::string>>();
+  return shared ? shared->get() : nullptr;
 }
 
 Value::Value(std::vector<Value> items, Sequence::Kind kind) : data_(None{}) {
@@ -70,7 +101,7 @@ Namespace* Value::space() const {
 }
 
 const std::string& Value::text(std::string_view what) const {
-  if (const auto* text = as<std::string>()) return *text;
+  if (const auto* text = this->text()) return *text;
   fail_type(what, *this);
 }
 
@@ -95,7 +126,7 @@ bool is_true(const Value& value) {
   if (value.is_undefined() || value.is_none()) return false;
   if (value.is_integer()) return value.integer("") != 0;
   if (const auto* number = value.as<double>()) return *number != 0;
-  if (const auto* text = value.as<std::string>()) return !text->empty();
+  if (const auto* text = value.text()) return !text->empty();
   if (const auto* sequence = value.sequence()) {
     return sequence->kind == Sequence::Kind::kGenerator || !sequence->items.empty();
   }
@@ -104,37 +135,40 @@ bool is_true(const Value& value) {
 }
 
 bool equal(const Value& a, const Value& b) {
+  charge(kComparisonBytes);
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
   if (a.is_none() || b.is_none()) return a.is_none() && b.is_none();
   if (a.is_integer() && b.is_integer()) return a.integer("") == b.integer("");
   if (a.is_number() && b.is_number()) return a.number("") == b.number("");
-  if (const auto* text = a.as<std::string>()) {
-    const auto* other = b.as<std::string>();
+  if (const auto* text = a.text()) {
+    const auto* other = b.text();
     return other && *text == *other;
   }
   if (const auto* sequence = a.sequence()) {
     const auto* other = b.sequence();
     if (sequence == other) return true;
-    return other && sequence->kind == other->kind && sequence->kind != Sequence::Kind::kGenerator &&
+    return other && sequence->kind == other->kind && sequence->is_listed() &&
            compare_items(sequence->items, other->items);
   }
   if (const auto* dict = a.dict()) {
     const auto* other = b.dict();
     return dict == other || (other && compare_dicts(*dict, *other));
   }
-  return a.space() == b.space() && a.function() == b.function();
+  if (a.space()) return a.space() == b.space();
+  return a.function() && a.function() == b.function();
 }
 
 bool less(const Value& a, const Value& b) {
+  charge(kComparisonBytes);
   if (a.is_integer() && b.is_integer()) return a.integer("") < b.integer("");
   if (a.is_number() && b.is_number()) return a.number("") < b.number("");
-  const auto* text = a.as<std::string>();
-  const auto* other_text = b.as<std::string>();
-  if (text && other_text) return *text < *other_text;
+  if (a.text() && b.text()) {
+    charge(std::min(a.text()->size(), b.text()->size()));
+    return *a.text() < *b.text();
+  }
   const auto* sequence = a.sequence();
   const auto* other = b.sequence();
-  if (sequence && other && sequence->kind == other->kind &&
-      sequence->kind != Sequence::Kind::kGenerator) {
+  if (sequence && other && sequence->kind == other->kind && sequence->is_listed()) {
     const auto& left = sequence->items;
     const auto& right = other->items;
     const auto [x, y] = std::ranges::mismatch(left, right, equal);
@@ -145,8 +179,10 @@ bool less(const Value& a, const Value& b) {
 }
 
 bool contains(const Value& container, const Value& item) {
-  if (const auto* text = container.as<std::string>()) {
-    return text->find(item.text("what is looked for in a text")) != std::string::npos;
+  if (const auto* text = container.text()) {
+    const std::string& part = item.text("what is looked for in a text");
+    charge_search(*text, part);
+    return text->find(part) != std::string::npos;
   }
   if (const auto* dict = container.dict()) return find(*dict, item) != nullptr;
   return std::ranges::any_of(iterate(container),
@@ -155,13 +191,21 @@ bool contains(const Value& container, const Value& item) {
 
 std::vector<Value> iterate(const Value& value) {
   if (value.is_undefined()) return {};
-  if (const auto* sequence = value.sequence()) return sequence->items;
+  if (const auto* sequence = value.sequence()) {
+    if (std::exchange(sequence->is_used, sequence->kind == Sequence::Kind::kGenerator)) {
+      throw RenderError("a generator is gone through twice; |list makes a list of it");
+    }
+    charge(sequence->items.size() * kItemBytes);
+    return sequence->items;
+  }
   std::vector<Value> items;
   if (const auto* dict = value.dict()) {
+    charge(dict->items.size() * kItemBytes);
     for (const auto& item : dict->items) items.push_back(item.first);
     return items;
   }
-  if (const auto* text = value.as<std::string>()) {
+  if (const auto* text = value.text()) {
+    charge(text->size() * 2 * kItemBytes);
     for (size_t at = 0, begin = 0; at < text->size(); begin = at) {
       at += text::utf8_length((*text)[at]);
       items.emplace_back(text->substr(begin, at - begin));
@@ -179,8 +223,9 @@ int64_t length(const Value& value) {
   }
   if (const auto* sequence = value.sequence()) return std::ssize(sequence->items);
   if (const auto* dict = value.dict()) return std::ssize(dict->items);
-  const auto* text = value.as<std::string>();
+  const auto* text = value.text();
   if (!text) fail_type("what has a length", value);
+  charge(text->size());
   return std::ranges::count_if(*text, [](char c) { return (c & 0xC0) != 0x80; });
 }
 
@@ -214,7 +259,7 @@ std::string_view type_name(const Value& value) {
   if (value.as<bool>()) return "a boolean";
   if (value.as<int64_t>()) return "an integer";
   if (value.as<double>()) return "a float";
-  if (value.as<std::string>()) return "a text";
+  if (value.text()) return "a text";
   if (value.dict()) return "a dict";
   if (value.space()) return "a namespace";
   if (value.function()) return "a function";
@@ -223,6 +268,10 @@ std::string_view type_name(const Value& value) {
       return "a list";
     case Sequence::Kind::kTuple:
       return "a tuple";
+    case Sequence::Kind::kRange:
+      return "a range";
+    case Sequence::Kind::kView:
+      return "a view";
     default:
       return "a generator";
   }

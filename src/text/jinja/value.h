@@ -22,6 +22,29 @@ class Arguments;
 inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
 inline constexpr size_t kMaxItems = size_t{1} << 20;
 
+/// What an item of a list counts.
+inline constexpr size_t kItemBytes = 64;
+
+/// Counts what a rendering does, in bytes that it makes or looks at, so that a template without end
+/// is an error, however little it is.
+/// @throws RenderError beyond the limit of the rendering that this thread is in
+void charge(size_t num_bytes);
+
+/// Of looking for a part of a text.
+void charge_search(std::string_view text, std::string_view part);
+
+/// A limit for what this thread does meanwhile.
+class WorkLimit {
+ public:
+  explicit WorkLimit(int64_t num_bytes);
+  ~WorkLimit();
+  WorkLimit(const WorkLimit&) = delete;
+  WorkLimit& operator=(const WorkLimit&) = delete;
+
+ private:
+  int64_t outer_;
+};
+
 /// Why a template cannot be rendered. Whoever renders it adds the line.
 class RenderError : public std::runtime_error {
  public:
@@ -37,10 +60,20 @@ struct None {};
 
 /// Immutable, as in the sandbox in which transformers renders.
 struct Sequence {
-  enum class Kind { kList, kTuple, kGenerator };
+  enum class Kind {
+    kList,
+    kTuple,
+    kRange,      // has no text
+    kView,       // of a dict: has no places either
+    kGenerator,  // of most filters: has no length either, and is gone through once
+  };
 
   Kind kind = Kind::kList;
   std::vector<Value> items;
+  mutable bool is_used = false;  // of a generator
+
+  bool has_places() const { return is_listed() || kind == Kind::kRange; }
+  bool is_listed() const { return kind == Kind::kList || kind == Kind::kTuple; }
 };
 
 /// In order of insertion.
@@ -70,7 +103,9 @@ class Value {
   Value(Dict dict);
   /// @param space  owned by the context of a rendering
   Value(Namespace* space) : data_(space) {}
-  Value(Function function) : data_(std::make_shared<const Function>(std::move(function))) {}
+  /// @param depth  of what it holds
+  /// @throws RenderError likewise
+  Value(Function function, int depth = 0);
 
   bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   bool is_none() const { return std::holds_alternative<None>(data_); }
@@ -82,6 +117,7 @@ class Value {
   const T* as() const {
     return std::get_if<T>(&data_);
   }
+  const std::string* text() const;
   const Sequence* sequence() const;
   const Dict* dict() const;
   const Function* function() const;
@@ -97,8 +133,9 @@ class Value {
   int depth() const { return depth_; }
 
  private:
-  std::variant<Undefined, None, bool, int64_t, double, std::string, std::shared_ptr<const Sequence>,
-               std::shared_ptr<const Dict>, Namespace*, std::shared_ptr<const Function>>
+  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const std::string>,
+               std::shared_ptr<const Sequence>, std::shared_ptr<const Dict>, Namespace*,
+               std::shared_ptr<const Function>>
       data_;
   int depth_ = 0;
 };
@@ -123,7 +160,7 @@ bool less(const Value& a, const Value& b);
 bool contains(const Value& container, const Value& item);
 
 /// What a loop goes through: items, keys, or characters.
-/// @throws RenderError if it is none of these
+/// @throws RenderError if it is none of these, or a generator for the second time
 std::vector<Value> iterate(const Value& value);
 
 /// Of a text, sequence or dict.

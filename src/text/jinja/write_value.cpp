@@ -37,8 +37,8 @@ std::string quote(std::string_view text) {
 void append_repr(const Value& value, std::string& out);
 
 void append_sequence(const Sequence& sequence, std::string& out) {
-  if (sequence.kind == Sequence::Kind::kGenerator) {
-    throw RenderError("a generator has no text; |list makes a list of it");
+  if (!sequence.is_listed()) {
+    throw RenderError("a range, view or generator has no text; |list makes a list of it");
   }
   const bool is_tuple = sequence.kind == Sequence::Kind::kTuple;
   append_text(out, is_tuple ? "(" : "[");
@@ -71,7 +71,7 @@ void append_repr(const Value& value, std::string& out) {
     append_text(out, fmt::format("{}", *integer));
   } else if (const auto* number = value.as<double>()) {
     append_text(out, write_float(*number));
-  } else if (const auto* text = value.as<std::string>()) {
+  } else if (const auto* text = value.text()) {
     append_text(out, quote(*text));
   } else if (const auto* sequence = value.sequence()) {
     append_sequence(*sequence, out);
@@ -95,10 +95,9 @@ class JsonWriter {
       append_text(out_, std::isnan(*number)   ? "NaN"
                         : std::isinf(*number) ? *number > 0 ? "Infinity" : "-Infinity"
                                               : write_float(*number));
-    } else if (const auto* text = value.as<std::string>()) {
+    } else if (const auto* text = value.text()) {
       append_text(out_, nlohmann::json(*text).dump(-1, ' ', style_.ascii_only));
-    } else if (const auto* sequence = value.sequence();
-               sequence && sequence->kind != Sequence::Kind::kGenerator) {
+    } else if (const auto* sequence = value.sequence(); sequence && sequence->is_listed()) {
       append_items(*sequence, level);
     } else if (const auto* dict = value.dict()) {
       append_members(*dict, level);
@@ -140,7 +139,7 @@ class JsonWriter {
     JsonWriter writer(style_);
     writer.append_json(key, 0);
     const std::string written = writer.take();
-    append_text(out_, key.as<std::string>() ? written : fmt::format("\"{}\"", written));
+    append_text(out_, key.text() ? written : fmt::format("\"{}\"", written));
   }
 
   void begin_item(bool is_first, int64_t level) {
@@ -168,12 +167,13 @@ class JsonWriter {
 
 void append_text(std::string& out, std::string_view part) {
   if (out.size() + part.size() > kMaxTextBytes) throw RenderError("a text is too long");
+  charge(part.size());
   out += part;
 }
 
 std::string write_value(const Value& value) {
   if (value.is_undefined()) return "";
-  if (const auto* text = value.as<std::string>()) return *text;
+  if (const auto* text = value.text()) return *text;
   std::string out;
   append_repr(value, out);
   return out;
