@@ -289,6 +289,9 @@ LINES = r'''
 {{ 0 ** -1 }}
 {{ range(3)|list }} {{ range(3)|length }} {{ d.keys()|list|length }} {{ "b" in d.keys() }} {{ 2 in range(3) }} {{ d.values()|length }}
 {{ "héé"[1] }} {{ "héé"[-1] }} {{ "héé"[5] }}
+{% for i in [1] %}{{ loop is mapping }}{{ loop.depth }}{{ loop.depth0 }}{{ loop.nothing is defined }}{% endfor %}
+{% for i in [1,2,3] %}{{ loop.index0 }}{{ loop.revindex0 }}{{ loop.previtem is defined }}{{ loop.nextitem }}{% endfor %}
+{% for i in [1] %}{% set j = loop %}{% for k in [1,2] %}{{ j.index }}{{ loop.index }}{% endfor %}{% endfor %}
 '''
 
 # What only several lines show.

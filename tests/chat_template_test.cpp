@@ -120,6 +120,12 @@ TEST_CASE("a conversation that cannot be written says which message", "[chat_tem
                     "message 0: not valid UTF-8 at byte 1");
 }
 
+TEST_CASE("a conversation longer than any prompt is refused", "[chat_template]") {
+  const ChatTemplate chat(kPlainChatMl);
+  const ChatMessage message{"user", std::string(size_t{65} << 20, 'a')};
+  CHECK_THROWS_AS(chat.apply({&message, 1}), InvalidArgument);
+}
+
 TEST_CASE("a template that refuses a conversation is quoted", "[chat_template]") {
   const ChatTemplate chat(
       "{% for message in messages %}\n{% if message.role == 'system' %}\n"

@@ -39,7 +39,10 @@ class Context {
   /// Counts what is evaluated, see charge.
   void count_step() { charge(kStepBytes); }
 
-  Namespace* add_namespace() { return &namespaces_.emplace_back(); }
+  Namespace* add_namespace() {
+    charge(kNamespaceBytes);
+    return &namespaces_.emplace_back();
+  }
 
   const Scope& root;  // of the template: what macros see
   Scope* scope;       // of the part that is rendered
@@ -48,6 +51,7 @@ class Context {
 
  private:
   static constexpr size_t kStepBytes = 512;
+  static constexpr size_t kNamespaceBytes = 2048;
 
   std::deque<Namespace> namespaces_;
 };

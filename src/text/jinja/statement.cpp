@@ -28,20 +28,25 @@ void assign(const Target& target, Value value, Context& context) {
   }
 }
 
-/// The variable `loop` of a loop.
-Value describe_loop(const std::vector<Value>& items, size_t index) {
+/// The variable `loop` of a loop, which all of its turns share.
+void describe_turn(const std::vector<Value>& items, size_t index, Namespace& loop) {
   const auto size = std::ssize(items);
   const auto place = static_cast<int64_t>(index);
   const Value missing = Undefined{"there is no such item"};
-  return Dict{{{"index", place + 1},
-               {"index0", place},
-               {"revindex", size - place},
-               {"revindex0", size - place - 1},
-               {"first", place == 0},
-               {"last", place + 1 == size},
-               {"length", size},
-               {"previtem", index > 0 ? items[index - 1] : missing},
-               {"nextitem", index + 1 < items.size() ? items[index + 1] : missing}}};
+  const auto set = [&](const char* name, Value value) {
+    loop.attributes.insert_or_assign(name, std::move(value));
+  };
+  set("index", place + 1);
+  set("index0", place);
+  set("revindex", size - place);
+  set("revindex0", size - place - 1);
+  set("first", place == 0);
+  set("last", place + 1 == size);
+  set("length", size);
+  set("depth", int64_t{1});  // of recursive loops, which there are none
+  set("depth0", int64_t{0});
+  set("previtem", index > 0 ? items[index - 1] : missing);
+  set("nextitem", index + 1 < items.size() ? items[index + 1] : missing);
 }
 
 std::vector<Value> find_items(const Loop& loop, Context& context) {
@@ -136,12 +141,14 @@ Statement make_for(Loop loop) {
   return [loop = std::move(loop)](Context& context, std::string& out) {
     context.line = loop.line;
     const std::vector<Value> items = find_items(loop, context);
+    Namespace* const state = items.empty() ? nullptr : context.add_namespace();
     bool is_any_whole = false;  // as Jinja's `else` asks, where Python's asks for no `break`
     for (size_t i = 0; i < items.size(); ++i) {
       context.count_step();
       Scope scope(context.scope);
       const ScopeGuard guard(context, scope);
-      scope.set("loop", describe_loop(items, i));
+      describe_turn(items, i, *state);
+      scope.set("loop", state);
       assign(loop.target, items[i], context);
       const Flow flow = execute(loop.body, context, out);
       if (flow == Flow::kBreak) break;

@@ -4,12 +4,13 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "prepack/error.h"
 
 // The values of templates: those of Python that chat templates meet, with Python's meaning.
 
@@ -46,9 +47,9 @@ class WorkLimit {
 };
 
 /// Why a template cannot be rendered. Whoever renders it adds the line.
-class RenderError : public std::runtime_error {
+class RenderError : public InvalidArgument {
  public:
-  using std::runtime_error::runtime_error;
+  using InvalidArgument::InvalidArgument;
 };
 
 /// What a name or an attribute that is not there stands for. Written as nothing, and false.
