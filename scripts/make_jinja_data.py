@@ -292,6 +292,7 @@ LINES = r'''
 {% for i in [1] %}{{ loop is mapping }}{{ loop.depth }}{{ loop.depth0 }}{{ loop.nothing is defined }}{% endfor %}
 {% for i in [1,2,3] %}{{ loop.index0 }}{{ loop.revindex0 }}{{ loop.previtem is defined }}{{ loop.nextitem }}{% endfor %}
 {% for i in [1] %}{% set j = loop %}{% for k in [1,2] %}{{ j.index }}{{ loop.index }}{% endfor %}{% endfor %}
+{{ ["a\u3000b", "\u00a0", "\x7f\x00", "\u200b", "é🙂", "\ue000", "\U000e0001", "it's"] }}
 '''
 
 # What only several lines show.

@@ -1,6 +1,7 @@
 #include "text/jinja/write_value.h"
 
 #include <fmt/format.h>
+#include <utf8proc.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,24 +12,35 @@
 namespace prepack::jinja {
 namespace {
 
-/// Python's repr of a str, but for characters beyond ASCII that cannot be printed.
+/// Python's str.isprintable: neither a separator, but for the space, nor of the categories "other".
+bool is_printable(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return c == ' ' || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_SO);
+}
+
+/// Python's repr of a str.
 std::string quote(std::string_view text) {
   const bool has_single = text.find('\'') != std::string_view::npos;
   const char mark = has_single && text.find('"') == std::string_view::npos ? '"' : '\'';
   std::string quoted(1, mark);
-  for (const char c : text) {
-    if (c == mark || c == '\\') {
-      quoted += fmt::format("\\{}", c);
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const char32_t c = text::next_char(text, at);
+    if (c == static_cast<unsigned char>(mark) || c == '\\') {
+      quoted.append("\\").append(1, static_cast<char>(c));
     } else if (c == '\n') {
       quoted += "\\n";
     } else if (c == '\r') {
       quoted += "\\r";
     } else if (c == '\t') {
       quoted += "\\t";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      quoted += fmt::format("\\x{:02x}", c);
+    } else if (is_printable(c)) {
+      quoted += text.substr(begin, at - begin);
     } else {
-      quoted += c;
+      const auto code = static_cast<uint32_t>(c);
+      quoted += code < 0x100     ? fmt::format("\\x{:02x}", code)
+                : code < 0x10000 ? fmt::format("\\u{:04x}", code)
+                                 : fmt::format("\\U{:08x}", code);
     }
   }
   return quoted + mark;
