@@ -155,6 +155,7 @@ TEST_CASE("a template that takes up time or memory without end is refused", "[ji
            long_text + "{{ (a ~ 'b') in (a * 2) }}",
            long_text + "{% set n = namespace(x=[]) %}" + forever +
                "{% set n.x = n.x + [a ~ n.x | length] %}{% endfor %}",
+           long_text + "{% set b = a ~ '' %}" + forever + "{% if a == b %}{% endif %}{% endfor %}",
            "{{ range(100000) | unique | list | length }}" + std::string(),
            shared_lists + "{{ n.a == n.b }}",
            shared_lists + "{{ n.a < n.b }}",

@@ -142,6 +142,7 @@ bool equal(const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return a.number("") == b.number("");
   if (const auto* text = a.text()) {
     const auto* other = b.text();
+    if (other) charge(std::min(text->size(), other->size()));
     return other && *text == *other;
   }
   if (const auto* sequence = a.sequence()) {
