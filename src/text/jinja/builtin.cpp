@@ -12,6 +12,11 @@ constexpr size_t kCallBytes = 128;
 
 }  // namespace
 
+const Builtin* find_builtin(std::span<const Builtin> builtins, std::string_view name) {
+  const auto found = std::ranges::find(builtins, name, &Builtin::name);
+  return found == builtins.end() ? nullptr : &*found;
+}
+
 Value call_builtin(const Builtin& builtin, const Value& value, const Arguments& arguments) {
   charge(kCallBytes);
   if (builtin.takes_any) return builtin.call(value, arguments);

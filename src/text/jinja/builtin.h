@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "text/jinja/value.h"
@@ -23,6 +24,7 @@ Value call_builtin(const Builtin& builtin, const Value& value, const Arguments& 
 
 // Null if there is none of the name.
 
+const Builtin* find_builtin(std::span<const Builtin> builtins, std::string_view name);
 const Builtin* find_filter(std::string_view name);
 const Builtin* find_test(std::string_view name);
 

@@ -52,8 +52,8 @@ bool compare(std::string_view operation, const Value& a, const Value& b) {
   if (operation == "!=") return !equal(a, b);
   if (operation == "<") return less(a, b);
   if (operation == ">") return less(b, a);
-  if (operation == "<=") return less(a, b) || equal(a, b);
-  if (operation == ">=") return less(b, a) || equal(a, b);
+  if (operation == "<=") return at_most(a, b);
+  if (operation == ">=") return at_most(b, a);
   return contains(b, a) == (operation == "in");
 }
 

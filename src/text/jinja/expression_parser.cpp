@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdlib>
 
 namespace prepack::jinja {
 namespace {
@@ -194,32 +193,25 @@ Expression ExpressionParser::parse_literal() {
 
 Expression ExpressionParser::parse_bracketed() {
   const bool is_list = tokens_.take().text == "[";
-  const std::string_view close = is_list ? "]" : ")";
-  if (!is_list && !tokens_.is_operator(close)) {
+  std::vector<Expression> items;
+  if (is_list) {
+    tokens_.take_items("]", [&] { items.push_back(parse_expression()); });
+  } else if (!tokens_.take_operator(")")) {
     auto tuple = parse_tuple();
-    tokens_.expect_operator(close);
+    tokens_.expect_operator(")");
     return tuple;
   }
-  std::vector<Expression> items;
-  while (!tokens_.is_operator(close)) {
-    if (!items.empty()) tokens_.expect_operator(",");
-    if (!tokens_.is_operator(close)) items.push_back(parse_expression());
-  }
-  tokens_.expect_operator(close);
   return make_sequence(is_list ? Sequence::Kind::kList : Sequence::Kind::kTuple, std::move(items));
 }
 
 Expression ExpressionParser::parse_dict() {
   tokens_.expect_operator("{");
   std::vector<std::pair<Expression, Expression>> items;
-  while (!tokens_.is_operator("}")) {
-    if (!items.empty()) tokens_.expect_operator(",");
-    if (tokens_.is_operator("}")) break;
+  tokens_.take_items("}", [&] {
     auto key = parse_expression();
     tokens_.expect_operator(":");
     items.emplace_back(std::move(key), parse_expression());
-  }
-  tokens_.expect_operator("}");
+  });
   return make_dict(std::move(items));
 }
 
@@ -266,11 +258,7 @@ Expression ExpressionParser::parse_subscript(Expression object) {
 CallArguments ExpressionParser::parse_arguments() {
   tokens_.expect_operator("(");
   CallArguments arguments;
-  bool is_first = true;
-  while (!tokens_.is_operator(")")) {
-    if (!is_first) tokens_.expect_operator(",");
-    is_first = false;
-    if (tokens_.is_operator(")")) break;
+  tokens_.take_items(")", [&] {
     if (tokens_.is(Kind::kName) && tokens_.is_operator_at(1, "=")) {
       std::string name = tokens_.take().text;
       tokens_.take();
@@ -279,8 +267,7 @@ CallArguments ExpressionParser::parse_arguments() {
       if (!arguments.named.empty()) tokens_.fail("a named argument");
       arguments.positional.push_back(parse_expression());
     }
-  }
-  tokens_.expect_operator(")");
+  });
   return arguments;
 }
 

@@ -5,14 +5,12 @@
 #include <charconv>
 #include <cmath>
 
-#include "text/jinja/arithmetic.h"
 #include "text/jinja/builtin.h"
 #include "text/jinja/letter_case.h"
 #include "text/jinja/selection.h"
 #include "text/jinja/strip.h"
 #include "text/jinja/text_parts.h"
 #include "text/jinja/write_value.h"
-#include "text/utf8.h"
 
 // The filters of Jinja: value | name(arguments).
 
@@ -47,12 +45,11 @@ Value filter_string(const Value& value, const Arguments&) { return write_value(v
 Value filter_tojson(const Value& value, const Arguments& arguments) {
   JsonStyle style;
   style.ascii_only = flag_or(arguments, 0, "ensure_ascii", false);
-  if (const Value* indent = arguments.find(1, "indent"); indent && !indent->is_none()) {
+  if (const Value* indent = arguments.find_given(1, "indent")) {
     style.indent = indent->integer("indent");
     style.item_separator.pop_back();  // its space
   }
-  if (const Value* separators = arguments.find(2, "separators");
-      separators && !separators->is_none()) {
+  if (const Value* separators = arguments.find_given(2, "separators")) {
     const auto pair = iterate(*separators);
     if (pair.size() != 2) throw RenderError("tojson has two separators");
     style.item_separator = pair[0].text("a separator");
@@ -64,26 +61,22 @@ Value filter_tojson(const Value& value, const Arguments& arguments) {
 
 // --- texts ---------------------------------------------------------------------------------------
 
-Value filter_capitalize(const Value& value, const Arguments&) {
-  return capitalize(write_value(value));
+/// Those that are methods of the value's text.
+template <const char* kMethod>
+Value filter_by_method(const Value& value, const Arguments& arguments) {
+  const Value text = write_value(value);
+  return find_method(text, kMethod)->call(text, arguments);
 }
 
-Value filter_lower(const Value& value, const Arguments&) { return to_lower(write_value(value)); }
-Value filter_upper(const Value& value, const Arguments&) { return to_upper(write_value(value)); }
-
-Value filter_trim(const Value& value, const Arguments& arguments) {
-  const std::string text = write_value(value);
-  const Value* characters = arguments.find(0, "chars");
-  if (!characters || characters->is_none()) return std::string(strip(text));
-  const std::string& any = characters->text("chars");
-  return std::string(strip_begin(strip_end(text, any), any));
-}
+constexpr char kCapitalize[] = "capitalize";
+constexpr char kLower[] = "lower";
+constexpr char kStrip[] = "strip";
+constexpr char kUpper[] = "upper";
 
 Value filter_replace(const Value& value, const Arguments& arguments) {
-  const Value* count = arguments.find(2, "count");
+  const Value* count = arguments.find_given(2, "count");
   return replace(write_value(value), text_or(arguments, 0, "old", ""),
-                 text_or(arguments, 1, "new", ""),
-                 count && !count->is_none() ? count->integer("count") : -1);
+                 text_or(arguments, 1, "new", ""), count ? count->integer("count") : -1);
 }
 
 Value filter_indent(const Value& value, const Arguments& arguments) {
@@ -175,7 +168,7 @@ Value filter_items(const Value& value, const Arguments&) {
 
 /// What items are ordered or told apart by: an attribute of theirs, and small letters as large.
 Value order_key(const Value& item, const Value* attribute, bool case_sensitive) {
-  Value key = attribute && !attribute->is_none() ? get_path(item, *attribute) : item;
+  Value key = attribute ? get_path(item, *attribute) : item;
   const auto* text = key.text();
   return text && !case_sensitive ? Value(to_lower(*text)) : key;
 }
@@ -192,7 +185,7 @@ Value sort_items(std::vector<std::pair<Value, Value>> keyed, bool is_reverse) {
 
 Value filter_sort(const Value& value, const Arguments& arguments) {
   const bool case_sensitive = flag_or(arguments, 1, "case_sensitive", false);
-  const Value* attribute = arguments.find(2, "attribute");
+  const Value* attribute = arguments.find_given(2, "attribute");
   std::vector<std::pair<Value, Value>> keyed;
   for (const Value& item : iterate(value)) {
     keyed.emplace_back(order_key(item, attribute, case_sensitive), item);
@@ -215,7 +208,7 @@ Value filter_unique(const Value& value, const Arguments& arguments) {
   const bool case_sensitive = flag_or(arguments, 0, "case_sensitive", false);
   std::vector<Value> keys, items;
   for (Value& item : iterate(value)) {
-    Value key = order_key(item, arguments.find(1, "attribute"), case_sensitive);
+    Value key = order_key(item, arguments.find_given(1, "attribute"), case_sensitive);
     if (std::ranges::any_of(keys, [&](const Value& other) { return equal(key, other); })) continue;
     keys.push_back(std::move(key));
     items.push_back(std::move(item));
@@ -224,7 +217,7 @@ Value filter_unique(const Value& value, const Arguments& arguments) {
 }
 
 constexpr std::array kFilters = {
-    Builtin{"capitalize", {}, 0, filter_capitalize},
+    Builtin{"capitalize", {}, 0, filter_by_method<kCapitalize>},
     Builtin{"count", {}, 0, filter_length},
     Builtin{"d", {"default_value", "boolean"}, 0, filter_default},
     Builtin{"default", {"default_value", "boolean"}, 0, filter_default},
@@ -237,7 +230,7 @@ constexpr std::array kFilters = {
     Builtin{"last", {}, 0, filter_last},
     Builtin{"length", {}, 0, filter_length},
     Builtin{"list", {}, 0, filter_list},
-    Builtin{"lower", {}, 0, filter_lower},
+    Builtin{"lower", {}, 0, filter_by_method<kLower>},
     Builtin{"map", {}, 0, map_items, /*takes_any=*/true},
     Builtin{"reject", {}, 0, reject_items, /*takes_any=*/true},
     Builtin{"rejectattr", {}, 0, reject_by_attribute, /*takes_any=*/true},
@@ -248,16 +241,13 @@ constexpr std::array kFilters = {
     Builtin{"sort", {"reverse", "case_sensitive", "attribute"}, 0, filter_sort},
     Builtin{"string", {}, 0, filter_string},
     Builtin{"tojson", {"ensure_ascii", "indent", "separators", "sort_keys"}, 0, filter_tojson},
-    Builtin{"trim", {"chars"}, 0, filter_trim},
+    Builtin{"trim", {"chars"}, 0, filter_by_method<kStrip>},
     Builtin{"unique", {"case_sensitive", "attribute"}, 0, filter_unique},
-    Builtin{"upper", {}, 0, filter_upper},
+    Builtin{"upper", {}, 0, filter_by_method<kUpper>},
 };
 
 }  // namespace
 
-const Builtin* find_filter(std::string_view name) {
-  const auto found = std::ranges::find(kFilters, name, &Builtin::name);
-  return found == kFilters.end() ? nullptr : &*found;
-}
+const Builtin* find_filter(std::string_view name) { return find_builtin(kFilters, name); }
 
 }  // namespace prepack::jinja

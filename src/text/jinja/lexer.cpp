@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <optional>
 
 #include "prepack/error.h"
 #include "text/jinja/strip.h"

@@ -25,16 +25,6 @@ int64_t integer_or(const Arguments& arguments, size_t place, std::string_view na
   return value ? value->integer(name) : fallback;
 }
 
-/// The argument, unless it is absent or none.
-const Value* find_given(const Arguments& arguments, size_t place, std::string_view name) {
-  const Value* value = arguments.find(place, name);
-  return value && !value->is_none() ? value : nullptr;
-}
-
-const Value* find_named(const Arguments& arguments, std::string_view name) {
-  return arguments.find(arguments.positional.size(), name);
-}
-
 Value to_list(const std::vector<std::string_view>& parts) {
   std::vector<Value> items;
   for (const std::string_view part : parts) items.emplace_back(std::string(part));
@@ -44,13 +34,13 @@ Value to_list(const std::vector<std::string_view>& parts) {
 // --- texts ---------------------------------------------------------------------------------------
 
 Value call_lstrip(const Value& value, const Arguments& arguments) {
-  const Value* characters = find_given(arguments, 0, "chars");
+  const Value* characters = arguments.find_given(0, "chars");
   return std::string(characters ? strip_begin(text_of(value), characters->text("chars"))
                                 : strip_begin(text_of(value)));
 }
 
 Value call_rstrip(const Value& value, const Arguments& arguments) {
-  const Value* characters = find_given(arguments, 0, "chars");
+  const Value* characters = arguments.find_given(0, "chars");
   return std::string(characters ? strip_end(text_of(value), characters->text("chars"))
                                 : strip_end(text_of(value)));
 }
@@ -93,7 +83,7 @@ std::string_view separator_of(const Value& separator) {
 Value call_split(const Value& value, const Arguments& arguments) {
   std::string_view text = text_of(value);
   const int64_t max_splits = integer_or(arguments, 1, "maxsplit", -1);
-  const Value* separator = find_given(arguments, 0, "sep");
+  const Value* separator = arguments.find_given(0, "sep");
   if (!separator) return to_list(split_words(text, max_splits));
   const std::string_view sep = separator_of(*separator);
   charge_search(text, sep);
@@ -165,7 +155,7 @@ Value call_format(const Value& value, const Arguments& arguments) {
       throw RenderError("format with other fields than {}, {0} and {name} is not supported");
     }
     const size_t place = field.empty() ? next++ : is_place ? std::stoul(std::string(field)) : 0;
-    const Value* argument = is_place ? arguments.find(place, "") : find_named(arguments, field);
+    const Value* argument = is_place ? arguments.find(place, "") : arguments.find_named(field);
     if (!argument) throw RenderError(fmt::format("format lacks the argument {{{}}}", field));
     append_text(text, write_value(*argument));
     rest.remove_prefix(end + 1);
@@ -221,17 +211,11 @@ constexpr std::array kDictMethods = {
     Builtin{"values", {}, 0, call_values},
 };
 
-template <size_t kCount>
-const Builtin* find_in(const std::array<Builtin, kCount>& methods, std::string_view name) {
-  const auto found = std::ranges::find(methods, name, &Builtin::name);
-  return found == methods.end() ? nullptr : &*found;
-}
-
 }  // namespace
 
 const Builtin* find_method(const Value& value, std::string_view name) {
-  if (value.text()) return find_in(kTextMethods, name);
-  return value.dict() ? find_in(kDictMethods, name) : nullptr;
+  if (value.text()) return find_builtin(kTextMethods, name);
+  return value.dict() ? find_builtin(kDictMethods, name) : nullptr;
 }
 
 }  // namespace prepack::jinja

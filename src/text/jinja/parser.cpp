@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <initializer_list>
+#include <utility>
 
 #include "text/jinja/expression_parser.h"
 #include "text/jinja/lexer.h"
@@ -60,6 +60,14 @@ class Parser {
     Body body = parse_body({end});
     tokens_.take();
     end_block();
+    return body;
+  }
+
+  /// Likewise of a block that has variables of its own.
+  Body parse_scoped_body(std::string_view end) {
+    ++num_scopes_;
+    Body body = parse_whole_body(end);
+    --num_scopes_;
     return body;
   }
 
@@ -163,9 +171,7 @@ class Parser {
       return make_set(std::move(target), std::move(value), line);
     }
     if (tokens_.is_operator("|")) fail_syntax(line, "a set block with a filter is not supported");
-    ++num_scopes_;
-    Body body = parse_whole_body("endset");
-    --num_scopes_;
+    Body body = parse_scoped_body("endset");
     return make_set_block(std::move(target), std::move(body), line);
   }
 
@@ -182,11 +188,9 @@ class Parser {
       parameters.push_back({std::move(parameter), std::move(fallback)});
     }
     tokens_.expect_operator(")");
-    ++num_scopes_;
     const int num_loops = std::exchange(num_loops_, 0);
-    Body body = parse_whole_body("endmacro");
+    Body body = parse_scoped_body("endmacro");
     num_loops_ = num_loops;
-    --num_scopes_;
     return make_macro(std::move(name), std::move(parameters), std::move(body));
   }
 
@@ -198,9 +202,7 @@ class Parser {
       tokens_.expect_operator("=");
       variables.emplace_back(std::move(name), expressions_.parse_expression());
     }
-    ++num_scopes_;
-    Body body = parse_whole_body("endwith");
-    --num_scopes_;
+    Body body = parse_scoped_body("endwith");
     return make_scope(std::move(variables), std::move(body), line);
   }
 

@@ -52,8 +52,8 @@ const Value& path_of(const Arguments& arguments) {
 
 Value map_items(const Value& value, const Arguments& arguments) {
   std::vector<Value> mapped;
-  if (const Value* path = arguments.find(arguments.positional.size(), "attribute")) {
-    const Value* fallback = arguments.find(arguments.positional.size(), "default");
+  if (const Value* path = arguments.find_named("attribute")) {
+    const Value* fallback = arguments.find_named("default");
     for (const Value& item : items_of(value)) {
       Value part = get_path(item, *path);
       mapped.push_back(part.is_undefined() && fallback ? *fallback : std::move(part));

@@ -1,6 +1,6 @@
 #include "text/jinja/strip.h"
 
-#include "text/jinja/value.h"
+#include "text/jinja/work.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <array>
 
 #include "text/jinja/builtin.h"
@@ -48,8 +47,7 @@ bool is_same(const Value& a, const Value& b) {
 
 bool is_unequal(const Value& a, const Value& b) { return !equal(a, b); }
 bool is_greater(const Value& a, const Value& b) { return less(b, a); }
-bool is_at_most(const Value& a, const Value& b) { return less(a, b) || equal(a, b); }
-bool is_at_least(const Value& a, const Value& b) { return less(b, a) || equal(a, b); }
+bool is_at_least(const Value& a, const Value& b) { return at_most(b, a); }
 bool is_in(const Value& item, const Value& container) { return contains(container, item); }
 
 template <bool (*kTest)(const Value&)>
@@ -69,7 +67,7 @@ constexpr Builtin test(std::string_view name, std::string_view parameter = "othe
 constexpr std::array kTests = {
     test<is_unequal>("!="),
     test<less>("<"),
-    test<is_at_most>("<="),
+    test<at_most>("<="),
     test<equal>("=="),
     test<is_greater>(">"),
     test<is_at_least>(">="),
@@ -88,7 +86,7 @@ constexpr std::array kTests = {
     test<is_in>("in", "seq"),
     test<is_integer>("integer"),
     test<is_iterable>("iterable"),
-    test<is_at_most>("le"),
+    test<at_most>("le"),
     test<less>("lessthan"),
     test<less>("lt"),
     test<is_mapping>("mapping"),
@@ -105,9 +103,6 @@ constexpr std::array kTests = {
 
 }  // namespace
 
-const Builtin* find_test(std::string_view name) {
-  const auto found = std::ranges::find(kTests, name, &Builtin::name);
-  return found == kTests.end() ? nullptr : &*found;
-}
+const Builtin* find_test(std::string_view name) { return find_builtin(kTests, name); }
 
 }  // namespace prepack::jinja

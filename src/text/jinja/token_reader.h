@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,6 +51,17 @@ class TokenReader {
   }
   void expect_operator(std::string_view text) {
     if (!take_operator(text)) fail(fmt::format("\"{}\"", text));
+  }
+  /// Items up to and with `close`, with commas between them, and perhaps behind.
+  template <typename Parse>
+  void take_items(std::string_view close, const Parse& parse) {
+    for (bool is_first = true; !take_operator(close); is_first = false) {
+      if (!is_first) {
+        expect_operator(",");
+        if (take_operator(close)) return;
+      }
+      parse();
+    }
   }
   std::string expect_any_name() {
     if (!is(Token::Kind::kName)) fail("a name");

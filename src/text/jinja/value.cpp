@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "text/utf8.h"
@@ -16,8 +15,6 @@ constexpr int kMaxDepth = 100;
 // Beside the bytes of texts.
 constexpr size_t kComparisonBytes = 16;
 
-thread_local int64_t work_left = std::numeric_limits<int64_t>::max();
-
 int check_container(size_t num_items, int depth) {
   if (num_items > kMaxItems) throw RenderError("a list is too long");
   charge(num_items * kItemBytes);
@@ -29,6 +26,11 @@ bool compare_items(const std::vector<Value>& a, const std::vector<Value>& b) {
   return std::ranges::equal(a, b, equal);
 }
 
+template <typename Items>
+auto find_key(Items& items, const Value& key) {
+  return std::ranges::find_if(items, [&](const auto& item) { return equal(item.first, key); });
+}
+
 bool compare_dicts(const Dict& a, const Dict& b) {
   if (a.items.size() != b.items.size()) return false;
   return std::ranges::all_of(a.items, [&](const auto& item) {
@@ -38,19 +40,6 @@ bool compare_dicts(const Dict& a, const Dict& b) {
 }
 
 }  // namespace
-
-void charge(size_t num_bytes) {
-  work_left -= static_cast<int64_t>(num_bytes);
-  if (work_left < 0) throw RenderError("takes more work than any conversation needs");
-}
-
-void charge_search(std::string_view text, std::string_view part) {
-  charge(text.size() * (1 + part.size() / 64));
-}
-
-WorkLimit::WorkLimit(int64_t num_bytes) : outer_(std::exchange(work_left, num_bytes)) {}
-
-WorkLimit::~WorkLimit() { work_left = outer_; }
 
 Value::Value(std::string text) : data_(std::make_shared<const std::string>(std::move(text))) {
   if (this->text()->size() > kMaxTextBytes) throw RenderError("a text is too long");
@@ -116,10 +105,18 @@ double Value::number(std::string_view what) const {
   return static_cast<double>(integer(what));
 }
 
-const Value* Arguments::find(size_t place, std::string_view name) const {
-  if (place < positional.size()) return &positional[place];
+const Value* Arguments::find_named(std::string_view name) const {
   const auto found = std::ranges::find(named, name, [](const auto& pair) { return pair.first; });
   return found == named.end() ? nullptr : &found->second;
+}
+
+const Value* Arguments::find(size_t place, std::string_view name) const {
+  return place < positional.size() ? &positional[place] : find_named(name);
+}
+
+const Value* Arguments::find_given(size_t place, std::string_view name) const {
+  const Value* value = find(place, name);
+  return value && !value->is_none() ? value : nullptr;
 }
 
 bool is_true(const Value& value) {
@@ -178,6 +175,8 @@ bool less(const Value& a, const Value& b) {
   }
   throw RenderError(fmt::format("{} and {} have no order", type_name(a), type_name(b)));
 }
+
+bool at_most(const Value& a, const Value& b) { return less(a, b) || equal(a, b); }
 
 bool contains(const Value& container, const Value& item) {
   if (const auto* text = container.text()) {
@@ -239,14 +238,12 @@ std::vector<Value> list_items(const Dict& dict) {
 }
 
 const Value* find(const Dict& dict, const Value& key) {
-  const auto found =
-      std::ranges::find_if(dict.items, [&](const auto& item) { return equal(item.first, key); });
+  const auto found = find_key(dict.items, key);
   return found == dict.items.end() ? nullptr : &found->second;
 }
 
 void insert(Dict& dict, Value key, Value value) {
-  const auto found =
-      std::ranges::find_if(dict.items, [&](const auto& item) { return equal(item.first, key); });
+  const auto found = find_key(dict.items, key);
   if (found != dict.items.end()) {
     found->second = std::move(value);
   } else {

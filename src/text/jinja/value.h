@@ -10,7 +10,7 @@
 #include <variant>
 #include <vector>
 
-#include "prepack/error.h"
+#include "text/jinja/work.h"
 
 // The values of templates: those of Python that chat templates meet, with Python's meaning.
 
@@ -18,39 +18,6 @@ namespace prepack::jinja {
 
 class Value;
 class Arguments;
-
-// Beyond what any conversation needs, so that no template can use up the memory.
-inline constexpr size_t kMaxTextBytes = size_t{64} << 20;
-inline constexpr size_t kMaxItems = size_t{1} << 20;
-
-/// What an item of a list counts.
-inline constexpr size_t kItemBytes = 64;
-
-/// Counts what a rendering does, in bytes that it makes or looks at, so that a template without end
-/// is an error, however little it is.
-/// @throws RenderError beyond the limit of the rendering that this thread is in
-void charge(size_t num_bytes);
-
-/// Of looking for a part of a text.
-void charge_search(std::string_view text, std::string_view part);
-
-/// A limit for what this thread does meanwhile.
-class WorkLimit {
- public:
-  explicit WorkLimit(int64_t num_bytes);
-  ~WorkLimit();
-  WorkLimit(const WorkLimit&) = delete;
-  WorkLimit& operator=(const WorkLimit&) = delete;
-
- private:
-  int64_t outer_;
-};
-
-/// Why a template cannot be rendered. Whoever renders it adds the line.
-class RenderError : public InvalidArgument {
- public:
-  using InvalidArgument::InvalidArgument;
-};
 
 /// What a name or an attribute that is not there stands for. Written as nothing, and false.
 struct Undefined {
@@ -147,8 +114,15 @@ class Arguments {
   std::vector<Value> positional;
   std::vector<std::pair<std::string, Value>> named;
 
-  /// The argument of this place or name, null if there is none.
+  // Null if there is none.
+
+  const Value* find_named(std::string_view name) const;
+
+  /// The argument of this place or name.
   const Value* find(size_t place, std::string_view name) const;
+
+  /// Likewise, unless it is none.
+  const Value* find_given(size_t place, std::string_view name) const;
 };
 
 bool is_true(const Value& value);
@@ -156,6 +130,7 @@ bool is_true(const Value& value);
 /// Python's ==, and RenderError for what has no order.
 bool equal(const Value& a, const Value& b);
 bool less(const Value& a, const Value& b);
+bool at_most(const Value& a, const Value& b);
 
 /// Python's `item in container`.
 bool contains(const Value& container, const Value& item);
