@@ -1,6 +1,5 @@
 #include "model/linear.h"
 
-#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -14,15 +13,18 @@
 #include <vector>
 
 #include "base/scalar_type.h"
+#include "kernels/byte_tiles.h"
 #include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
 #include "model/libtorch_product.h"
+#include "model/rounded_tiles_product.h"
 #include "model/swiglu.h"
 #include "prepack/quantization.h"
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/instruction_sets.h"
 #include "support/random.h"
+#include "support/rounded_in_groups.h"
 #include "support/tensors.h"
 #include "support/thread_count.h"
 #include "support/tolerances.h"
@@ -36,6 +38,7 @@ using testing::instruction_sets;
 using testing::OnlyInstructionSet;
 using testing::Random;
 using testing::random_tensor;
+using testing::rounded_in_groups;
 using testing::ThreadCount;
 using testing::tolerance;
 
@@ -159,26 +162,19 @@ at::Tensor wide_weight(const Linear& linear) {
                               : std::get<at::Tensor>(linear.weight).to(at::kFloat);
 }
 
-/// In groups along a row, to the nearest multiple of the group's largest / the largest integer.
-template <typename T>
-at::Tensor rounded_by_definition(const at::Tensor& input) {
-  const int64_t in_features = input.size(1);
-  const int64_t group_size = sizeof(T) == 2 ? 64 : 32;
-  const auto groups =
-      at::constant_pad_nd(input.to(at::kFloat), {0, -in_features & (group_size - 1)})
-          .view({input.size(0), -1, group_size});
-  const auto scales = groups.abs().amax(-1, /*keepdim=*/true).div(std::numeric_limits<T>::max());
-  const auto values = groups.mul(scales.reciprocal()).round().nan_to_num(0);  // 0 / 0
-  return values.mul(scales).flatten(1).narrow(1, 0, in_features);
+bool uses_tiles(const Linear& linear, int64_t num_rows) {
+  return is_rounded_tiles_product_best(linear.weight, num_rows);
 }
 
 /// The input that products multiply with.
 at::Tensor as_read(const Linear& linear, const at::Tensor& input) {
   switch (activations_of(linear.weight)) {
     case kInt16:
-      return rounded_by_definition<int16_t>(input);
+      return rounded_in_groups<int16_t>(input, RoundedRows<int16_t>::kGroup);
     case kInt8:
-      return rounded_by_definition<int8_t>(input);
+      return rounded_in_groups<int8_t>(input, uses_tiles(linear, input.size(0))
+                                                  ? ByteTiles::kGroup
+                                                  : RoundedRows<int8_t>::kGroup);
     case kAsComputed:
       break;
   }

@@ -246,7 +246,7 @@ void attend_panels_of(const AttentionBlock& block, KeyStretch stretch, float* pa
 template <typename T>
 void attend_panels(const AttentionBlock& block, KeyStretch stretch, float* partial) {
   if constexpr (std::is_same_v<T, hwy::bfloat16_t>) {
-#if PREPACK_HAS_MATRIX_UNIT
+#if PREPACK_HAS_PANEL_MATRIX
     if (has_pair_products() && has_matrix_unit() && MatrixNumbers::fits(block.head_dim)) {
       const MatrixTiles tiles;
       return attend_panels_of<MatrixNumbers>(block, stretch, partial);

@@ -1,5 +1,5 @@
-// AMX: tiles of 16 rows of 64 bytes, and products of tiles of bfloat16. Included once for each
-// instruction set.
+// AMX: tiles of 16 rows of 64 bytes, and products of tiles of bfloat16 or bytes. Included once for
+// each instruction set.
 // Ref: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18
 #if defined(PREPACK_KERNELS_MATRIX_UNIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PREPACK_KERNELS_MATRIX_UNIT_INL_H_
@@ -15,7 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
 #undef PREPACK_HAS_MATRIX_UNIT
-#define PREPACK_HAS_MATRIX_UNIT (HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX3)
+#define PREPACK_HAS_MATRIX_UNIT (HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX2)
 
 #if PREPACK_HAS_MATRIX_UNIT
 
@@ -47,19 +47,24 @@ class MatrixTiles {
   static HWY_INLINE void clear() {
     asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
   }
-  /// @param from  16 rows of 16 lanes, `stride` lanes apart
+  /// @param from  16 rows of 16 lanes of 32 bits, `stride` lanes apart
   template <int kTile>
-  static HWY_INLINE void load(const float* from, int64_t stride) {
+  static HWY_INLINE void load(const void* from, int64_t stride) {
     asm volatile("tileloadd (%0,%1,4), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
   }
   template <int kTile>
-  static HWY_INLINE void store(float* to, int64_t stride) {
+  static HWY_INLINE void store(void* to, int64_t stride) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,4)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
   }
   /// sums[m][n] += the products of all pairs k, of a[m][k] with b[k][n].
   template <int kSums, int kA, int kB>
   static HWY_INLINE void add_product() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
+  }
+  /// Likewise of all fours of bytes, with a sign each, in sums of 32 bits.
+  template <int kSums, int kA, int kB>
+  static HWY_INLINE void add_byte_product() {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
   }
 };
 

@@ -14,12 +14,13 @@ namespace {
 bool has_instructions() {
   constexpr unsigned kBFloat16 = 1U << 22;
   constexpr unsigned kTiles = 1U << 24;
+  constexpr unsigned kBytes = 1U << 25;
+  constexpr unsigned kAll = kBFloat16 | kTiles | kBytes;
   unsigned eax = 0;
   unsigned ebx = 0;
   unsigned ecx = 0;
   unsigned edx = 0;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kBFloat16) != 0 &&
-         (edx & kTiles) != 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kAll) == kAll;
 }
 
 /// Systems keep 8 KB more of each thread's state for processes that ask.

@@ -17,7 +17,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-#if PREPACK_HAS_MATRIX_UNIT
+// Tiles have vectors of 512 bits.
+#undef PREPACK_HAS_PANEL_MATRIX
+#define PREPACK_HAS_PANEL_MATRIX (PREPACK_HAS_MATRIX_UNIT && HWY_TARGET <= HWY_AVX3)
+
+#if PREPACK_HAS_PANEL_MATRIX
 
 /// Two tiles of rows of a times kVectors tiles of b, `num_steps` tiles of 16 lanes each: sums in
 /// tiles 0 to 3, operands in 4 to 7.

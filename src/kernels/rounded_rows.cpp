@@ -9,6 +9,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/rounded_group-inl.h"
 #include "kernels/rounded_product.h"
 #include "kernels/transpose-inl.h"
 #include "kernels/unrolled-inl.h"
@@ -39,18 +40,8 @@ template <typename T>
 RoundedGroup<T> round_group(const float* group, T* values) {
   const Lanes d;
   const hn::Rebind<T, Lanes> integers;
-  auto largest = hn::Zero(d);
-  auto not_finite = hn::Zero(d);  // or else NaN
-  for (int64_t i = 0; i < kGroup<T>; i += kLanes) {
-    const auto x = hn::LoadU(d, group + i);
-    largest = hn::Max(largest, hn::Abs(x));
-    not_finite = hn::Add(not_finite, hn::Sub(x, x));
-  }
-  const float scale = hn::GetLane(hn::MaxOfLanes(d, largest)) / std::numeric_limits<T>::max();
-  // Smaller ones have inverses that are not finite.
-  const bool is_zero = !(scale >= std::numeric_limits<float>::min());
-  const auto inverse = hn::Set(d, is_zero ? 0.0F : 1 / scale);
-  const float step = (is_zero ? 0 : scale) + hn::GetLane(hn::SumOfLanes(d, not_finite));
+  const auto [step, of_one] = scale_group<T>(d, group, kGroup<T>);
+  const auto inverse = hn::Set(d, of_one);
   RoundedGroup<T> rounded{step, {}};
   for (int64_t part = 0; part < kMaxSums<T>; ++part) {
     auto sum = hn::Zero(d);

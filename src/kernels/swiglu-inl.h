@@ -51,7 +51,7 @@ HWY_INLINE FloatVec gated(FloatVec gate, FloatVec up) {
 }
 
 /// The most features of a panel of any product.
-constexpr int64_t kMaxGated = 2 * hn::MaxLanes(Floats());
+constexpr int64_t kMaxGated = 32;
 
 /// out = silu(gates) * ups of a product's sums with the biases, both rounded to T before, as a
 /// product that does not gate stores them.

@@ -14,6 +14,7 @@
 #include "model/packed_product.h"
 #include "model/product_buffer.h"
 #include "model/product_panels.h"
+#include "model/rounded_tiles_product.h"
 
 namespace prepack {
 namespace {
@@ -147,6 +148,9 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
     case Activations::kInt16:
       return product_of_rounded_rows<int16_t>(x, weight_rows(weight), bias, out, finish);
     case Activations::kInt8:
+      if (is_rounded_tiles_product_best(weight, x.size(0))) {
+        return rounded_tiles_product(x, weight, bias, out, finish);
+      }
       return product_of_rounded_rows<int8_t>(x, weight_rows(weight), bias, out, finish);
     case Activations::kAsComputed:
       break;
@@ -186,7 +190,8 @@ int64_t rounded_rows_bytes(int64_t num_rows, int64_t in_features) {
   using Rows = RoundedRows<int16_t>;
   const int64_t of_row =
       rounded_bytes<int16_t>(Rows::num_blocks(in_features) * Rows::kBlock, kMinSumGroup);
-  return slice_bytes(num_rows, kRoundedTileRows, kRoundedTileRows * of_row);
+  return std::max(slice_bytes(num_rows, kRoundedTileRows, kRoundedTileRows * of_row),
+                  rounded_tiles_bytes(num_rows, in_features));
 }
 
 void wide_product(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out) {
@@ -198,7 +203,8 @@ bool can_gate_wide_product(const Weight& weight, c10::ScalarType dtype, int64_t 
     case Activations::kInt16:
       return num_rows > max_few_rounded_rows<int16_t>(weight_rows(weight));
     case Activations::kInt8:
-      return num_rows > max_few_rounded_rows<int8_t>(weight_rows(weight));
+      return num_rows > max_few_rounded_rows<int8_t>(weight_rows(weight)) ||
+             is_rounded_tiles_product_best(weight, num_rows);
     case Activations::kAsComputed:
       break;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/scalar_type.h"
+#include "kernels/byte_tiles_product.h"
 #include "kernels/many_rows.h"
 #include "model/native_products.h"
 #include "model/packed_product.h"
@@ -103,13 +104,21 @@ bool has_rounded_products(const ModelConfig& config, at::Device device, const Ro
          has_packed_products(config, rounding);
 }
 
+/// Whether a CPU's matrix unit multiplies what they round.
+bool has_tiled_products(const Rounding& rounding) {
+  return rounding.quantization && rounding.quantization->bits == 8 &&
+         rounding.activations == Activations::kInt8 && can_multiply_byte_tiles();
+}
+
 /// Whether products of many tokens write SwiGLU at once, so that gates and ups are nowhere; of few
 /// tokens they take little. Weights are taken to be in rows, as where our own products are about as
 /// fast as oneDNN's.
 bool has_gated_products(const ModelConfig& config, DType dtype, at::Device device,
                         const Rounding& rounding) {
-  // With a matrix unit these are LibTorch's, also of weights whose products round elsewhere.
-  if (dtype == DType::kBFloat16 && has_amx()) return false;
+  // With a matrix unit these are LibTorch's, also of most weights whose products round elsewhere.
+  if (dtype == DType::kBFloat16 && has_amx()) {
+    return device.is_cpu() && has_tiled_products(rounding);
+  }
   if (has_rounded_products(config, device, rounding)) return true;
   if (!device.is_cpu() || !has_fast_many_rows()) return false;
   if (dtype == DType::kFloat32) return true;

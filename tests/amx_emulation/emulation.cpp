@@ -32,6 +32,9 @@ void execute(const Instruction& instruction) {
     case Operation::kAddProduct:
       ++products;
       return tiles.add_product(tile, a, b);
+    case Operation::kAddByteProduct:
+      ++products;
+      return tiles.add_byte_product(tile, a, b);
   }
 }
 

@@ -71,6 +71,9 @@ TEST_CASE("instructions are decoded as an assembler writes them", "[amx]") {
       {"tdpbf16ps %tmm7, %tmm4, %tmm1",
        {0xC4, 0xE2, 0x42, 0x5C, 0xCC},
        {.operation = Operation::kAddProduct, .length = 5, .tile = 1, .a = 4, .b = 7}},
+      {"tdpbssd %tmm7, %tmm4, %tmm1",
+       {0xC4, 0xE2, 0x43, 0x5E, 0xCC},
+       {.operation = Operation::kAddByteProduct, .length = 5, .tile = 1, .a = 4, .b = 7}},
   };
   for (const auto& [text, code, expected] : cases) {
     CAPTURE(text);
@@ -79,7 +82,9 @@ TEST_CASE("instructions are decoded as an assembler writes them", "[amx]") {
   const std::vector<uint8_t> others[] = {
       {0x0F, 0x0B, 0x90, 0x90, 0x90},        // ud2
       {0xC4, 0xE2, 0x79, 0x49, 0x00},        // sttilecfg (%rax)
-      {0xC4, 0xE2, 0x43, 0x5E, 0xCC},        // tdpbssd %tmm7, %tmm4, %tmm1
+      {0xC4, 0xE2, 0x42, 0x5E, 0xCC},        // tdpbsud %tmm7, %tmm4, %tmm1
+      {0xC4, 0xE2, 0x41, 0x5E, 0xCC},        // tdpbusd %tmm7, %tmm4, %tmm1
+      {0xC4, 0xE2, 0x40, 0x5E, 0xCC},        // tdpbuud %tmm7, %tmm4, %tmm1
       {0xC4, 0xE2, 0x79, 0x4B, 0x34, 0x88},  // tileloaddt1 (%rax,%rcx,4), %tmm6
       {0xC4, 0xE2, 0x7B, 0x4B, 0x00},        // without a stride, which no assembler writes
       {0xC4, 0xE2, 0x02, 0x5C, 0xCC},        // tdpbf16ps %tmm15, %tmm4, %tmm1
@@ -139,6 +144,25 @@ TEST_CASE("products of tiles are summed up in the manual's order", "[amx]") {
   REQUIRE(product(0, {pair(0x1p24F, 1), pair(-0x1p24F, 1)}, {pair(1, 1), pair(1, 1)}) == 2);
   REQUIRE(product(0, {pair(1, 0), pair(0x1p24F, 0)}, {pair(1, 0), pair(1, 0)}) == 0x1p24F);
   REQUIRE(product(0, {pair(3, 0), pair(0x1p24F, 0)}, {pair(1, 0), pair(1, 0)}) == 0x1p24F + 4);
+}
+
+TEST_CASE("products of tiles of bytes have signs, and wrap around", "[amx]") {
+  const auto sum_of = [](uint32_t sum, const std::vector<uint32_t>& a,
+                         const std::vector<uint32_t>& b) {
+    const auto num_fours = static_cast<int>(a.size());
+    auto tiles = configured({{1, 4}, {1, 4 * num_fours}, {num_fours, 4}});
+    load(tiles, 0, {sum});
+    load(tiles, 1, a);
+    tiles.load(2, reinterpret_cast<const std::byte*>(b.data()), /*stride=*/4);
+    tiles.add_byte_product(0, 1, 2);
+    tiles.store(0, reinterpret_cast<std::byte*>(&sum), /*stride=*/0);
+    return sum;
+  };
+  REQUIRE(sum_of(5, {0x04030201}, {0x281E140A}) == 5 + 10 + 40 + 90 + 160);
+  REQUIRE(sum_of(0, {0x80}, {0x80}) == 128 * 128);
+  REQUIRE(sum_of(0, {0x7F000000, 0x0000FF00}, {0x80000000, 0x00000300}) ==
+          static_cast<uint32_t>(127 * -128 - 3));
+  REQUIRE(sum_of(0x7FFFFFFF, {1}, {1}) == 0x80000000);
 }
 
 TEST_CASE("subnormal numbers are zeros to products of tiles", "[amx]") {
@@ -214,8 +238,8 @@ std::string last_words(const F& f) {
 TEST_CASE("misuse of tiles ends the program, which says why", "[amx]") {
   REQUIRE(last_words([] { asm volatile("tdpbf16ps %tmm2, %tmm1, %tmm0"); }) ==
           "AMX emulation: a tile that is not configured, at c4 e2 6a 5c c1\n");
-  REQUIRE(last_words([] { asm volatile("tdpbssd %tmm2, %tmm1, %tmm0"); }) ==
-          "AMX emulation: an instruction that is not emulated, at c4 e2 6b 5e c1\n");
+  REQUIRE(last_words([] { asm volatile("tdpbsud %tmm2, %tmm1, %tmm0"); }) ==
+          "AMX emulation: an instruction that is not emulated, at c4 e2 6a 5e c1\n");
   REQUIRE(last_words([] { asm volatile("ud2; nop; nop; nop"); }) ==
           "AMX emulation: an instruction that is not emulated, at 0f 0b 90 90 90\n");
 }

@@ -45,7 +45,9 @@ std::optional<Operation> operation_of(const Encoding& encoding) {
   const auto is = [&](int opcode, int pp) {
     return encoding.opcode == opcode && encoding.pp == pp;
   };
-  if (is(0x5C, 2) && !has_memory && encoding.vvvv < 8) return Operation::kAddProduct;
+  const bool has_three_tiles = !has_memory && encoding.vvvv < 8;
+  if (is(0x5C, 2) && has_three_tiles) return Operation::kAddProduct;
+  if (is(0x5E, 3) && has_three_tiles) return Operation::kAddByteProduct;
   if (encoding.vvvv != 0) return std::nullopt;
   if (is(0x4B, 3) && has_memory && encoding.rm == kSib) return Operation::kLoad;
   if (is(0x4B, 2) && has_memory && encoding.rm == kSib) return Operation::kStore;
@@ -103,7 +105,7 @@ std::optional<Instruction> decode(const uint8_t* code, const greg_t* registers) 
   const auto operation = operation_of(encoding);
   if (!operation) return std::nullopt;
   Instruction instruction{.operation = *operation, .length = kShortest, .tile = encoding.reg};
-  if (operation == Operation::kAddProduct) {
+  if (operation == Operation::kAddProduct || operation == Operation::kAddByteProduct) {
     instruction.a = encoding.rm;
     instruction.b = encoding.vvvv;
   }

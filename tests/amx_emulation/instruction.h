@@ -9,12 +9,13 @@
 namespace prepack::amx {
 
 enum class Operation {
-  kConfigure,   // ldtilecfg
-  kRelease,     // tilerelease
-  kClear,       // tilezero
-  kLoad,        // tileloadd
-  kStore,       // tilestored
-  kAddProduct,  // tdpbf16ps
+  kConfigure,       // ldtilecfg
+  kRelease,         // tilerelease
+  kClear,           // tilezero
+  kLoad,            // tileloadd
+  kStore,           // tilestored
+  kAddProduct,      // tdpbf16ps
+  kAddByteProduct,  // tdpbssd
 };
 
 /// One of those instructions of AMX that MatrixTiles uses, with the address that registers give it.

@@ -10,17 +10,22 @@ HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 namespace {
 
-/// sums[m][n] += the products of all pairs k, of a[m][k] with b[k][n]: [16, 16] each, with rows
-/// `stride` lanes apart.
+/// sums[m][n] += the products of all pairs or fours k, of a[m][k] with b[k][n]: [16, 16] each, with
+/// rows `stride` lanes apart.
 /// @return whether this instruction set has tiles
-bool multiply_tiles([[maybe_unused]] const float* a, [[maybe_unused]] const float* b,
-                    [[maybe_unused]] int64_t stride, [[maybe_unused]] float* sums) {
+bool multiply_tiles([[maybe_unused]] bool are_bytes, [[maybe_unused]] const void* a,
+                    [[maybe_unused]] const void* b, [[maybe_unused]] int64_t stride,
+                    [[maybe_unused]] void* sums) {
 #if PREPACK_HAS_MATRIX_UNIT
   const MatrixTiles tiles;
   MatrixTiles::load<3>(sums, stride);
   MatrixTiles::load<7>(a, stride);
   MatrixTiles::load<0>(b, stride);
-  MatrixTiles::add_product<3, 7, 0>();
+  if (are_bytes) {
+    MatrixTiles::add_byte_product<3, 7, 0>();
+  } else {
+    MatrixTiles::add_product<3, 7, 0>();
+  }
   MatrixTiles::clear<7>();
   MatrixTiles::store<3>(sums, stride);
   return true;
@@ -35,9 +40,10 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 
-#include "amx_emulation/emulation.h"
-#include "kernels/attention.h"
-#include "kernels/many_rows.h"
+#include <algorithm>
+#include <vector>
+
+#include "kernels/byte_tiles_product.h"
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
 
@@ -59,68 +65,60 @@ Numbers integers(Random& random, DType dtype, int64_t size) {
   return numbers;
 }
 
+/// sums + the products of a and b, by the definition.
+/// @param together  numbers of a row of a, and of a column of b, that follow each other
+Numbers plain_sums(const Numbers& a, const Numbers& b, int64_t together, int64_t stride,
+                   Numbers sums) {
+  for (int64_t m = 0; m < 16; ++m) {
+    for (int64_t n = 0; n < 16; ++n) {
+      double sum = sums[m * stride + n];
+      for (int64_t k = 0; k < 16; ++k) {
+        for (int64_t i = 0; i < together; ++i) {
+          sum += a[together * (m * stride + k) + i] * b[together * (k * stride + n) + i];
+        }
+      }
+      sums.set(m * stride + n, sum);
+    }
+  }
+  return sums;
+}
+
 TEST_CASE("tiles are multiplied by their definition", "[amx]") {
   Random random(1);
   on_each_instruction_set([&] {
-    REQUIRE(has_matrix_unit());
-    if (!has_bfloat16_dot_products()) return;
+    if (!can_multiply_byte_tiles()) return;
     const int64_t stride = random.integer(16, 20);
     const int64_t num_lanes = 15 * stride + 16;
-    auto a = integers(random, DType::kBFloat16, 2 * num_lanes);
-    auto b = integers(random, DType::kBFloat16, 2 * num_lanes);
+    const auto a = integers(random, DType::kBFloat16, 2 * num_lanes);
+    const auto b = integers(random, DType::kBFloat16, 2 * num_lanes);
     auto sums = integers(random, DType::kFloat32, num_lanes);
-    auto expected = sums;
-    for (int64_t m = 0; m < 16; ++m) {
-      for (int64_t n = 0; n < 16; ++n) {
-        double sum = expected[m * stride + n];
-        for (int64_t k = 0; k < 16; ++k) {
-          for (int64_t half = 0; half < 2; ++half) {
-            sum += a[2 * (m * stride + k) + half] * b[2 * (k * stride + n) + half];
-          }
-        }
-        expected.set(m * stride + n, sum);
-      }
-    }
-    REQUIRE(HWY_DYNAMIC_DISPATCH(multiply_tiles)(a.floats(), b.floats(), stride, sums.floats()));
+    const auto expected = plain_sums(a, b, 2, stride, sums);
+    REQUIRE(HWY_DYNAMIC_DISPATCH(multiply_tiles)(/*are_bytes=*/false, a.data(), b.data(), stride,
+                                                 sums.data()));
     REQUIRE_THAT(sums, SameBits(expected));
   });
 }
 
-/// Products of tiles that attention of 40 queries computes.
-int64_t num_products_of(DType dtype, int64_t head_dim) {
-  constexpr int64_t kNumQueries = 40;
+TEST_CASE("tiles of bytes are multiplied by their definition", "[amx]") {
   Random random(2);
-  auto numbers = Numbers::random(random, dtype, kNumQueries * head_dim);
-  auto out = numbers;
-  const SlotRun run{0, kNumQueries};
-  const auto before = amx::num_products();
-  attend_block({.dtype = dtype,
-                .queries = numbers.data(),
-                .keys = numbers.data(),
-                .values = numbers.data(),
-                .out = out.data(),
-                .query_stride = head_dim,
-                .key_stride = head_dim,
-                .value_stride = head_dim,
-                .out_stride = head_dim,
-                .runs = {&run, 1},
-                .num_queries = kNumQueries,
-                .num_keys = kNumQueries,
-                .group = 1,
-                .head_dim = head_dim,
-                .window = kNumQueries});
-  return amx::num_products() - before;
-}
-
-TEST_CASE("attention in bfloat16 with heads of a multiple of 32 multiplies tiles", "[amx]") {
   on_each_instruction_set([&] {
-    const bool has_tiles = has_bfloat16_dot_products();
-    for (const int64_t head_dim : {32, 64, 96, 128}) {
-      CAPTURE(head_dim);
-      REQUIRE((num_products_of(DType::kBFloat16, head_dim) > 0) == has_tiles);
-      REQUIRE(num_products_of(DType::kFloat32, head_dim) == 0);
-    }
-    REQUIRE(num_products_of(DType::kBFloat16, 80) == 0);
+    if (!can_multiply_byte_tiles()) return;
+    const int64_t stride = random.integer(16, 20);
+    const int64_t num_lanes = 15 * stride + 16;
+    const auto a = integers(random, DType::kFloat32, 4 * num_lanes);
+    const auto b = integers(random, DType::kFloat32, 4 * num_lanes);
+    const auto sums = integers(random, DType::kFloat32, num_lanes);
+    const auto bytes_of = [](const Numbers& numbers) {
+      std::vector<int8_t> bytes;
+      for (const double number : numbers.values()) bytes.push_back(static_cast<int8_t>(number));
+      return bytes;
+    };
+    std::vector<int32_t> actual;
+    for (const double sum : sums.values()) actual.push_back(static_cast<int32_t>(sum));
+    REQUIRE(HWY_DYNAMIC_DISPATCH(multiply_tiles)(/*are_bytes=*/true, bytes_of(a).data(),
+                                                 bytes_of(b).data(), stride, actual.data()));
+    const auto expected = plain_sums(a, b, 4, stride, sums).values();
+    REQUIRE(std::equal(actual.begin(), actual.end(), expected.begin(), expected.end()));
   });
 }
 

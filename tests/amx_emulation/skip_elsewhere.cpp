@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "kernels/byte_tiles_product.h"
 #include "kernels/many_rows.h"
 #include "support/catch.h"
 
@@ -30,7 +31,11 @@ bool has_amx() {
 /// Null: none.
 const char* reason_to_skip() {
   if (has_amx()) return "on a CPU that has it, which kernels:... use";
+#ifdef PREPACK_TESTS_NEED_BFLOAT16
   if (!has_bfloat16_dot_products()) return "without AVX-512 BF16";
+#else
+  if (!can_multiply_byte_tiles()) return "without AVX2";
+#endif
   return nullptr;
 }
 

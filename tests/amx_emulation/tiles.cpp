@@ -105,16 +105,39 @@ void Tiles::store(int tile, std::byte* to, int64_t stride) {
   }
 }
 
-void Tiles::add_product(int sums, int a, int b) {
+void Tiles::require_fit(int sums, int a, int b) {
   require(sums != a && sums != b && a != b, "a product of a tile with itself");
-  auto& to = configured(sums);
+  const auto& to = configured(sums);
   const auto& left = configured(a);
   const auto& right = configured(b);
   require(left.num_rows == to.num_rows && right.row_bytes == to.row_bytes &&
               left.row_bytes == 4 * right.num_rows && to.row_bytes % 4 == 0,
           "tiles that do not fit");
+}
+
+void Tiles::add_product(int sums, int a, int b) {
+  require_fit(sums, a, b);
+  auto& to = tiles_[sums];
   const ProductRounding rounding;
-  for (int row = 0; row < to.num_rows; ++row) add_row(left.rows[row], right, to.rows[row]);
+  for (int row = 0; row < to.num_rows; ++row) add_row(tiles_[a].rows[row], tiles_[b], to.rows[row]);
+}
+
+void Tiles::add_byte_product(int sums, int a, int b) {
+  require_fit(sums, a, b);
+  auto& to = tiles_[sums];
+  const auto byte = [](uint32_t word, int i) {
+    return static_cast<int32_t>(static_cast<int8_t>(word >> (8 * i)));
+  };
+  for (int row = 0; row < to.num_rows; ++row) {
+    for (int k = 0; k < tiles_[b].num_rows; ++k) {
+      for (int n = 0; n < to.row_bytes / 4; ++n) {
+        for (int i = 0; i < 4; ++i) {
+          const int32_t product = byte(tiles_[a].rows[row][k], i) * byte(tiles_[b].rows[k][n], i);
+          to.rows[row][n] += static_cast<uint32_t>(product);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace prepack::amx

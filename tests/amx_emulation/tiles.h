@@ -23,7 +23,10 @@ class Tiles {
   void clear(int tile);
   void load(int tile, const std::byte* from, int64_t stride);
   void store(int tile, std::byte* to, int64_t stride);
+  /// Of bfloat16.
   void add_product(int sums, int a, int b);
+  /// Of bytes with signs.
+  void add_byte_product(int sums, int a, int b);
 
  private:
   static constexpr int kNumTiles = 8;
@@ -37,6 +40,7 @@ class Tiles {
   };
 
   Tile& configured(int tile);
+  void require_fit(int sums, int a, int b);
   static void add_row(const uint32_t* a, const Tile& b, uint32_t* sums);
 
   Tile tiles_[kNumTiles];

@@ -1,86 +1,43 @@
-#include <thread>
 #include <vector>
 
 #include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
-#include "kernels/swiglu.h"
 #include "support/each_instruction_set.h"
+#include "support/gated_product.h"
 #include "support/numbers.h"
 #include "support/rounded_input.h"
-#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack {
 namespace {
 
+using testing::check_gated;
+using testing::GatedShape;
 using testing::num_samples;
 using testing::Numbers;
 using testing::on_each_instruction_set;
 using testing::Random;
 using testing::RoundedInput;
-using testing::SameBits;
 using testing::StoredWeight;
 using testing::weight_formats;
 using testing::WeightFormat;
 using testing::whole_groups;
 
-struct Shape {
-  int64_t num_rows;
-  int64_t in_features;
-  int64_t num_gates;
-};
-
-Shape any_shape(Random& random, const WeightFormat& format) {
+GatedShape any_shape(Random& random, const WeightFormat& format) {
   return {random.integer(1, 40), whole_groups(format, random.integer(1, 200)),
           random.integer(1, 90)};
 }
 
 /// Of several slices of rows, blocks and slices of k, and stretches of features.
-std::vector<Shape> long_shapes(const WeightFormat& format) {
+std::vector<GatedShape> long_shapes(const WeightFormat& format) {
   return {{110, whole_groups(format, 600), 40},
           {13, whole_groups(format, 2200), 67},
           {5, whole_groups(format, 9000), 150},
           {27, whole_groups(format, 40), 400}};
 }
 
-/// Compares SwiGLU of a product with a product whose result SwiGLU reads.
-/// @param product   with all but what is set here
-/// @param multiply  of a product, for some features of its output
-template <typename Product, typename Multiply>
-void check_gated(Random& random, Product product, DType out_dtype, const Shape& shape,
-                 const Multiply& multiply) {
-  const int64_t size = shape.num_gates;
-  const auto bias = Numbers::random(random, DType::kFloat32, 2 * size);
-  product.bias = random.integer(0, 1) == 1 ? bias.floats() : nullptr;
-  product.num_rows = shape.num_rows;
-  product.in_features = shape.in_features;
-  Numbers gate_up(out_dtype, shape.num_rows * 2 * size);
-  product.out = gate_up.data();
-  product.out_stride = 2 * size;
-  testing::spoil_scratch();
-  multiply(product, 0, 2 * size);
-  Numbers expected(out_dtype, shape.num_rows * size);
-  swiglu(out_dtype, gate_up.data(), expected.data(), shape.num_rows, size);
-
-  const int64_t stride = size + random.integer(0, 3);
-  auto out = Numbers::filled(out_dtype, (shape.num_rows - 1) * stride + size, -1);
-  auto expected_out = out;
-  for (int64_t i = 0; i < expected.size(); ++i) {
-    expected_out.set_bits(i / size * stride + i % size, expected.bits(i));
-  }
-  product.out = out.data();
-  product.out_stride = stride;
-  product.num_gates = size;
-  testing::spoil_scratch();
-  const int64_t middle = random.integer(0, size);
-  multiply(product, 0, middle);
-  // A thread of its own has no more scratch than the kernel asks for: the address sanitizer sees
-  // what lies behind it.
-  std::thread([&] { multiply(product, middle, size); }).join();
-  REQUIRE_THAT(out, SameBits(expected_out));
-}
-
-void check_many_rows(Random& random, const WeightFormat& format, DType dtype, const Shape& shape) {
+void check_many_rows(Random& random, const WeightFormat& format, DType dtype,
+                     const GatedShape& shape) {
   CAPTURE(name_of(format), to_string(dtype), shape.num_rows, shape.in_features, shape.num_gates);
   const StoredWeight weight(random, format, 2 * shape.num_gates, shape.in_features);
   const auto x = Numbers::random(random, dtype, shape.num_rows * shape.in_features);
@@ -94,7 +51,7 @@ void check_many_rows(Random& random, const WeightFormat& format, DType dtype, co
 }
 
 template <typename T>
-void check_rounded(Random& random, const WeightFormat& format, const Shape& shape) {
+void check_rounded(Random& random, const WeightFormat& format, const GatedShape& shape) {
   static constexpr DType kDTypes[] = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
   const auto dtype = kDTypes[random.integer(0, 2)];
   CAPTURE(name_of(format), to_string(dtype), shape.num_rows, shape.in_features, shape.num_gates);

@@ -1,0 +1,102 @@
+#include "model/rounded_tiles_product.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <cmath>
+
+#include "amx_emulation/emulation.h"
+#include "kernels/byte_tiles.h"
+#include "model/linear.h"
+#include "model/swiglu.h"
+#include "support/all_close.h"
+#include "support/catch.h"
+#include "support/random.h"
+#include "support/rounded_in_groups.h"
+#include "support/tensors.h"
+#include "support/thread_count.h"
+
+namespace prepack {
+namespace {
+
+using testing::AllClose;
+using testing::BitEqual;
+using testing::Random;
+using testing::random_tensor;
+using testing::rounded_in_groups;
+using testing::ThreadCount;
+
+Linear random_linear(Random& random, int64_t out_features, int64_t in_features,
+                     const Quantization& quantization, Activations activations) {
+  auto weight = QuantizedWeight::make_empty(out_features, in_features, quantization);
+  const double scale = 1 / std::sqrt(static_cast<double>(in_features));
+  REQUIRE(weight.quantize_rows(0, random_tensor(random, {out_features, in_features}).mul(scale)));
+  weight.activations = activations;
+  return {weight, random_tensor(random, {out_features})};
+}
+
+constexpr Quantization kInt8 = {.bits = 8};
+
+TEST_CASE("more than 8 rows of 8 bits are multiplied in tiles with weights of 8 bits", "[amx]") {
+  const ThreadCount one_thread(1);  // which counts its products
+  Random random(1);
+  const auto uses_tiles = [&](const Quantization& quantization, Activations activations,
+                              int64_t num_rows) {
+    const auto linear = random_linear(random, 40, 128, quantization, activations);
+    const auto before = amx::num_products();
+    linear(random_tensor(random, {num_rows, 128}));
+    return amx::num_products() > before;
+  };
+  CHECK(uses_tiles(kInt8, Activations::kInt8, 9));
+  CHECK(uses_tiles(kInt8, Activations::kInt8, 200));
+  CHECK(!uses_tiles(kInt8, Activations::kInt8, 8));
+  CHECK(!uses_tiles(kInt8, Activations::kInt16, 100));
+  CHECK(!uses_tiles(kInt8, Activations::kAsComputed, 100));
+  CHECK(!uses_tiles({.bits = 4, .group_size = 32}, Activations::kInt8, 100));
+}
+
+TEST_CASE("a product in tiles equals its definition in float64", "[amx]") {
+  Random random(2);
+  for (const int64_t num_rows : {9, 33, 150}) {
+    for (const int64_t in_features : {64, 700}) {
+      for (const auto type : {at::kFloat, at::kBFloat16}) {
+        CAPTURE(num_rows, in_features);
+        const auto linear = random_linear(random, 130, in_features, kInt8, Activations::kInt8);
+        const auto input = random_tensor(random, {num_rows, in_features}, type);
+        const auto weight = std::get<QuantizedWeight>(linear.weight).dequantize();
+        const auto expected = rounded_in_groups<int8_t>(input, ByteTiles::kGroup)
+                                  .to(at::kDouble)
+                                  .matmul(weight.to(at::kDouble).t())
+                                  .add(linear.bias->to(at::kDouble));
+        const double near = type == at::kFloat ? 1e-5 : 1e-2;
+        CHECK_THAT(linear(input), AllClose(expected, near, near));
+        auto sum = random_tensor(random, expected.sizes(), type);
+        const auto expected_sum = sum.to(at::kDouble).add(expected);
+        linear.add_to(input, sum);
+        CHECK_THAT(sum, AllClose(expected_sum, near, near));
+        auto gated = at::empty({num_rows, 65}, input.options());
+        REQUIRE(linear.can_gate(input));
+        linear.write_gated_to(input, gated);
+        const auto expected_gated = at::empty_like(gated);
+        swiglu(linear(input), expected_gated);
+        CHECK_THAT(gated, BitEqual(expected_gated));
+      }
+    }
+  }
+}
+
+TEST_CASE("more rows than are rounded at once are multiplied in tiles all the same", "[amx]") {
+  Random random(3);
+  constexpr int64_t kRows = 1100;
+  constexpr int64_t kFeatures = 24000;
+  const auto linear = random_linear(random, 20, kFeatures, kInt8, Activations::kInt8);
+  const auto input = random_tensor(random, {kRows, kFeatures});
+  const auto all = linear(input);
+  // A row's bits do not depend on those beside it.
+  for (const int64_t first : {int64_t{0}, int64_t{500}, kRows - 40}) {
+    CHECK_THAT(linear(input.narrow(0, first, 40)), BitEqual(all.narrow(0, first, 40)));
+  }
+}
+
+}  // namespace
+}  // namespace prepack
