@@ -64,11 +64,12 @@ TEST_CASE("a job of many forwards takes the memory that is predicted", "[cli][me
                          1050, 1800, 500, 1350, 250, 2000, 700, 1650, 400,  1950}) {
     prompts += Json{{"prompt_ids", std::vector<int>(length, 5)}}.dump() + "\n";
   }
-  for (const auto* method : {"packed", "packed-rows"}) {
-    CAPTURE(method);
+  for (const auto* options :
+       {"--method packed", "--method packed-rows", "--dtype bfloat16", "--dtype float16"}) {
+    CAPTURE(options);
     const auto outcome = run(fmt::format("prefill --model '{}' --prompts - --batch-size 1 --json "
-                                         "--threads 1 --method {}",
-                                         folder.path().string(), method),
+                                         "--threads 1 {}",
+                                         folder.path().string(), options),
                              prompts);
     CAPTURE(outcome.err);
     REQUIRE(outcome.exit_code == 0);

@@ -10,15 +10,24 @@ namespace {
 constexpr int64_t kSliceBytes = int64_t{24} << 20;
 constexpr int64_t kMinSliceTiles = 32;
 
-}  // namespace
-
-char* product_buffer(int64_t size) {
-  static thread_local at::Tensor buffer;
+void* at_least(int64_t size, at::Tensor& buffer) {
   if (!buffer.defined() || buffer.numel() < size) {
     buffer.reset();  // first, to leave no hole in the heap
     buffer = scratch({size}, at::kByte);
   }
-  return static_cast<char*>(buffer.data_ptr());
+  return buffer.data_ptr();
+}
+
+}  // namespace
+
+char* product_buffer(int64_t size) {
+  static thread_local at::Tensor buffer;
+  return static_cast<char*>(at_least(size, buffer));
+}
+
+float* wide_copy_buffer(int64_t size) {
+  static thread_local at::Tensor buffer;
+  return static_cast<float*>(at_least(size * static_cast<int64_t>(sizeof(float)), buffer));
 }
 
 int64_t max_slice_tiles(int64_t tile_bytes) {

@@ -11,6 +11,10 @@ namespace prepack {
 /// thread that multiplies: fresh memory for every product costs its first touch.
 char* product_buffer(int64_t size);
 
+/// Likewise floats for what a product copies before its input becomes ready, and after its output
+/// has: that is, beside product_buffer().
+float* wide_copy_buffer(int64_t size);
+
 /// How many tiles of rows are made ready and multiplied at a time, so that they take little memory;
 /// but so many at least that making the weights ready for them is little beside.
 int64_t max_slice_tiles(int64_t tile_bytes);

@@ -1,6 +1,6 @@
 #include "model/wide_product.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <variant>
@@ -131,6 +131,39 @@ void product_of_rounded_rows(const at::Tensor& x, const WeightRows& weight, cons
       });
 }
 
+/// In float32, with x and out in float32.
+void multiply_wide(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
+                   Finish finish) {
+  if (x.size(0) <= max_few_rows(weight)) {
+    product_of_few_rows(x, weight_rows(weight), bias, out, finish);
+  } else if (has_fast_many_rows()) {
+    packed_product(x, weight_rows(weight), bias, out, finish);
+  } else {
+    libtorch_product(x, weight, bias, out, finish == Finish::kAdd);
+  }
+}
+
+/// Likewise, with x and out of any dtype, by way of copies.
+void multiply_copies(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
+                     Finish finish) {
+  const int64_t slice_bytes = kSliceRows * wide_row_bytes(x.size(1), out.size(1));
+  for_slices(x, out, kSliceRows, slice_bytes, [&](const at::Tensor& rows, at::Tensor& part) {
+    float* const buffer = wide_copy_buffer(rows.numel() + part.numel());
+    const auto wide = [](const at::Tensor& tensor, float* copy) {
+      return tensor.scalar_type() == at::kFloat ? tensor
+                                                : at::from_blob(copy, tensor.sizes(), at::kFloat);
+    };
+    const auto wide_rows = wide(rows, buffer);
+    auto wide_part = wide(part, buffer + rows.numel());
+    if (!wide_rows.is_same(rows)) wide_rows.copy_(rows);
+    // Added in float32, to be rounded once.
+    const bool is_copy = !wide_part.is_same(part);
+    if (is_copy && finish == Finish::kAdd) wide_part.copy_(part);
+    multiply_wide(wide_rows, weight, bias, wide_part, finish);
+    if (is_copy) part.copy_(wide_part);
+  });
+}
+
 void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::Tensor& out,
               Finish finish) {
   if (out.numel() == 0) return;
@@ -155,24 +188,9 @@ void multiply(const at::Tensor& x, const Weight& weight, const Bias& bias, at::T
     case Activations::kAsComputed:
       break;
   }
-  if (out.scalar_type() != at::kFloat) {
-    return for_slices(x, out, kSliceRows, kSliceRows * wide_row_bytes(x.size(1), out.size(1)),
-                      [&](const at::Tensor& rows, at::Tensor& part) {
-                        // Added in float32, to be rounded once.
-                        auto wide = finish == Finish::kAdd ? part.to(at::kFloat)
-                                                           : at::empty(part.sizes(), at::kFloat);
-                        multiply(rows, weight, bias, wide, finish);
-                        part.copy_(wide);
-                      });
-  }
-  const auto wide = x.to(at::kFloat);
-  if (x.size(0) <= max_few_rows(weight)) {
-    product_of_few_rows(wide, weight_rows(weight), bias, out, finish);
-  } else if (has_fast_many_rows()) {
-    packed_product(wide, weight_rows(weight), bias, out, finish);
-  } else {
-    libtorch_product(wide, weight, bias, out, finish == Finish::kAdd);
-  }
+  const bool is_wide = x.scalar_type() == at::kFloat && out.scalar_type() == at::kFloat;
+  is_wide ? multiply_wide(x, weight, bias, out, finish)
+          : multiply_copies(x, weight, bias, out, finish);
 }
 
 }  // namespace

@@ -144,8 +144,8 @@ DType product_dtype(const ModelConfig& config, DType dtype, at::Device device,
 }
 
 /// What products of so many tokens make of their inputs and outputs: rounded, or in float32 where
-/// they compute in that for another dtype; those leave as much in holes of the heap, measured. On a
-/// GPU with packed weights, what they make of these too.
+/// they compute in that for another dtype. On a GPU with packed weights, what they make of these
+/// too.
 int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device device,
                          int64_t num_tokens, const Rounding& rounding) {
   const bool is_rounded = has_rounded_products(config, device, rounding);
@@ -161,7 +161,7 @@ int64_t input_copy_bytes(const ModelConfig& config, DType dtype, at::Device devi
     } else if (is_rounded) {
       most = std::max(most, rounded_rows_bytes(num_tokens, shape.in_features));
     } else if (is_wide) {
-      most = std::max(most, 2 * wide_copy_bytes(num_tokens, shape.in_features, shape.out_features));
+      most = std::max(most, wide_copy_bytes(num_tokens, shape.in_features, shape.out_features));
     }
   }
   return most;
