@@ -87,11 +87,11 @@ build_prepack() {
 }
 
 # What is tested on the CPU does not see the GPU, which is the default where there is one. The example
-# of find_package builds the whole once more, and AMX's emulation, which needs no GPU, is not built.
+# of find_package builds the whole once more, and tests on AMX's emulation, which need no GPU, are not built.
 cpu_tests() {
   CUDA_VISIBLE_DEVICES='' CMAKE_PREFIX_PATH="$work/prefix:$(torch_folder)" \
     ctest --test-dir "$work/prepack" --parallel "$jobs" --timeout 120 --output-on-failure \
-    --no-tests=error -E '^gpu:|find_package|amx_emulation' \
+    --no-tests=error -E '^gpu:|find_package|prepack_amx' \
     --output-junit "$out/cpu_tests.xml"
 }
 

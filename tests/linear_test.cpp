@@ -162,17 +162,13 @@ at::Tensor wide_weight(const Linear& linear) {
                               : std::get<at::Tensor>(linear.weight).to(at::kFloat);
 }
 
-bool uses_tiles(const Linear& linear, int64_t num_rows) {
-  return is_rounded_tiles_product_best(linear.weight, num_rows);
-}
-
 /// The input that products multiply with.
 at::Tensor as_read(const Linear& linear, const at::Tensor& input) {
   switch (activations_of(linear.weight)) {
     case kInt16:
       return rounded_in_groups<int16_t>(input, RoundedRows<int16_t>::kGroup);
     case kInt8:
-      return rounded_in_groups<int8_t>(input, uses_tiles(linear, input.size(0))
+      return rounded_in_groups<int8_t>(input, has_rounded_tiles_product(weight_rows(linear.weight))
                                                   ? ByteTiles::kGroup
                                                   : RoundedRows<int8_t>::kGroup);
     case kAsComputed:

@@ -329,9 +329,11 @@ TEST_CASE("where products write SwiGLU, a forward has no gates and ups", "[memor
   const Rounding rounded = {Quantization{}, Activations::kInt8};
   const int64_t of_both = 2 * 1000 * 2;
   CHECK(predicted(DType::kFloat16, {}) == predicted(DType::kFloat16, rounded) + of_both);
-  // A matrix unit multiplies bfloat16 instead, by LibTorch.
-  CHECK(predicted(DType::kBFloat16, rounded) ==
-        predicted(DType::kFloat16, rounded) + (has_amx() ? of_both : 0));
+  CHECK(predicted(DType::kBFloat16, rounded) == predicted(DType::kFloat16, rounded));
+  // With weights of 4 bits a matrix unit multiplies bfloat16 instead, by LibTorch.
+  const Rounding of_4_bits = {Quantization{.bits = 4}, Activations::kInt8};
+  CHECK(predicted(DType::kBFloat16, of_4_bits) ==
+        predicted(DType::kFloat16, of_4_bits) + (has_amx() ? of_both : 0));
 }
 
 TEST_CASE("the default budget fits half of the free memory", "[memory]") {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/scalar_type.h"
+#include "kernels/byte_tiles_product.h"
 #include "kernels/linear.h"
 #include "model/linear.h"
 #include "model/random_model.h"
@@ -307,7 +308,7 @@ TEST_CASE("rounded inputs cost products a small part of their size", "[quantizat
       // As activations are: a few that are far larger than all others.
       for (int i = 0; i < 5; ++i) x.select(1, random.integer(0, 2047)).mul_(300);
       CHECK(error(x, Activations::kInt16) < 1e-4);
-      CHECK(error(x, Activations::kInt8) < 2e-2);
+      CHECK(error(x, Activations::kInt8) < (can_multiply_byte_tiles() ? 4e-2 : 2e-2));
     }
   }
 }
@@ -493,7 +494,7 @@ TEST_CASE("activations are rounded where it is asked for", "[quantization]") {
   const double of_int8_weights =
       change_by(Activations::kInt8, testing::tiny_references().front(), kInt8);
   CHECK(of_int8_weights > 1e-4);
-  CHECK(of_int8_weights < 5e-2);
+  CHECK(of_int8_weights < (can_multiply_byte_tiles() ? 1e-1 : 5e-2));
   CHECK_THROWS_WITH(load_model(testing::tiny_references().front().model_folder,
                                {.activations = Activations::kInt16}),
                     "quantization: activations are quantized for quantized weights, and the model "

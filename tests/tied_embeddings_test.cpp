@@ -54,8 +54,8 @@ at::Tensor tied_logits(const std::filesystem::path& folder, nlohmann::json confi
 TEST_CASE("a projection that differs from the embeddings is used, whatever the config says",
           "[weights]") {
   const TempDir folder;
-  auto config = testing::config_in_whole_groups(std::string(PREPACK_SOURCE_DIR) +
-                                                "/tests/data/models/llama-grouped");
+  auto config =
+      testing::config_in_whole_groups(PREPACK_SOURCE_DIR "/tests/data/models/llama-grouped");
   config["tie_word_embeddings"] = false;
   testing::write_random_model(folder.path(), config);
   const auto untied = untied_tensors(folder.path());

@@ -39,7 +39,8 @@ std::string to_string(const Quantization& quantization);
 enum class Activations {
   kAsComputed,  // float32
   kInt16,       // 16 bits, with a float32 scale for each 64 features of a token
-  kInt8,        // 8 bits, for each 32; but kInt16 for weights that share a scale by 16
+  kInt8,        // 8 bits, for each 32, on CPUs with AMX for each 128 with weights of 8 bits that
+                // have one scale a row; but kInt16 for weights that share a scale by 16
 };
 
 /// "as computed", "int16" or "int8".

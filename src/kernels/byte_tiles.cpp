@@ -18,13 +18,14 @@ constexpr int64_t kRows = ByteTiles::kRows;
 constexpr int64_t kBlock = ByteTiles::kBlock;
 constexpr int64_t kGroup = ByteTiles::kGroup;
 constexpr int64_t kTogether = 4;  // numbers of a row that follow each other
+static_assert(kRows % hn::MaxLanes(Floats()) == 0);
 
 /// A group of a row.
 /// @param size  whole blocks
 /// @return its scale
 float round_group(const float* group, int64_t size, int8_t* to) {
   const Floats d;
-  const auto [scale, inverse] = scale_group<int8_t>(d, group, size);
+  const auto [scale, inverse] = scale_of<int8_t>(d, group, size);
   for (int64_t i = 0; i < size; i += num_lanes()) {
     const auto value = hn::NearestInt(hn::Mul(hn::LoadU(d, group + i), hn::Set(d, inverse)));
     const hn::Rebind<int8_t, Floats> bytes;

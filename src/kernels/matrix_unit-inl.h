@@ -14,6 +14,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
+// CPUs that have one have AVX-512; emulations need not.
 #undef PREPACK_HAS_MATRIX_UNIT
 #define PREPACK_HAS_MATRIX_UNIT (HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX2)
 

@@ -17,7 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace prepack::HWY_NAMESPACE {
 
-// Tiles have vectors of 512 bits.
+// A vector is a row of a tile.
 #undef PREPACK_HAS_PANEL_MATRIX
 #define PREPACK_HAS_PANEL_MATRIX (PREPACK_HAS_MATRIX_UNIT && HWY_TARGET <= HWY_AVX3)
 

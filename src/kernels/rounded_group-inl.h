@@ -21,7 +21,7 @@ struct GroupScale {
 /// The scale that makes the largest number the largest T.
 /// @param size  a multiple of D's lanes
 template <typename T, typename D>
-HWY_INLINE GroupScale scale_group(D d, const float* group, int64_t size) {
+HWY_INLINE GroupScale scale_of(D d, const float* group, int64_t size) {
   auto largest = hn::Zero(d);
   auto not_finite = hn::Zero(d);  // or else NaN
   for (int64_t i = 0; i < size; i += static_cast<int64_t>(hn::Lanes(d))) {

@@ -37,12 +37,11 @@ struct RoundedGroup {
 
 /// @param group  kGroup<T> numbers
 template <typename T>
-RoundedGroup<T> round_group(const float* group, T* values) {
+RoundedGroup<T> round_group(const float* group, const GroupScale& scale, T* values) {
   const Lanes d;
   const hn::Rebind<T, Lanes> integers;
-  const auto [step, of_one] = scale_group<T>(d, group, kGroup<T>);
-  const auto inverse = hn::Set(d, of_one);
-  RoundedGroup<T> rounded{step, {}};
+  const auto inverse = hn::Set(d, scale.inverse);
+  RoundedGroup<T> rounded{scale.scale, {}};
   for (int64_t part = 0; part < kMaxSums<T>; ++part) {
     auto sum = hn::Zero(d);
     for (int64_t i = part * kMinSumGroup; i < (part + 1) * kMinSumGroup; i += kLanes) {
@@ -50,7 +49,7 @@ RoundedGroup<T> round_group(const float* group, T* values) {
       sum = hn::Add(sum, hn::ConvertTo(d, value));
       hn::StoreU(hn::DemoteTo(integers, value), integers, values + i);
     }
-    rounded.sums[part] = step * hn::GetLane(hn::SumOfLanes(d, sum));
+    rounded.sums[part] = scale.scale * hn::GetLane(hn::SumOfLanes(d, sum));
   }
   return rounded;
 }
@@ -65,16 +64,16 @@ HWY_INLINE void store_sums(const RoundedGroup<T>& group, int64_t sum_group, floa
   }
 }
 
-/// Numbers of a group in float32, which are x's where that can be.
-/// @param padded  for others, [kGroup<T>]
-/// @param size    numbers there are; the others are zeros
-template <typename T, typename X>
-HWY_INLINE const float* widen_group(const X* x, int64_t size, float* padded) {
+/// Numbers in float32, which are x's where that can be.
+/// @param count   numbers there are; the others up to `size` are zeros
+/// @param padded  for others, [size]
+template <typename X>
+HWY_INLINE const float* widen_group(const X* x, int64_t count, int64_t size, float* padded) {
   if constexpr (std::is_same_v<X, float>) {
-    if (size == kGroup<T>) return x;
+    if (count == size) return x;
   }
-  if (size > 0) convert(size, x, padded);
-  std::fill(padded + size, padded + kGroup<T>, 0.0F);
+  if (count > 0) convert(count, x, padded);
+  std::fill(padded + count, padded + size, 0.0F);
   return padded;
 }
 
@@ -83,18 +82,20 @@ template <typename X, typename T>
 void round_single_rows(const X* x, int64_t num_rows, int64_t in_features, int64_t first,
                        int64_t last, const RoundedRows<T>& to) {
   constexpr int64_t kSize = kGroup<T>;
-  const int64_t num_groups =
-      RoundedRows<T>::num_blocks(in_features) * (RoundedRows<T>::kBlock / kSize);
+  const int64_t row_size = RoundedRows<T>::num_blocks(in_features) * RoundedRows<T>::kBlock;
   for (int64_t row = first; row < std::min(last, num_rows); ++row) {
-    for (int64_t g = 0; g < num_groups; ++g) {
-      const int64_t size = std::clamp<int64_t>(in_features - g * kSize, 0, kSize);
-      float padded[kSize];
-      const int64_t place = row * num_groups + g;
-      const auto rounded =
-          round_group(widen_group<T>(x + row * in_features + g * kSize, size, padded),
-                      to.values + place * kSize);
-      to.scales[place] = rounded.scale;
-      store_sums(rounded, to.sum_group, to.sums + place * (kSize / to.sum_group));
+    for (int64_t begin = 0; begin < row_size; begin += to.scale_group) {
+      const int64_t size = std::min(to.scale_group, row_size - begin);
+      const int64_t count = std::clamp<int64_t>(in_features - begin, 0, size);
+      float padded[RoundedRows<T>::kMaxScaleGroup];
+      const float* numbers = widen_group(x + row * in_features + begin, count, size, padded);
+      const auto scale = scale_of<T>(Lanes(), numbers, size);
+      for (int64_t i = 0; i < size; i += kSize) {
+        const int64_t place = (row * row_size + begin + i) / kSize;
+        const auto rounded = round_group(numbers + i, scale, to.values + place * kSize);
+        to.scales[place] = rounded.scale;
+        store_sums(rounded, to.sum_group, to.sums + place * (kSize / to.sum_group));
+      }
     }
   }
 }

@@ -27,6 +27,8 @@ struct RoundedRows {
   static constexpr int64_t kGroup = sizeof(T) == 2 ? 64 : 32;
   static constexpr int64_t kTogether = 4 / sizeof(T);  // numbers of a row that follow each other
 
+  static constexpr int64_t kMaxScaleGroup = 128;
+
   int64_t tile_rows;
   int64_t sum_group;  // 64, 32 or kMinSumGroup numbers, not more than kGroup
   T* values;          // [num_tiles, num_blocks, kBlock / kTogether, tile_rows, kTogether]
@@ -36,6 +38,8 @@ struct RoundedRows {
   int32_t* corrections = nullptr;  // as scales, or null: -128 times the sums of values by groups,
                                    // for products of many rows of 8 bits with weights of 8 bits;
                                    // left alone in tiles of one row
+  int64_t scale_group = kGroup;    // in tiles of one row, several groups may have equal scales:
+                                   // those of this many numbers, kMaxScaleGroup at most
 
   int64_t num_tiles(int64_t num_rows) const { return (num_rows + tile_rows - 1) / tile_rows; }
 

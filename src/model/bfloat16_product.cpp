@@ -49,7 +49,7 @@ bool is_bfloat16_product_best(const Weight& weight, int64_t num_rows) {
   if (std::holds_alternative<at::Tensor>(weight)) return !has_amx() || num_rows <= max_few_rows();
   if (num_rows <= kMaxWidenedRows) return false;
   // A matrix unit multiplies four times as many numbers of bfloat16 a cycle as VNNI does integers
-  // of 8 bits, and twice as many of these. Not measured.
+  // of 8 bits, and itself of these twice as many. Not measured.
   if (is_rounded_tiles_product_best(weight, num_rows)) return false;
   return has_amx() || activations_of(weight) == Activations::kAsComputed;
 }

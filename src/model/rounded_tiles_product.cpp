@@ -13,8 +13,7 @@ namespace {
 /// Rows up to which other kernels read each weight once. Not measured.
 constexpr int64_t kMaxFewRows = 8;
 
-/// Tiles are multiplied by twos.
-constexpr int64_t kPairRows = 2 * ByteTiles::kRows;
+constexpr int64_t kPairRows = ByteTiles::kPairRows;
 
 /// Of two tiles, without their scales.
 int64_t pair_size(int64_t in_features) {
@@ -43,9 +42,13 @@ ByteTiles round_to_buffer(const at::Tensor& x) {
 
 }  // namespace
 
+bool has_rounded_tiles_product(const WeightRows& weight) {
+  return std::holds_alternative<Int8Rows>(weight) && can_multiply_byte_tiles();
+}
+
 bool is_rounded_tiles_product_best(const Weight& weight, int64_t num_rows) {
   return num_rows > kMaxFewRows && activations_of(weight) == Activations::kInt8 &&
-         std::holds_alternative<Int8Rows>(weight_rows(weight)) && can_multiply_byte_tiles();
+         has_rounded_tiles_product(weight_rows(weight));
 }
 
 void rounded_tiles_product(const at::Tensor& x, const Weight& weight, const Bias& bias,

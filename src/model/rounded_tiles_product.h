@@ -9,8 +9,11 @@
 
 namespace prepack {
 
-/// Whether rounded_tiles_product() is the fastest product of so many rows on this machine, if it is
-/// one that rounds them to 8 bits.
+/// Whether this machine multiplies rows that are rounded to 8 bits in tiles. Fewer than are worth
+/// that are rounded in the same groups.
+bool has_rounded_tiles_product(const WeightRows& weight);
+
+/// Whether rounded_tiles_product() is the fastest product of so many rows.
 bool is_rounded_tiles_product_best(const Weight& weight, int64_t num_rows);
 
 /// out = x * weight^T + bias on the CPU, or out += that, or SwiGLU of it, with x rounded to 8 bits,

@@ -7,6 +7,7 @@
 
 #include "base/parallel_rows.h"
 #include "base/scalar_type.h"
+#include "kernels/byte_tiles.h"
 #include "kernels/linear.h"
 #include "kernels/many_rows.h"
 #include "kernels/rounded_product.h"
@@ -78,6 +79,8 @@ int64_t rounded_bytes(int64_t size, int64_t sum_group) {
          (2 * num_scales + size / sum_group) * static_cast<int64_t>(sizeof(float));
 }
 
+static_assert(ByteTiles::kGroup <= RoundedRows<int8_t>::kMaxScaleGroup);
+
 /// x rounded to T, in memory that is kept for the next products.
 template <typename T>
 RoundedRows<T> round_to_buffer(const at::Tensor& x, const WeightRows& weight, int64_t tile_rows) {
@@ -85,6 +88,7 @@ RoundedRows<T> round_to_buffer(const at::Tensor& x, const WeightRows& weight, in
   Rows to{};
   to.tile_rows = tile_rows;
   to.sum_group = rounded_sum_group(weight, Rows::kGroup);
+  if (sizeof(T) == 1 && has_rounded_tiles_product(weight)) to.scale_group = ByteTiles::kGroup;
   const int64_t num_rows = x.size(0);
   const int64_t in_features = x.size(1);
   const int64_t num_tiles = to.num_tiles(num_rows);

@@ -9,6 +9,7 @@
 #include "kernels/byte_tiles.h"
 #include "model/linear.h"
 #include "model/swiglu.h"
+#include "model/wide_product.h"
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/random.h"
@@ -53,6 +54,48 @@ TEST_CASE("more than 8 rows of 8 bits are multiplied in tiles with weights of 8 
   CHECK(!uses_tiles(kInt8, Activations::kInt16, 100));
   CHECK(!uses_tiles(kInt8, Activations::kAsComputed, 100));
   CHECK(!uses_tiles({.bits = 4, .group_size = 32}, Activations::kInt8, 100));
+}
+
+TEST_CASE("tiles are best for rows and weights of 8 bits alone", "[amx]") {
+  Random random(4);
+  const auto is_best = [&](const Quantization& quantization, Activations activations) {
+    const auto linear = random_linear(random, 40, 128, quantization, activations);
+    return is_rounded_tiles_product_best(linear.weight, 100);
+  };
+  CHECK(is_best(kInt8, Activations::kInt8));
+  CHECK(!is_best(kInt8, Activations::kInt16));
+  CHECK(!is_best(kInt8, Activations::kAsComputed));
+  CHECK(!is_best({.bits = 4, .group_size = 32}, Activations::kInt8));
+  CHECK(!is_rounded_tiles_product_best(random_tensor(random, {40, 128}), 100));
+}
+
+TEST_CASE("a row's product in tiles is that of the row alone", "[amx]") {
+  Random random(5);
+  const auto linear = random_linear(random, 50, 700, kInt8, Activations::kInt8);
+  // A few numbers that are far larger than all others, as activations have them.
+  auto input = random_tensor(random, {40, 700});
+  for (int i = 0; i < 5; ++i) input.select(1, random.integer(0, 699)).mul_(300);
+  const auto all = linear(input);
+  const double near = 1e-5 * all.abs().max().item<double>();
+  for (const int64_t num_rows : {1, 8}) {
+    CHECK_THAT(linear(input.narrow(0, 3, num_rows)), AllClose(all.narrow(0, 3, num_rows), near));
+  }
+}
+
+TEST_CASE("products in tiles take inputs of any strides, and write any dtype", "[amx]") {
+  Random random(6);
+  const auto linear = random_linear(random, 50, 200, kInt8, Activations::kInt8);
+  const auto wider = random_tensor(random, {30, 300}, at::kBFloat16);
+  const auto input = wider.narrow(1, 60, 200);
+  auto out = at::empty({30, 50});
+  linear.write_to(input, out);
+  const auto expected = linear(input.to(at::kFloat).contiguous());
+  CHECK_THAT(out, BitEqual(expected));
+}
+
+TEST_CASE("the rounded input of a product in tiles is counted", "[amx]") {
+  CHECK(rounded_tiles_bytes(9, 640) >= 32 * 640);
+  CHECK(rounded_rows_bytes(9, 640) >= rounded_tiles_bytes(9, 640));
 }
 
 TEST_CASE("a product in tiles equals its definition in float64", "[amx]") {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
+#include "kernels/byte_tiles_product.h"
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
+#include "support/rounded_input.h"
 #include "support/tiled_input.h"
 
 namespace prepack {
@@ -14,6 +17,7 @@ using testing::num_samples;
 using testing::Numbers;
 using testing::on_each_instruction_set;
 using testing::Random;
+using testing::RoundedInput;
 using testing::TiledInput;
 
 /// Whether one group of a row is as defined.
@@ -84,6 +88,40 @@ TEST_CASE("a group of a tile with a number that is not finite has no scale", "[k
       }
     }
   });
+}
+
+TEST_CASE("rows are rounded alike one by one and in tiles", "[kernels][rounded]") {
+  Random random(3);
+  on_each_instruction_set([&] {
+    for (int i = num_samples(20); i > 0; --i) {
+      const auto dtype = i % 2 == 0 ? DType::kFloat32 : DType::kBFloat16;
+      const int64_t num_rows = random.integer(1, 9);
+      const int64_t in_features = random.integer(1, 700);
+      CAPTURE(to_string(dtype), num_rows, in_features);
+      const auto x = Numbers::random(random, dtype, num_rows * in_features);
+      const TiledInput tiled(x, num_rows, in_features);
+      const RoundedInput<int8_t> single(x, num_rows, in_features, /*tile_rows=*/1,
+                                        /*sum_group=*/32, ByteTiles::kGroup);
+      REQUIRE(single.wide() == tiled.wide());
+      for (int64_t row = 0; row < num_rows; ++row) {
+        for (int64_t unit = 0; unit < single.num_groups(); ++unit) {
+          double sum = 0;
+          double size = 0;
+          for (int64_t k = 32 * unit; k < 32 * unit + 32; ++k) {
+            const double wide = single.value(row, k) * static_cast<double>(single.scale(row, unit));
+            sum += wide;
+            size += std::abs(wide);
+          }
+          CHECK(std::abs(single.sum(row, unit) - sum) <= 1e-6 * size);
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("products of tiles are refused where there is no matrix unit", "[kernels][rounded]") {
+  if (can_multiply_byte_tiles()) return;
+  CHECK_THROWS_AS(multiply_byte_tiles({}, 0, 0), std::logic_error);
 }
 
 }  // namespace

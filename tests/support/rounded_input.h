@@ -18,10 +18,11 @@ class RoundedInput {
 
   /// @param x  [num_rows, in_features] float32
   RoundedInput(const Numbers& x, int64_t num_rows, int64_t in_features, int64_t tile_rows,
-               int64_t sum_group)
+               int64_t sum_group, int64_t scale_group = Rows::kGroup)
       : num_rows_(num_rows), in_features_(in_features) {
     rows_.tile_rows = tile_rows;
     rows_.sum_group = sum_group;
+    rows_.scale_group = scale_group;
     const int64_t num_tiles = rows_.num_tiles(num_rows);
     row_size_ = Rows::num_blocks(in_features) * Rows::kBlock;
     const auto size = static_cast<size_t>(num_tiles * row_size_ * tile_rows);
