@@ -118,7 +118,8 @@ void ModelOptions::add_to(CLI::App& command) {
           "Round what products with quantized weights read too, which makes them faster: "
           "int16, with a scale for 64 features, off by a hundredth of what 8 bits cost the "
           "weights; or int8, with a scale for 32, with AMX for 128, but int16 for weights with a "
-          "scale for 16. On a GPU int8 alone, with a scale for each token, for weights of int8 and more than 16 tokens")
+          "scale for 16. On a GPU int8 alone, with a scale for each token, for weights of int8 "
+          "and more than 16 tokens")
       ->type_name("TYPE")
       ->group(kModelGroup);
   command
