@@ -6,12 +6,12 @@
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
 #include "support/plain_product.h"
-#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack {
 namespace {
 
+using testing::multiply_between;
 using testing::Near;
 using testing::num_samples;
 using testing::Numbers;
@@ -29,21 +29,13 @@ constexpr WeightFormat kBFloat16 = {WeightFormat::Kind::kPlain, DType::kBFloat16
 /// The output of one call for the features between two borders, and so on.
 Numbers multiply(const Numbers& x, const StoredWeight& weight, const ProductOutput& output,
                  const std::vector<int64_t>& borders) {
-  Numbers out(DType::kBFloat16, output.out.size());
-  for (int64_t i = 0; i < out.size(); ++i) out.set(i, output.out[i]);
-  const FewBFloat16RowsProduct product = {.x = x.data(),
-                                          .weight = std::get<PlainRows>(weight.rows()).values,
-                                          .bias = output.bias_or_null(),
-                                          .out = out.data(),
-                                          .num_rows = output.num_rows,
-                                          .in_features = weight.in_features(),
-                                          .out_stride = output.stride,
-                                          .adds_to_out = output.adds};
-  testing::spoil_scratch();
-  for (size_t i = 0; i + 1 < borders.size(); ++i) {
-    multiply_few_bfloat16_rows(product, borders[i], borders[i + 1]);
-  }
-  return out;
+  FewBFloat16RowsProduct product{};
+  product.x = x.data();
+  product.weight = std::get<PlainRows>(weight.rows()).values;
+  auto rounded = output;
+  rounded.round_to(DType::kBFloat16);
+  return multiply_between(borders, product, weight.in_features(), rounded,
+                          multiply_few_bfloat16_rows);
 }
 
 void check(Random& random, int64_t num_rows, int64_t in_features, int64_t out_features) {

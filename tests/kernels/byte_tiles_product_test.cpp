@@ -1,14 +1,14 @@
 #include "kernels/byte_tiles_product.h"
 
+#include <algorithm>
 #include <cmath>
-#include <optional>
+#include <variant>
 #include <vector>
 
 #include "support/each_instruction_set.h"
 #include "support/gated_product.h"
 #include "support/numbers.h"
 #include "support/plain_product.h"
-#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 #include "support/tiled_input.h"
 
@@ -19,6 +19,7 @@ namespace {
 
 using testing::check_gated;
 using testing::GatedShape;
+using testing::multiply_between;
 using testing::Near;
 using testing::num_samples;
 using testing::Numbers;
@@ -52,21 +53,10 @@ void on_each_with_tiles(const F& f) {
 /// Its output, of the features between the borders.
 Numbers multiply(TiledInput& x, const StoredWeight& weight, const ProductOutput& output,
                  const std::vector<int64_t>& borders) {
-  auto out = output.out;
-  const ByteTilesProduct product = {.x = x.tiles(),
-                                    .weight = std::get<Int8Rows>(weight.rows()),
-                                    .bias = output.bias_or_null(),
-                                    .out_dtype = out.dtype(),
-                                    .out = out.data(),
-                                    .num_rows = output.num_rows,
-                                    .in_features = weight.in_features(),
-                                    .out_stride = output.stride,
-                                    .adds_to_out = output.adds};
-  testing::spoil_scratch();
-  for (size_t i = 0; i + 1 < borders.size(); ++i) {
-    multiply_byte_tiles(product, borders[i], borders[i + 1]);
-  }
-  return out;
+  ByteTilesProduct product{};
+  product.x = x.tiles();
+  product.weight = std::get<Int8Rows>(weight.rows());
+  return multiply_between(borders, product, weight.in_features(), output, multiply_byte_tiles);
 }
 
 void check(Random& random, int64_t num_rows, int64_t in_features, int64_t out_features) {

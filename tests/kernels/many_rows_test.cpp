@@ -8,12 +8,12 @@
 #include "support/each_instruction_set.h"
 #include "support/numbers.h"
 #include "support/plain_product.h"
-#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack {
 namespace {
 
+using testing::multiply_between;
 using testing::Near;
 using testing::num_samples;
 using testing::Numbers;
@@ -53,21 +53,12 @@ class PackedInput {
 /// The output of one call for the features between two borders, and so on.
 Numbers multiply(PackedRows x, const StoredWeight& weight, const ProductOutput& output,
                  const std::vector<int64_t>& borders) {
-  Numbers out(x.dtype, output.out.size());
-  for (int64_t i = 0; i < out.size(); ++i) out.set(i, output.out[i]);
-  const ManyRowsProduct product = {.x = x,
-                                   .weight = weight.rows(),
-                                   .bias = output.bias_or_null(),
-                                   .out = out.data(),
-                                   .num_rows = output.num_rows,
-                                   .in_features = weight.in_features(),
-                                   .out_stride = output.stride,
-                                   .adds_to_out = output.adds};
-  testing::spoil_scratch();
-  for (size_t i = 0; i + 1 < borders.size(); ++i) {
-    multiply_many_rows(product, borders[i], borders[i + 1]);
-  }
-  return out;
+  ManyRowsProduct product{};
+  product.x = x;
+  product.weight = weight.rows();
+  auto rounded = output;
+  rounded.round_to(x.dtype);
+  return multiply_between(borders, product, weight.in_features(), rounded, multiply_many_rows);
 }
 
 /// @param dtype  of x and the output

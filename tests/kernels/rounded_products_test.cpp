@@ -7,12 +7,12 @@
 #include "support/numbers.h"
 #include "support/plain_product.h"
 #include "support/rounded_input.h"
-#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack {
 namespace {
 
+using testing::multiply_between;
 using testing::Near;
 using testing::num_samples;
 using testing::Numbers;
@@ -60,22 +60,11 @@ std::vector<WeightFormat> quantized_formats() {
 /// Its output, of the features [first, last).
 template <typename T>
 Numbers multiply(const Kernel<T>& kernel, const RoundedInput<T>& x, const StoredWeight& weight,
-                 const ProductOutput& output, std::vector<int64_t> borders) {
-  auto out = output.out;
-  const RoundedProduct<T> product = {.x = x.rows(),
-                                     .weight = weight.rows(),
-                                     .bias = output.bias_or_null(),
-                                     .out_dtype = out.dtype(),
-                                     .out = out.data(),
-                                     .num_rows = output.num_rows,
-                                     .in_features = weight.in_features(),
-                                     .out_stride = output.stride,
-                                     .adds_to_out = output.adds};
-  testing::spoil_scratch();
-  for (size_t i = 0; i + 1 < borders.size(); ++i) {
-    kernel.multiply(product, borders[i], borders[i + 1]);
-  }
-  return out;
+                 const ProductOutput& output, const std::vector<int64_t>& borders) {
+  RoundedProduct<T> product{};
+  product.x = x.rows();
+  product.weight = weight.rows();
+  return multiply_between(borders, product, weight.in_features(), output, kernel.multiply);
 }
 
 template <typename T>

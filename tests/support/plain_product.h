@@ -5,6 +5,7 @@
 
 #include "support/numbers.h"
 #include "support/random.h"
+#include "support/spoiled_scratch.h"
 #include "support/stored_weight.h"
 
 namespace prepack::testing {
@@ -35,5 +36,24 @@ std::vector<Expected> plain_product(const std::vector<double>& x, const StoredWe
 
 /// The same where CPUs may take subnormal numbers for zeros.
 std::vector<Expected> without_subnormals(std::vector<Expected> expected);
+
+/// The output of one call for the features between two borders, and so on.
+/// @param product   with its x and weight
+/// @param multiply  a kernel
+template <typename Product, typename Multiply>
+Numbers multiply_between(const std::vector<int64_t>& borders, Product product, int64_t in_features,
+                         const ProductOutput& output, const Multiply& multiply) {
+  auto out = output.out;
+  product.bias = output.bias_or_null();
+  if constexpr (requires { product.out_dtype; }) product.out_dtype = out.dtype();
+  product.out = out.data();
+  product.num_rows = output.num_rows;
+  product.in_features = in_features;
+  product.out_stride = output.stride;
+  product.adds_to_out = output.adds;
+  spoil_scratch();
+  for (size_t i = 0; i + 1 < borders.size(); ++i) multiply(product, borders[i], borders[i + 1]);
+  return out;
+}
 
 }  // namespace prepack::testing
