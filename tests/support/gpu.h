@@ -4,6 +4,7 @@
 
 #include "cuda/cuda_half.h"
 #include "support/catch.h"
+#include "support/skip.h"
 
 namespace prepack::testing {
 
@@ -19,15 +20,6 @@ inline bool has_gpu() {
 
 }  // namespace prepack::testing
 
-/// Leaves a test that needs a GPU where there is none; ctest counts it as skipped, by its name.
-#ifdef SKIP  // Catch2 from version 3.3 on
+/// Leaves a test that needs a GPU where there is none.
 #define PREPACK_NEEDS_GPU() \
-  if (!prepack::testing::has_gpu()) SKIP("skipped: no CUDA device")
-#else
-#define PREPACK_NEEDS_GPU()           \
-  if (!prepack::testing::has_gpu()) { \
-    WARN("skipped: no CUDA device");  \
-    return;                           \
-  }                                   \
-  static_cast<void>(0)
-#endif
+  PREPACK_SKIP_UNLESS(prepack::testing::has_gpu(), "skipped: no CUDA device")
