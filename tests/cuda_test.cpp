@@ -288,9 +288,12 @@ TEST_CASE("a GPU generates the CPU's tokens in float32", "[cuda]") {
             {.sampler = Sampler({}, i, {}), .max_new_tokens = 3 + static_cast<int64_t>(i)});
       }
       std::vector<TokenIds> tokens;
-      for (auto& sequence : decode(model, prefill(model, prompts, {}, 50), requests)) {
+      RunStats stats;
+      auto state = prefill(model, prompts, {}, 50, &stats);
+      for (auto& sequence : decode(model, std::move(state), requests, {}, &stats)) {
         tokens.push_back(std::move(sequence.token_ids));
       }
+      CHECK(stats.graph_failure == "");
       return tokens;
     };
     CHECK(generate(random_model(config, 5, DType::kFloat32, {}, gpu())) ==
@@ -342,9 +345,9 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
         }
         check(testing::prompt_input(random.prompts(lengths, config.vocab_size), cache));
       }
-      CHECK(graphs->first_failure() == "");
-      CHECK(graphs->num_replays() >= 6);
-      const int64_t before = graphs->num_replays();
+      CHECK(graphs->stats().graph_failure == "");
+      CHECK(graphs->stats().num_replays >= 6);
+      const int64_t before = graphs->stats().num_replays;
       for (int i = 0; i < 12; ++i) {
         std::vector<int64_t> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
         random.shuffle(rows);
@@ -352,7 +355,7 @@ TEST_CASE("graphs replayed with other lengths, numbers and rows compute what eag
         check(testing::step_input(rows, random.integers(std::ssize(rows), 0, 79), cache, random,
                                   config.vocab_size));
       }
-      CHECK(graphs->num_replays() == before + 10);
+      CHECK(graphs->stats().num_replays == before + 10);
     }
   }
 }
@@ -472,8 +475,8 @@ TEST_CASE("a model of quantized weights has the CPU's logits on a GPU, eager and
       check_replays(testing::prompt_input(prompts, cache));
       check_replays(testing::step_input({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, lengths, cache,
                                         random, config.vocab_size));
-      CHECK(graphs->first_failure() == "");
-      CHECK(graphs->num_replays() == 4);
+      CHECK(graphs->stats().graph_failure == "");
+      CHECK(graphs->stats().num_replays == 4);
     }
   }
 }

@@ -299,9 +299,13 @@ TEST_CASE("stats are added field by field", "[decode]") {
                      .num_rows = 7,
                      .num_forwards = 8,
                      .generated_tokens = 9,
-                     .decode_steps = 10};
+                     .decode_steps = 10,
+                     .num_splits = 12,
+                     .num_replays = 13,
+                     .graph_failure = "the first"};
   RunStats sum = one;
   sum += one;
+  sum += {.graph_failure = "the second"};
   CHECK(sum.prefill_s == 2);
   CHECK(sum.ttft_s == 4);
   CHECK(sum.decode_s == 6);
@@ -313,6 +317,12 @@ TEST_CASE("stats are added field by field", "[decode]") {
   CHECK(sum.num_forwards == 16);
   CHECK(sum.generated_tokens == 18);
   CHECK(sum.decode_steps == 20);
+  CHECK(sum.num_splits == 24);
+  CHECK(sum.num_replays == 26);
+  CHECK(sum.graph_failure == "the first");
+  RunStats none;
+  none += one;
+  CHECK(none.graph_failure == "the first");
 }
 
 DecodeState state_of(const Model& model, const std::vector<TokenIds>& prompts, int64_t capacity) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace prepack {
 
@@ -20,6 +21,9 @@ struct RunStats {
   int64_t generated_tokens = 0;
   int64_t decode_steps = 0;
   int64_t num_splits = 0;  // batches that were halved because memory ran out
+
+  int64_t num_replays = 0;    // on a GPU: forwards and decode steps that a recorded graph computed
+  std::string graph_failure;  // why the first that could not be recorded could not; empty: none
 
   RunStats& operator+=(const RunStats& other);
 };

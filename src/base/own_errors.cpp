@@ -24,7 +24,7 @@ bool is_out_of_memory(const std::exception& error) {
       [&](const char* sign) { return text.find(sign) != std::string_view::npos; });
 }
 
-std::string out_of_memory_message(const std::exception& error) {
+std::string plain_message(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return "out of memory";
   if (const auto* of_libtorch = dynamic_cast<const c10::Error*>(&error)) {
     return of_libtorch->what_without_backtrace();

@@ -10,8 +10,8 @@ namespace prepack {
 /// Whether this is how memory runs out: by the library's error, C++'s or LibTorch's.
 bool is_out_of_memory(const std::exception& error);
 
-/// The sentence of an error that is_out_of_memory.
-std::string out_of_memory_message(const std::exception& error);
+/// What an error says, without the backtrace that LibTorch adds.
+std::string plain_message(const std::exception& error);
 
 /// What f returns; where memory runs out in it, that is an error of this library. Other errors are
 /// as they were.
@@ -24,7 +24,7 @@ auto with_own_errors(const F& f) {
     throw;
   } catch (const std::exception& error) {
     if (!is_out_of_memory(error)) throw;
-    throw OutOfMemory(out_of_memory_message(error));
+    throw OutOfMemory(plain_message(error));
   }
 }
 

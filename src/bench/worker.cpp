@@ -51,6 +51,10 @@ RunStats run_batch(const Model& model, const std::vector<TokenIds>& prompts,
   RunStats stats;
   auto state = prefill(model, prompts, options, row_capacities, &stats);
   decode(model, std::move(state), requests, {}, &stats);
+  if (!stats.graph_failure.empty()) {
+    std::cerr << "prepack_bench_worker: a forward was not recorded: " << stats.graph_failure
+              << "\n";
+  }
   return stats;
 }
 

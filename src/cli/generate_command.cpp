@@ -103,6 +103,10 @@ std::string summary(const RunStats& stats, const Job& job) {
   if (stats.num_splits > 0) {
     text += fmt::format("; batches halved because memory ran out: {}", stats.num_splits);
   }
+  if (!stats.graph_failure.empty()) {
+    text += fmt::format("; forwards were not recorded, which makes small models slower: {}",
+                        stats.graph_failure);
+  }
   if (job.device.is_cuda()) {
     text += fmt::format(", on the device {}", format_bytes(peak_device_memory(job.device)));
   }

@@ -262,6 +262,7 @@ std::vector<DecodedSequence> run_decode(const Model& model, DecodeState& state,
     stats->ttft_s += run.ttft_s;
     stats->decode_s += stopwatch.seconds();
     stats->decode_steps += run.decode_steps;
+    if (graphs != nullptr) *stats += graphs->stats();
     for (const auto& sequence : decoded) {
       stats->generated_tokens += static_cast<int64_t>(sequence.token_ids.size());
     }

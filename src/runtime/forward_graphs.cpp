@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <bit>
 #include <exception>
+#include <utility>
 #include <variant>
 
+#include "base/own_errors.h"
 #include "base/scalar_type.h"
 #include "base/upload.h"
 #include "runtime/forward_arrays.h"
@@ -123,8 +125,8 @@ at::Tensor ForwardGraphs::replay(const ForwardInput& filled, Recorded& recorded)
   return recorded.logits;
 }
 
-void ForwardGraphs::give_up(Recorded& recorded, const char* why) {
-  if (first_failure_.empty()) first_failure_ = why;
+void ForwardGraphs::give_up(Recorded& recorded, std::string why) {
+  if (first_failure_.empty()) first_failure_ = std::move(why);
   if (first_graph_ == recorded.graph.get()) first_graph_ = nullptr;
   recorded = {};
   recorded.is_given_up = true;
@@ -145,7 +147,7 @@ at::Tensor ForwardGraphs::compute(const ForwardInput& input) {
     } catch (const std::exception& error) {
       // A recording takes memory of its own, and may fail where its forward does not. What fails in
       // the forward too is told by that.
-      give_up(recorded, error.what());
+      give_up(recorded, plain_message(error));
     }
   }
   return run(to_device(input, model_.device()));

@@ -12,6 +12,7 @@
 #include "cuda/cuda_half.h"
 #include "prepack/kv_cache.h"
 #include "prepack/model.h"
+#include "prepack/run_stats.h"
 
 namespace prepack {
 
@@ -58,10 +59,8 @@ class ForwardGraphs {
   ///               until the next call
   at::Tensor compute(const ForwardInput& input);
 
-  int64_t num_replays() const { return num_replays_; }
-
-  /// Why the first shape that could not be recorded could not; empty where all could.
-  const std::string& first_failure() const { return first_failure_; }
+  /// Replays so far, and why the first shape that could not be recorded could not.
+  RunStats stats() const { return {.num_replays = num_replays_, .graph_failure = first_failure_}; }
 
  private:
   struct Recorded {
@@ -76,7 +75,7 @@ class ForwardGraphs {
   at::Tensor run(const ForwardInput& input);
   at::Tensor warm_up(const ForwardInput& filled, const GraphShape& shape, Recorded& recorded);
   at::Tensor replay(const ForwardInput& filled, Recorded& recorded);
-  void give_up(Recorded& recorded, const char* why);
+  void give_up(Recorded& recorded, std::string why);
 
   const Model& model_;
   KvCache& cache_;

@@ -176,14 +176,6 @@ std::vector<Phase> make_phases(std::span<const TokenIds> prompts,
   return phases;
 }
 
-/// What was computed in all phases together.
-struct Computed {
-  int64_t num_tokens = 0;
-  int64_t num_shared_tokens = 0;
-  int64_t num_rows = 0;
-  int64_t num_forwards = 0;
-};
-
 /// Copies the beginnings that the cache does not hold once.
 void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& shared,
                           KvCache& cache) {
@@ -196,15 +188,16 @@ void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& s
 }
 
 /// @param prompts  without the final tokens, where the first decode step does those
-Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
+/// @return         what was computed, without times
+RunStats run_phases(const Model& model, std::span<const TokenIds> prompts,
                     const std::vector<SharedPrefix>& shared, const PrefillOptions& options,
                     DecodeState& state) {
   std::vector<int64_t> first_positions;
-  Computed computed;
+  RunStats stats;
   const auto graphs = options.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
   for (const auto& prefix : shared) {
     first_positions.push_back(prefix.length);
-    computed.num_shared_tokens += prefix.length;
+    stats.shared_tokens += prefix.length;
   }
   for (auto& phase : make_phases(prompts, shared)) {
     copy_shared_prefixes(phase, shared, state.cache);
@@ -220,11 +213,12 @@ Computed run_phases(const Model& model, std::span<const TokenIds> prompts,
           make_packed_batch(prompts, forward.bins, layout_for(options.method), first_positions);
       run_forward(model, batch, options.method, graphs.get(), state);
     }
-    computed.num_tokens += plan.computed_tokens;
-    computed.num_rows += plan.num_rows;
-    computed.num_forwards += std::ssize(plan.forwards);
+    stats.computed_tokens += plan.computed_tokens;
+    stats.num_rows += plan.num_rows;
+    stats.num_forwards += std::ssize(plan.forwards);
   }
-  return computed;
+  if (graphs != nullptr) stats += graphs->stats();
+  return stats;
 }
 
 std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {
@@ -358,10 +352,7 @@ DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,
     stats->prefill_s += stopwatch.seconds();
     stats->num_prompts += num_prompts;
     stats->prompt_tokens += std::reduce(lengths.begin(), lengths.end());
-    stats->computed_tokens += computed.num_tokens;
-    stats->shared_tokens += computed.num_shared_tokens;
-    stats->num_rows += computed.num_rows;
-    stats->num_forwards += computed.num_forwards;
+    *stats += computed;
   }
   return state;
 }

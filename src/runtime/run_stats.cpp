@@ -15,6 +15,8 @@ RunStats& RunStats::operator+=(const RunStats& other) {
   generated_tokens += other.generated_tokens;
   decode_steps += other.decode_steps;
   num_splits += other.num_splits;
+  num_replays += other.num_replays;
+  if (graph_failure.empty()) graph_failure = other.graph_failure;
   return *this;
 }
 
