@@ -148,7 +148,7 @@ TEST_CASE("absent keys take the values of transformers' LlamaConfig", "[model_co
   CHECK(config.rope_layers.empty());
   CHECK(config.dtype == DType::kFloat32);
   CHECK_FALSE(config.bos_token_id.has_value());
-  CHECK(config.eos_token_ids.empty());
+  CHECK(config.eos_token_ids == std::vector<TokenId>{2});
 }
 
 TEST_CASE("a null counts as absent", "[model_config]") {
@@ -156,7 +156,6 @@ TEST_CASE("a null counts as absent", "[model_config]") {
                    {"num_key_value_heads", nullptr},
                    {"rope_scaling", nullptr},
                    {"rope_parameters", nullptr},
-                   {"eos_token_id", nullptr},
                    {"bos_token_id", nullptr},
                    {"torch_dtype", nullptr},
                    {"quantization_config", nullptr}}),
@@ -387,6 +386,24 @@ TEST_CASE("EOS may be one id or several", "[model_config]") {
   CHECK(with({{"eos_token_id", 2}}).eos_token_ids == std::vector<TokenId>{2});
   CHECK(with({{"eos_token_id", {2, 5}}}).eos_token_ids == std::vector<TokenId>{2, 5});
   CHECK(with({{"eos_token_id", Json::array()}}).eos_token_ids.empty());
+}
+
+TEST_CASE("a config that does not say its EOS has that of its family", "[model_config]") {
+  const auto ids_of = [](const char* architecture, int64_t vocab_size) {
+    return with({{"architectures", {architecture}},
+                 {"num_key_value_heads", 6},
+                 {"vocab_size", vocab_size}})
+        .eos_token_ids;
+  };
+  using Ids = std::vector<TokenId>;
+  CHECK(ids_of("LlamaForCausalLM", 100) == Ids{2});
+  CHECK(ids_of("MistralForCausalLM", 100) == Ids{2});
+  CHECK(ids_of("Qwen2ForCausalLM", 100).empty());
+  CHECK(ids_of("Qwen3ForCausalLM", 100).empty());
+  CHECK(ids_of("Phi3ForCausalLM", 32064) == Ids{32000});
+  CHECK(ids_of("SmolLM3ForCausalLM", 128256) == Ids{128001});
+  CHECK(ids_of("SmolLM3ForCausalLM", 128001).empty());
+  CHECK(with({{"eos_token_id", nullptr}}).eos_token_ids.empty());
 }
 
 TEST_CASE("special tokens outside the vocabulary are refused", "[model_config]") {

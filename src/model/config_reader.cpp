@@ -119,6 +119,13 @@ std::optional<std::vector<int64_t>> ConfigReader::integers(const char* key,
   return result;
 }
 
+std::optional<std::vector<TokenId>> ConfigReader::token_ids(const char* key,
+                                                            int64_t vocab_size) const {
+  const auto ids = integers(key, {0, vocab_size - 1});
+  if (!ids) return std::nullopt;
+  return std::vector<TokenId>(ids->begin(), ids->end());
+}
+
 std::vector<double> ConfigReader::numbers(const char* key, NumberRange range) const {
   const auto& value = require(key);
   if (!value.is_array()) fail_type(key, "a list of numbers", value);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "prepack/dtype.h"
+#include "prepack/token.h"
 
 namespace prepack {
 
@@ -47,6 +48,10 @@ class ConfigReader {
 
   /// One integer, or a list of them; nullopt if the key is absent.
   std::optional<std::vector<int64_t>> integers(const char* key, IntegerRange range) const;
+
+  /// As integers, of a vocabulary. An id outside it could never be generated, nor looked up in the
+  /// embedding: it means that config and vocabulary do not belong together.
+  std::optional<std::vector<TokenId>> token_ids(const char* key, int64_t vocab_size) const;
 
   /// A list of numbers.
   std::vector<double> numbers(const char* key, NumberRange range) const;

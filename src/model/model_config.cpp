@@ -39,15 +39,6 @@ const Family& find_family(const ConfigReader& config) {
               fmt::format("expected one of {}, got {}", fmt::join(supported, ", "), got));
 }
 
-/// nullopt if the key is absent or null. An id outside the vocabulary could never be generated, nor
-/// looked up in the embedding: it means that config and vocabulary do not belong together.
-std::optional<std::vector<TokenId>> read_token_ids(const ConfigReader& config, const char* key,
-                                                   int64_t vocab_size) {
-  const auto ids = config.integers(key, {0, vocab_size - 1});
-  if (!ids) return std::nullopt;
-  return std::vector<TokenId>(ids->begin(), ids->end());
-}
-
 ModelConfig read_model_config(const nlohmann::json& json, const std::string& source) {
   const ConfigReader config(json, source);
   const auto& family = find_family(config);
@@ -63,8 +54,6 @@ ModelConfig read_model_config(const nlohmann::json& json, const std::string& sou
     result.bos_token_id =
         static_cast<TokenId>(config.integer("bos_token_id", {0, result.vocab_size - 1}));
   }
-  result.eos_token_ids =
-      read_token_ids(config, "eos_token_id", result.vocab_size).value_or(std::vector<TokenId>{});
   return result;
 }
 
@@ -115,7 +104,7 @@ ModelConfig load_model_config(const std::filesystem::path& model) {
   if (!std::filesystem::exists(generation_path, ignored)) return result;
   const auto json = read_json_file(generation_path);
   const ConfigReader generation(json, generation_path.string());
-  if (auto ids = read_token_ids(generation, "eos_token_id", result.vocab_size)) {
+  if (auto ids = generation.token_ids("eos_token_id", result.vocab_size)) {
     result.eos_token_ids = std::move(*ids);
   }
   return result;

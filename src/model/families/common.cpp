@@ -84,6 +84,15 @@ std::optional<std::vector<bool>> read_layer_types(const ConfigReader& config, in
   return slides;
 }
 
+/// @param absent  a smaller vocabulary has no such token to end a text with
+std::vector<TokenId> read_eos_token_ids(const ConfigReader& config, int64_t vocab_size,
+                                        std::optional<TokenId> absent) {
+  constexpr auto kKey = "eos_token_id";
+  if (auto ids = config.token_ids(kKey, vocab_size)) return std::move(*ids);
+  if (!absent || config.is_null(kKey) || *absent >= vocab_size) return {};
+  return {*absent};
+}
+
 void check_supported(const ConfigReader& config) {
   const auto activation = config.string("hidden_act", "silu");
   if (activation != "silu") {
@@ -112,6 +121,7 @@ ModelConfig read_common_config(const ConfigReader& config, const ConfigClass& co
                                  config_class.rope_theta);
   result.tie_word_embeddings =
       config.boolean("tie_word_embeddings", config_class.tie_word_embeddings);
+  result.eos_token_ids = read_eos_token_ids(config, result.vocab_size, config_class.eos_token_id);
   return result;
 }
 

@@ -17,6 +17,7 @@ struct ConfigClass {
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000.0;
   bool tie_word_embeddings = false;
+  std::optional<TokenId> eos_token_id = {};  // none: generation does not end by itself
   bool rotates_part_of_heads = false;  // reads partial_rotary_factor; the others refuse it
 };
 

@@ -19,9 +19,10 @@ void check_original_context(const ConfigReader& config, const RopeConfig& rope) 
 /// layer or none, and of which Phi-4-mini rotates a part of each head.
 /// Ref: Phi-3 (arXiv:2404.14219); transformers Phi3Config
 ModelConfig read_phi3_config(const ConfigReader& config) {
-  auto result = read_common_config(
-      config,
-      {.max_position_embeddings = 4096, .rms_norm_eps = 1e-5, .rotates_part_of_heads = true});
+  auto result = read_common_config(config, {.max_position_embeddings = 4096,
+                                            .rms_norm_eps = 1e-5,
+                                            .eos_token_id = 32000,
+                                            .rotates_part_of_heads = true});
   set_window_of_all_layers(config, std::nullopt, result);
   check_original_context(config, result.rope);
   return result;

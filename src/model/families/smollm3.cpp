@@ -29,7 +29,8 @@ ModelConfig read_smollm3_config(const ConfigReader& config) {
   auto result = read_common_config(config, {.num_kv_heads = 4,
                                             .max_position_embeddings = 32768,
                                             .rope_theta = 2000000.0,
-                                            .tie_word_embeddings = true});
+                                            .tie_word_embeddings = true,
+                                            .eos_token_id = 128001});
   read_attention_bias(config, result);
   result.mlp_bias = config.boolean("mlp_bias", false);
   result.rope_layers = read_rope_layers(config, result.num_layers);
