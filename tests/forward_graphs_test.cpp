@@ -3,11 +3,14 @@
 
 #include "runtime/forward_graphs.h"
 
+#include <map>
 #include <stdexcept>
 #include <utility>
 
 #include "prepack/prefill.h"
+#include "runtime/decode_batch.h"
 #include "runtime/forward_arrays.h"
+#include "runtime/prefill_rows.h"
 #include "support/all_close.h"
 #include "support/catch.h"
 #include "support/forward_inputs.h"
@@ -138,6 +141,48 @@ TEST_CASE("replays with other lengths, numbers and rows compute what eager forwa
                        config.vocab_size));
     }
     CHECK(graphs.stats().num_replays == before + 10);
+  }
+}
+
+TEST_CASE("prefills and steps of sequences that come and go share their graphs",
+          "[forward_graphs]") {
+  const auto config = testing::tiny_configs().front();
+  const auto model = random_model(config);
+  Random random(7);
+  const auto generate_all = [&](Random prompts_of, bool records) {
+    auto cache = KvCache::without_rows(config, 200, DType::kFloat32, at::kCPU);
+    ForwardGraphs graphs(model, cache, record_eagerly);
+    auto* used = records ? &graphs : nullptr;
+    std::map<int64_t, TokenIds> results;
+    DecodeBatch batch(model, cache, used, {}, [&](int64_t number, DecodedSequence decoded) {
+      results[number] = std::move(decoded.token_ids);
+    });
+    std::vector<DecodeRequest> requests;
+    for (int64_t i = 0; i < 24; ++i) {
+      requests.push_back({Sampler({}, 0, {}), prompts_of.integer(1, 12)});
+    }
+    for (int64_t i = 0; i < 24; i += 2) {
+      const auto prompts = prompts_of.prompts(prompts_of.integers(2, 9, 12), config.vocab_size);
+      std::vector<int64_t> rows;
+      std::vector<DecodingSequence> joining;
+      for (int64_t j = 0; j < 2; ++j) {
+        rows.push_back(cache.add_row(30).value());
+        joining.push_back({i + j, rows.back(), std::ssize(prompts[j]), &requests[i + j]});
+      }
+      RunStats stats;
+      auto logits = prefill_rows(model, prompts, {}, rows, cache, used, stats);
+      batch.join(std::move(joining), std::move(logits));
+      while (batch.size() > 4) batch.step();
+    }
+    while (batch.size() > 0) batch.step();
+    CHECK((graphs.stats().num_replays > 20) == records);
+    return results;
+  };
+  for (int trial = 0; trial < 5; ++trial) {
+    const Random same(random.integer(0, 1000));
+    const auto results = generate_all(same, /*records=*/true);
+    CHECK(results.size() == 24);
+    CHECK(results == generate_all(same, /*records=*/false));
   }
 }
 

@@ -67,11 +67,12 @@ TEST_CASE("the pieces given to the observer add up to the text", "[generate]") {
       requests.push_back(request);
     }
     std::map<int64_t, std::string> pieces;
-    const auto results =
-        generate(model, kTokenizer, requests, {}, [&](int64_t sequence, std::string_view text) {
-          CHECK_FALSE(text.empty());
-          pieces[sequence] += text;
-        });
+    const auto on_text = [&](int64_t sequence, std::string_view text) {
+      CHECK_FALSE(text.empty());
+      pieces[sequence] += text;
+    };
+    const auto results = generate(model, kTokenizer, requests, {.batch_size = random.integer(0, 3)},
+                                  {.on_text = on_text});
     for (size_t i = 0; i < results.size(); ++i) {
       CHECK(pieces[static_cast<int64_t>(i)] == results[i].text);
     }
@@ -147,13 +148,17 @@ TEST_CASE("every request of a batch gives what it gives alone, with every method
   }
   for (const auto& [name, options] : testing::prefill_variants(prompts)) {
     INFO(name);
-    const auto results = generate(model, kTokenizer, requests, options);
-    REQUIRE(results.size() == requests.size());
-    for (size_t i = 0; i < requests.size(); ++i) {
-      const auto alone = generate_one(model, requests[i]);
-      CHECK(results[i].token_ids == alone.token_ids);
-      CHECK(results[i].text == alone.text);
-      CHECK(results[i].finish_reason == alone.finish_reason);
+    for (const int64_t batch_size : {0, 1, 3}) {
+      CAPTURE(batch_size);
+      const auto results =
+          generate(model, kTokenizer, requests, {.prefill = options, .batch_size = batch_size});
+      REQUIRE(results.size() == requests.size());
+      for (size_t i = 0; i < requests.size(); ++i) {
+        const auto alone = generate_one(model, requests[i]);
+        CHECK(results[i].token_ids == alone.token_ids);
+        CHECK(results[i].text == alone.text);
+        CHECK(results[i].finish_reason == alone.finish_reason);
+      }
     }
   }
 }
@@ -205,6 +210,40 @@ TEST_CASE("the counts of a whole run are added up", "[generate]") {
   CHECK(stats.prefill_s > 0);
 }
 
+TEST_CASE("each result is told once, as soon as it is there", "[generate]") {
+  const auto model = tiny_model();
+  Random random(5);
+  std::vector<GenerationRequest> requests;
+  for (int64_t length : {9, 2, 6, 1, 4, 3}) {
+    requests.push_back(request_for(random.tokens(10 - length, 61), length));
+  }
+  for (const bool refills : {true, false}) {
+    std::vector<int64_t> order;
+    std::map<int64_t, std::string> told;
+    const auto results =
+        generate(model, kTokenizer, requests, {.batch_size = 3, .refills = refills},
+                 {.on_result = [&](int64_t sequence, const GenerationResult& result) {
+                   order.push_back(sequence);
+                   told[sequence] = result.text;
+                 }});
+    // After two tokens 1 leaves: 3 joins, with its only one, and so does 4. When that has its four,
+    // 5 joins, and when that has its three, 2 has had six, and 0 has seven of its nine.
+    CHECK(order == (refills ? std::vector<int64_t>{1, 3, 4, 2, 5, 0}
+                            : std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
+    for (int64_t i = 0; i < 6; ++i) CHECK(told.at(i) == results[i].text);
+  }
+}
+
+TEST_CASE("a prompt that does not fit the budget is named by its number among all", "[generate]") {
+  const std::vector<GenerationRequest> requests = {request_for({1}, 1), request_for({1, 2}, 1),
+                                                   request_for({1, 2, 3}, 1)};
+  RunStats stats;
+  CHECK_THROWS_WITH(generate(tiny_model(), kTokenizer, requests,
+                             {.prefill = {.token_budget = 2}, .batch_size = 1}, {}, &stats),
+                    ContainsSubstring("prompt 2"));
+  CHECK(stats.num_prompts == 0);
+}
+
 TEST_CASE("no requests give no results", "[generate]") {
   CHECK(generate(tiny_model(), kTokenizer, {}).empty());
 }
@@ -223,6 +262,8 @@ TEST_CASE("a defective request is named", "[generate]") {
   auto request = request_for({5}, 3);
   request.sampling.top_p = 2;
   check_refused(request, "prompt 1: top_p");
+  CHECK_THROWS_WITH(generate(model, kTokenizer, {}, {.batch_size = -1}),
+                    ContainsSubstring("batch_size: expected 0 or more, got -1"));
 }
 
 TEST_CASE("a batch that does not fit the memory is halved until it does, with the same results",
@@ -245,9 +286,10 @@ TEST_CASE("a batch that does not fit the memory is halved until it does, with th
   }
   RunStats stats;
   std::map<int64_t, std::string> observed;
-  const auto results = generate(
-      model, kTokenizer, requests, {},
-      [&](int64_t sequence, std::string_view piece) { observed[sequence] += piece; }, &stats);
+  const auto on_text = [&](int64_t sequence, std::string_view piece) {
+    observed[sequence] += piece;
+  };
+  const auto results = generate(model, kTokenizer, requests, {}, {.on_text = on_text}, &stats);
   REQUIRE(results.size() == 3);
   for (size_t i = 0; i < results.size(); ++i) {
     CHECK(results[i].token_ids == expected[i].token_ids);

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "support/all_close.h"
@@ -299,6 +300,72 @@ TEST_CASE("a released row is kept while others begin in it", "[kv_cache]") {
       CHECK(is_kept(0) == !(is_released[0] && is_released[1] && is_released[2] && is_released[3]));
     }
   }
+}
+
+TEST_CASE("rows that come and go lie apart, in the shortest gap that has room", "[kv_cache]") {
+  Random random(6);
+  for (int trial = 0; trial < 50; ++trial) {
+    const int64_t num_slots = random.integer(1, 60);
+    auto cache = KvCache::without_rows(config(), num_slots, DType::kFloat32, at::kCPU);
+    CHECK(cache.num_rows() == 0);
+    CHECK(cache.keys(0).size(0) == num_slots);
+    std::vector<int64_t> owners(num_slots, -1);  // the row that has each slot
+    std::vector<int64_t> rows;
+    for (int step = 0; step < 200; ++step) {
+      if (!rows.empty() && random.integer(0, 2) == 0) {
+        random.shuffle(rows);
+        std::ranges::replace(owners, rows.back(), -1);
+        cache.release_row(rows.back());
+        rows.pop_back();
+        continue;
+      }
+      const int64_t capacity = random.integer(1, 20);
+      int64_t shortest = num_slots + 1;  // gap with room
+      for (int64_t at = 0; at < num_slots;) {
+        int64_t length = 0;
+        while (at + length < num_slots && owners[at + length] == -1) ++length;
+        if (length >= capacity) shortest = std::min(shortest, length);
+        at += std::max<int64_t>(length, 1);
+      }
+      const auto row = cache.add_row(capacity);
+      REQUIRE(row.has_value() == (shortest <= num_slots));
+      if (!row) continue;
+      REQUIRE(std::ranges::find(rows, *row) == rows.end());
+      REQUIRE(cache.row_capacity(*row) == capacity);
+      REQUIRE(cache.slot(*row, capacity - 1) == cache.first_slot(*row) + capacity - 1);
+      const int64_t first = cache.first_slot(*row);
+      for (int64_t slot = first; slot < first + capacity; ++slot) {
+        REQUIRE(owners[slot] == -1);
+        owners[slot] = *row;
+      }
+      // The gap was the shortest: its free slots before and behind the row add up to it.
+      int64_t begin = first;
+      int64_t end = first + capacity;
+      while (begin > 0 && owners[begin - 1] == -1) --begin;
+      while (end < num_slots && owners[end] == -1) ++end;
+      REQUIRE(end - begin == shortest);
+      rows.push_back(*row);
+    }
+    CHECK(cache.num_rows() <= num_slots);
+  }
+}
+
+TEST_CASE("a released row's number and slots are another's", "[kv_cache]") {
+  auto cache = KvCache::without_rows(config(), 10, DType::kFloat32, at::kCPU);
+  CHECK(cache.add_row(4) == 0);
+  CHECK(cache.add_row(6) == 1);
+  CHECK_FALSE(cache.add_row(1).has_value());
+  CHECK(cache.capacity() == 6);
+  cache.release_row(0);
+  CHECK_THROWS(cache.release_row(0));
+  CHECK_FALSE(cache.add_row(5).has_value());
+  CHECK(cache.add_row(3) == 0);
+  CHECK(cache.row_capacity(0) == 3);
+  CHECK(cache.add_row(1) == 2);
+  CHECK(cache.first_slot(2) == 3);
+  CHECK_THROWS(cache.add_row(0));
+  KvCache equal_rows(config(), 2, 5, DType::kFloat32, at::kCPU);
+  CHECK_THROWS(equal_rows.add_row(1));
 }
 
 }  // namespace

@@ -95,7 +95,8 @@ struct Outcome {
 };
 
 Outcome generate_until(int64_t countdown, const std::function<void()>& way, bool observes,
-                       const Model& model, std::span<const GenerationRequest> requests) {
+                       const Model& model, std::span<const GenerationRequest> requests,
+                       const GenerationOptions& options = {}) {
   FailingAllocator memory;
   memory.run_out_after(countdown, way);
   Outcome outcome;
@@ -104,7 +105,8 @@ Outcome generate_until(int64_t countdown, const std::function<void()>& way, bool
     observer = [&](int64_t sequence, std::string_view text) { outcome.observed[sequence] += text; };
   }
   try {
-    outcome.results = generate(model, kTokenizer, requests, {}, observer, &outcome.stats);
+    outcome.results =
+        generate(model, kTokenizer, requests, options, {.on_text = observer}, &outcome.stats);
   } catch (const OutOfMemory&) {
   }
   outcome.ran_out = memory.has_run_out();
@@ -126,26 +128,36 @@ std::vector<GenerationRequest> some_requests() {
 
 constexpr int64_t kStride = 3;  // between the allocations that fail
 
-TEST_CASE("a batch is halved wherever memory runs out, as long as no text was observed",
+TEST_CASE("batches are halved wherever memory runs out, as long as no text was observed",
           "[out_of_memory]") {
   const auto model = tiny_model();
   const auto requests = some_requests();
   const auto expected = generate(model, kTokenizer, requests);
-  int64_t num_halved = 0;
-  for (int64_t countdown = 0;; countdown += kStride) {
-    const auto way = ways_to_run_out()[countdown % 4];
-    const auto outcome = generate_until(countdown, way, /*observes=*/false, model, requests);
-    if (!outcome.ran_out) break;
-    CAPTURE(countdown);
-    ++num_halved;
-    REQUIRE(outcome.results.has_value());
-    CHECK(outcome.stats.num_splits == 1);
-    CHECK(outcome.stats.num_prompts == 3);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      CHECK(outcome.results->at(i).token_ids == expected[i].token_ids);
+  for (const GenerationOptions& options :
+       {GenerationOptions{}, GenerationOptions{.refills = false},
+        GenerationOptions{.batch_size = 2}, GenerationOptions{.batch_size = 2, .refills = false}}) {
+    CAPTURE(options.batch_size, options.refills);
+    int64_t num_halved = 0;
+    for (int64_t countdown = 0;; countdown += kStride) {
+      const auto way = ways_to_run_out()[countdown % 4];
+      const auto outcome =
+          generate_until(countdown, way, /*observes=*/false, model, requests, options);
+      if (!outcome.ran_out) break;
+      // The rest of three, where batches of two are not refilled, has nothing to be halved.
+      if (!outcome.results && options.batch_size == 2 && !options.refills) break;
+      CAPTURE(countdown);
+      ++num_halved;
+      REQUIRE(outcome.results.has_value());
+      CHECK(outcome.stats.num_splits == 1);
+      CHECK(outcome.stats.num_prompts == 3);
+      CHECK(outcome.stats.prompt_tokens == 16);
+      CHECK(outcome.stats.generated_tokens == 16);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        CHECK(outcome.results->at(i).token_ids == expected[i].token_ids);
+      }
     }
+    CHECK(num_halved > 20);
   }
-  CHECK(num_halved > 20);
 }
 
 TEST_CASE("where memory runs out after text was observed, none is observed twice",
@@ -180,7 +192,7 @@ TEST_CASE("an observer that runs out of memory is not asked again", "[out_of_mem
     ++num_calls;
     throw OutOfMemory("the caller's");
   };
-  CHECK_THROWS_WITH(generate(tiny_model(), kTokenizer, some_requests(), {}, observer),
+  CHECK_THROWS_WITH(generate(tiny_model(), kTokenizer, some_requests(), {}, {.on_text = observer}),
                     "the caller's");
   CHECK(num_calls == 1);
 }

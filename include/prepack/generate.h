@@ -33,9 +33,27 @@ struct GenerationResult {
   FinishReason finish_reason = FinishReason::kLength;
 };
 
+/// How many requests become text.
+struct GenerationOptions {
+  PrefillOptions prefill = {};
+  int64_t batch_size = 0;  // sequences that are decoded together at most; 0: all
+  bool refills = true;     // as some of a batch finish, the next requests take their places, where
+                           // the prefill is packed and shares no beginnings, and computes final
+                           // tokens; or else a batch begins when the one before is finished
+};
+
 /// Called with new text of a sequence: whole UTF-8 characters that no longer can be part of a stop
 /// text. The pieces of a sequence add up to its `text`.
 using TextObserver = std::function<void(int64_t sequence, std::string_view text)>;
+
+/// Called with the result of a sequence as soon as it is finished.
+using ResultObserver = std::function<void(int64_t sequence, const GenerationResult& result)>;
+
+/// Who is told of requests by their numbers while they are generated.
+struct GenerationObservers {
+  TextObserver on_text = {};
+  ResultObserver on_result = {};
+};
 
 /// Slots of each cache row that these requests need: those of the longest.
 int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequest> requests);
@@ -43,17 +61,19 @@ int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequ
 /// Slots that all of these requests may write.
 int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests);
 
-/// Prefills all requests as one batch, decodes them, and turns the tokens into text. Where memory
-/// runs out before any of a batch's text was observed, each half of it by itself, and so on:
-/// `RunStats::num_splits` tells. No text is observed twice.
+/// Prefills the requests in batches, decodes them, and turns the tokens into text. Where memory
+/// runs out, those that are not finished are computed anew in batches half as large, and so on,
+/// unless text of one of them was observed: `RunStats::num_splits` tells. No text is observed
+/// twice.
 /// @param stats  if given, times and counts are added to it
-/// @throws InvalidArgument naming the first defective request (counted from 0)
+/// @throws InvalidArgument naming the first defective request (counted from 0), and for options that
+///         the prefill does not have
 /// @throws OutOfMemory where a request does not fit alone, or memory runs out later
 /// @return one per request, in the caller's order
 std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,
                                        std::span<const GenerationRequest> requests,
-                                       const PrefillOptions& options = {},
-                                       const TextObserver& observer = {},
+                                       const GenerationOptions& options = {},
+                                       const GenerationObservers& observers = {},
                                        RunStats* stats = nullptr);
 
 }  // namespace prepack

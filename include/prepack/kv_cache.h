@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,7 +41,7 @@ struct RowBeginning {
 /// longest; slots never written are zero.
 ///
 /// Where sequences begin alike, a row may have its beginning in another, and slots for what comes
-/// behind that alone.
+/// behind that alone. Where sequences come and go, rows may be added in the place of released ones.
 class KvCache {
  public:
   /// @param num_rows  sequences
@@ -53,6 +54,16 @@ class KvCache {
   /// @param beginnings      one per row, none in a circle; empty: no row has its own elsewhere
   KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
           at::Device device, std::span<const RowBeginning> beginnings = {});
+
+  /// Room for rows of their own lengths that are yet to be added.
+  static KvCache without_rows(const ModelConfig& config, int64_t num_slots, DType dtype,
+                              at::Device device);
+
+  /// Adds a row where it leaves the least room beside it, in slots that no row has, or no more:
+  /// then they hold what was there last. Not where all rows are to have one length.
+  /// @param capacity  positions of the row, at least 1
+  /// @return its number, which may be a released row's; nullopt if there is no room
+  std::optional<int64_t> add_row(int64_t capacity);
 
   /// Scatters the keys and values of one forward to their sequences' rows: this is the unpacking
   /// of a packed batch. Padding is left out by not being listed in `where`.
@@ -80,16 +91,14 @@ class KvCache {
   void release_row(int64_t row);
 
   int64_t num_layers() const { return static_cast<int64_t>(keys_.size()); }
-  int64_t num_rows() const { return static_cast<int64_t>(first_slots_.size()) - 1; }
+  int64_t num_rows() const { return static_cast<int64_t>(first_slots_.size()); }
   int64_t capacity() const { return capacity_; }  // positions of the longest row
 
   /// Where a row's own slots begin, counted over all rows.
   int64_t first_slot(int64_t row) const { return first_slots_[row]; }
 
   /// Positions that a row has room for, those of its beginning included.
-  int64_t row_capacity(int64_t row) const {
-    return beginnings_[row].length + first_slots_[row + 1] - first_slots_[row];
-  }
+  int64_t row_capacity(int64_t row) const { return beginnings_[row].length + num_slots_[row]; }
 
   /// What of a row lies in another.
   const RowBeginning& beginning(int64_t row) const { return beginnings_[row]; }
@@ -109,19 +118,24 @@ class KvCache {
   static int64_t bytes_per_slot(const ModelConfig& config, DType dtype);
 
  private:
-  /// @param has_equal_rows  whether dense forms may read it
-  KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-          at::Device device, std::span<const RowBeginning> beginnings, CacheMemory memory,
-          bool has_equal_rows);
+  KvCache(CacheMemory memory, bool has_equal_rows)
+      : memory_(memory), has_equal_rows_(has_equal_rows) {}
+
+  void set_rows(std::span<const int64_t> capacities, std::span<const RowBeginning> beginnings);
+  void allocate(const ModelConfig& config, int64_t num_slots, DType dtype, at::Device device);
+
+  /// The first of so many slots that no row has; nullopt if they do not lie together.
+  std::optional<int64_t> find_room(int64_t num_slots) const;
 
   std::vector<RowBeginning> beginnings_;  // [num_rows]
   std::vector<int64_t> num_users_;        // [num_rows]: the row's own sequence, and rows that begin
-                                          // in it
+                                          // in it; 0: its slots are no row's
   std::vector<bool> is_released_;         // [num_rows]
-  std::vector<int64_t> first_slots_;      // [num_rows + 1]
-  int64_t capacity_;
+  std::vector<int64_t> first_slots_;      // [num_rows]
+  std::vector<int64_t> num_slots_;        // [num_rows]: a row's own
+  int64_t capacity_ = 0;
   CacheMemory memory_;
-  bool has_equal_rows_;
+  bool has_equal_rows_;             // dense forms may read it
   std::vector<at::Tensor> keys_;    // per layer [num_slots, num_kv_heads, head_dim]
   std::vector<at::Tensor> values_;  // per layer [num_slots, num_kv_heads, head_dim]
 };

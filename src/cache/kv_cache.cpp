@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <map>
+#include <numeric>
 
 #include "base/parallel_rows.h"
 #include "base/profile.h"
@@ -11,18 +14,6 @@
 #include "cache/lazy_zeros.h"
 
 namespace prepack {
-
-KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
-                 at::Device device, CacheMemory memory)
-    : KvCache(config, std::vector<int64_t>(num_rows, capacity), dtype, device, /*beginnings=*/{},
-              memory, /*has_equal_rows=*/true) {
-  capacity_ = capacity;  // of no rows too
-}
-
-KvCache::KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-                 at::Device device, std::span<const RowBeginning> beginnings)
-    : KvCache(config, row_capacities, dtype, device, beginnings, CacheMemory::kExact,
-              /*has_equal_rows=*/false) {}
 
 namespace {
 
@@ -48,36 +39,101 @@ void check_beginnings(std::span<const RowBeginning> beginnings,
 
 }  // namespace
 
+KvCache::KvCache(const ModelConfig& config, int64_t num_rows, int64_t capacity, DType dtype,
+                 at::Device device, CacheMemory memory)
+    : KvCache(memory, /*has_equal_rows=*/true) {
+  set_rows(std::vector<int64_t>(num_rows, capacity), /*beginnings=*/{});
+  capacity_ = capacity;  // of no rows too
+  allocate(config, num_rows * capacity, dtype, device);
+}
+
 KvCache::KvCache(const ModelConfig& config, std::span<const int64_t> row_capacities, DType dtype,
-                 at::Device device, std::span<const RowBeginning> beginnings, CacheMemory memory,
-                 bool has_equal_rows)
-    : beginnings_(beginnings.begin(), beginnings.end()),
-      num_users_(row_capacities.size(), 1),
-      is_released_(row_capacities.size()),
-      first_slots_(row_capacities.size() + 1),
-      capacity_(row_capacities.empty() ? 0 : std::ranges::max(row_capacities)),
-      memory_(memory),
-      has_equal_rows_(has_equal_rows) {
-  beginnings_.resize(beginnings.empty() ? row_capacities.size() : beginnings.size());
-  check_beginnings(beginnings_, row_capacities);
-  for (size_t row = 0; row < row_capacities.size(); ++row) {
+                 at::Device device, std::span<const RowBeginning> beginnings)
+    : KvCache(CacheMemory::kExact, /*has_equal_rows=*/false) {
+  set_rows(row_capacities, beginnings);
+  allocate(config, std::reduce(num_slots_.begin(), num_slots_.end()), dtype, device);
+}
+
+KvCache KvCache::without_rows(const ModelConfig& config, int64_t num_slots, DType dtype,
+                              at::Device device) {
+  KvCache cache(CacheMemory::kExact, /*has_equal_rows=*/false);
+  cache.allocate(config, num_slots, dtype, device);
+  return cache;
+}
+
+void KvCache::set_rows(std::span<const int64_t> capacities,
+                       std::span<const RowBeginning> beginnings) {
+  beginnings_.assign(beginnings.begin(), beginnings.end());
+  if (beginnings.empty()) beginnings_.resize(capacities.size());
+  check_beginnings(beginnings_, capacities);
+  num_users_.assign(capacities.size(), 1);
+  is_released_.resize(capacities.size());
+  int64_t first_slot = 0;
+  for (size_t row = 0; row < capacities.size(); ++row) {
     const auto& [source, length] = beginnings_[row];
-    first_slots_[row + 1] = first_slots_[row] + row_capacities[row] - length;
     if (length > 0) ++num_users_[source];
+    first_slots_.push_back(first_slot);
+    num_slots_.push_back(capacities[row] - length);
+    first_slot += num_slots_.back();
+    capacity_ = std::max(capacity_, capacities[row]);
   }
+}
+
+void KvCache::allocate(const ModelConfig& config, int64_t num_slots, DType dtype,
+                       at::Device device) {
   // Zeros, not uninitialised: slots behind a shorter row's end are masked, but a masked NaN is
   // still NaN after it is multiplied by its weight of zero. Lazy, because those slots are most of a
   // batch of uneven prompts.
   const auto scalar_type = to_scalar_type(dtype);
-  const std::vector<int64_t> shape = {first_slots_.back(), config.num_kv_heads, config.head_dim};
+  const std::vector<int64_t> shape = {num_slots, config.num_kv_heads, config.head_dim};
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (auto* side : {&keys_, &values_}) {
       side->push_back(
-          memory == CacheMemory::kExact
+          memory_ == CacheMemory::kExact
               ? lazy_zeros(shape, scalar_type, device)
               : at::zeros(shape, at::TensorOptions().dtype(scalar_type).device(device)));
     }
   }
+}
+
+std::optional<int64_t> KvCache::find_room(int64_t num_slots) const {
+  std::map<int64_t, int64_t> taken = {{keys_[0].size(0), 0}};  // the end bounds the last gap
+  for (int64_t row = 0; row < num_rows(); ++row) {
+    if (num_users_[row] > 0 && num_slots_[row] > 0) taken[first_slots_[row]] = num_slots_[row];
+  }
+  std::optional<int64_t> best;
+  int64_t shortest = std::numeric_limits<int64_t>::max();
+  int64_t gap = 0;  // where the gap before the next row begins
+  for (const auto& [first, length] : taken) {
+    const int64_t room = first - gap;
+    if (room >= num_slots && room < shortest) {
+      best = gap;
+      shortest = room;
+    }
+    gap = first + length;
+  }
+  return best;
+}
+
+std::optional<int64_t> KvCache::add_row(int64_t capacity) {
+  TORCH_CHECK(!has_equal_rows_ && capacity > 0, "cache: cannot add a row of ", capacity);
+  const auto first_slot = find_room(capacity);
+  if (!first_slot) return std::nullopt;
+  const auto row = std::ranges::find(num_users_, 0) - num_users_.begin();
+  if (row == num_rows()) {
+    beginnings_.emplace_back();
+    num_users_.push_back(0);
+    is_released_.push_back(true);
+    first_slots_.push_back(0);
+    num_slots_.push_back(0);
+  }
+  beginnings_[row] = {};
+  num_users_[row] = 1;
+  is_released_[row] = false;
+  first_slots_[row] = *first_slot;
+  num_slots_[row] = capacity;
+  capacity_ = std::max(capacity_, capacity);
+  return row;
 }
 
 namespace {
@@ -155,7 +211,7 @@ void KvCache::release_row(int64_t row) {
   while (--num_users_[row] == 0) {
     for (const auto* sides : {&keys_, &values_}) {
       for (const auto& side : *sides) {
-        release_pages(side.narrow(0, first_slot(row), first_slot(row + 1) - first_slot(row)));
+        release_pages(side.narrow(0, first_slot(row), num_slots_[row]));
       }
     }
     if (beginnings_[row].length == 0) return;

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <numeric>
 
 #include "cli/byte_size.h"
 #include "cli/commands.h"
@@ -28,6 +29,7 @@ struct Options {
   bool resume = false;
   bool overwrite = false;
   bool quiet = false;
+  bool no_refill = false;
 };
 
 /// Where results go: a file, JSON lines on standard output, or text for a reader at a terminal.
@@ -46,7 +48,7 @@ class ResultSink {
     if (file_) file_->keep(finished.num_bytes);
   }
 
-  TextObserver observer() const {
+  TextObserver text_observer() const {
     if (!streams_) return {};
     return [](int64_t, std::string_view text) {
       write_standard_output(printable_at_terminal(text));
@@ -54,13 +56,11 @@ class ResultSink {
     };
   }
 
-  /// Writes these results, and those that waited for them: results keep the order of the prompts.
-  void write(const Batch& batch, std::span<const GenerationResult> results) {
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const auto& prompt = job_.prompts[batch[i]];
-      waiting_[batch[i]] =
-          readable_ ? readable_result(prompt, results[i]) : result_line(prompt, results[i]);
-    }
+  /// Writes this result, and those that waited for it: results keep the order of the prompts.
+  void write(size_t index, const GenerationResult& result) {
+    const auto& prompt = job_.prompts[index];
+    waiting_[index] = readable_ ? readable_result(prompt, result) : result_line(prompt, result);
+    if (index != next_) return;
     std::string text;
     for (auto first = waiting_.begin(); first != waiting_.end() && first->first == next_; ++next_) {
       text += first->second;
@@ -113,6 +113,15 @@ std::string summary(const RunStats& stats, const Job& job) {
   return text;
 }
 
+/// What can be computed in one go: all prompts, from the first one on, or those that are to share
+/// their beginnings.
+std::vector<Batch> make_parts(const Job& job, size_t first_prompt) {
+  if (job.prefill.shares_prefixes) return make_batches(job, first_prompt);
+  Batch all(job.prompts.size() - first_prompt);
+  std::iota(all.begin(), all.end(), first_prompt);
+  return {all};
+}
+
 /// Refuses to lose what a file holds: results of an earlier run, or the prompts themselves.
 void require_output_file(const Options& options) {
   namespace fs = std::filesystem;
@@ -148,14 +157,18 @@ void run(const Options& options) {
   RunStats stats;
   ProgressBar progress("prompts", static_cast<int64_t>(job.prompts.size()));
   auto num_done = static_cast<int64_t>(finished.num_prompts);
-  for (const auto& batch : make_batches(job, finished.num_prompts)) {
-    progress.show(num_done);
-    const auto results = generate(model, *job.tokenizer, batch_requests(job, batch), job.prefill,
-                                  sink.observer(), &stats);
-    num_done += std::ssize(batch);
-    progress.clear();
-    sink.write(batch, results);
+  progress.show(num_done);
+  for (const auto& part : make_parts(job, finished.num_prompts)) {
+    const auto write_result = [&](int64_t i, const GenerationResult& result) {
+      progress.clear();
+      sink.write(part[i], result);
+      progress.show(++num_done);
+    };
+    generate(model, *job.tokenizer, batch_requests(job, part),
+             {.prefill = job.prefill, .batch_size = job.batch_size, .refills = !options.no_refill},
+             {.on_text = sink.text_observer(), .on_result = write_result}, &stats);
   }
+  progress.clear();
   if (!options.quiet) std::cerr << summary(stats, job) << "\n";
 }
 
@@ -172,12 +185,15 @@ void add_generate_command(CLI::App& app) {
   command
       ->add_option(
           "-o,--output", options->output,
-          "Write results to this file, one JSON object per prompt, each batch as soon as it "
-          "is finished [default: standard output]")
+          "Write results to this file, one JSON object per prompt, as soon as those before it are "
+          "there [default: standard output]")
       ->type_name("FILE.jsonl");
   command->add_flag("--resume", options->resume,
                     "Keep the results that --output holds already, and do the rest");
   command->add_flag("--overwrite", options->overwrite, "Replace what --output holds already");
+  command->add_flag("--no-refill", options->no_refill,
+                    "Begin a batch when the one before is finished, in place of letting prompts "
+                    "join as others leave");
   command->add_flag("-q,--quiet", options->quiet, "No summary on standard error");
   command->callback([options] { run(*options); });
 }

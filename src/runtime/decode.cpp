@@ -1,126 +1,21 @@
 #include "prepack/decode.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "base/own_errors.h"
 #include "base/profile.h"
 #include "base/stopwatch.h"
-#include "base/upload.h"
 #include "cuda/cuda_half.h"
 #include "prepack/error.h"
-#include "runtime/forward_arrays.h"
+#include "runtime/decode_batch.h"
 #include "runtime/forward_graphs.h"
-#include "runtime/forward_input.h"
 
 namespace prepack {
 namespace {
-
-/// Whether a step reads each row to its own end, wherever the row lies; or else the first rows, all
-/// as far as the longest.
-bool reads_own_rows(const KvCache& cache) {
-  const auto& keys = cache.keys(0);
-  return cache.memory() == CacheMemory::kExact &&
-         has_varlen_kernel(keys.device(), keys.scalar_type(), keys.size(2));
-}
-
-/// The sequences that are still being generated, one cache row each.
-struct ActiveRows {
-  std::vector<int64_t> sequences;  // by their numbers
-  std::vector<int64_t> lengths;    // tokens of each in the cache
-  std::vector<int64_t> rows;       // of the cache: each sequence's
-
-  /// All of a state, each in the row of its number.
-  explicit ActiveRows(const std::vector<int64_t>& all_lengths)
-      : sequences(all_lengths.size()), lengths(all_lengths) {
-    std::iota(sequences.begin(), sequences.end(), 0);
-    rows = sequences;
-  }
-
-  int64_t size() const { return static_cast<int64_t>(sequences.size()); }
-
-  /// Drops a sequence; the last one takes its place, and where the first rows are read, its row.
-  void remove(int64_t place, KvCache& cache) {
-    const int64_t last = size() - 1;
-    if (place != last) {
-      if (reads_own_rows(cache)) {
-        std::swap(rows[place], rows[last]);
-      } else {
-        cache.copy_row(rows[last], rows[place], lengths[last]);
-      }
-      sequences[place] = sequences[last];
-      lengths[place] = lengths[last];
-    }
-    cache.release_row(rows[last]);
-    sequences.pop_back();
-    lengths.pop_back();
-    rows.pop_back();
-  }
-};
-
-/// Each new token attends to its own row, whose length is its position.
-VarlenAttention attend_to_own_rows(const ActiveRows& active, const KvCache& cache) {
-  VarlenAttention spec{.cu_seqlens = {0}, .first_keys = {}, .num_keys = {}};
-  for (int64_t i = 0; i < active.size(); ++i) {
-    add_row_keys(cache, active.rows[i], active.lengths[i] + 1, spec);
-    spec.cu_seqlens.push_back(static_cast<int32_t>(i + 1));
-  }
-  return spec;
-}
-
-/// As in ordinary batching: all rows as far as the longest, under a mask.
-CacheAttention attend_to_padded_rows(const std::vector<int64_t>& lengths,
-                                     const at::Tensor& positions) {
-  const int64_t num_slots = *std::ranges::max_element(lengths) + 1;
-  const auto slot_index = at::arange(num_slots, positions.options());
-  const auto mask = slot_index.unsqueeze(0).le(positions.unsqueeze(1));
-  return {std::ssize(lengths), num_slots, mask.unsqueeze(1).unsqueeze(1)};
-}
-
-/// The forward that feeds one new token to each active row, at the slot behind its last token; on
-/// the CPU yet, and without attention.
-ForwardInput step_input(const std::vector<int64_t>& new_tokens, const ActiveRows& active,
-                        const KvCache& cache) {
-  std::vector<int64_t> slots;
-  std::vector<int64_t> sequence_lens;
-  for (int64_t i = 0; i < active.size(); ++i) {
-    slots.push_back(cache.slot(active.rows[i], active.lengths[i]));
-    sequence_lens.push_back(active.lengths[i] + 1);
-  }
-  return {
-      .input_ids = at::tensor(new_tokens, at::kLong),
-      .position_ids = at::tensor(active.lengths, at::kLong),
-      .attention = {},
-      .cache_slots = {.tokens = {}, .slots = at::tensor(slots, at::kLong)},
-      .sequence_lens = std::move(sequence_lens),
-  };
-}
-
-/// Logits of the tokens after the new ones.
-/// @param graphs  null: none are used
-at::Tensor compute_step(const Model& model, const std::vector<int64_t>& new_tokens,
-                        const ActiveRows& active, ForwardGraphs* graphs, KvCache& cache) {
-  auto input = step_input(new_tokens, active, cache);
-  if (reads_own_rows(cache)) {
-    input.attention = attend_to_own_rows(active, cache);
-    if (graphs != nullptr) return graphs->compute(input);
-    input = to_device(input, model.device());
-  } else {
-    const auto arrays =
-        upload({input.input_ids, input.position_ids, input.cache_slots.slots}, model.device());
-    input.input_ids = arrays[0];
-    input.position_ids = arrays[1];
-    input.cache_slots.slots = arrays[2];
-    input.attention = attend_to_padded_rows(active.lengths, input.position_ids);
-  }
-  return model.compute_logits(model.forward(input, cache));
-}
 
 void check_requests(const DecodeState& state, std::span<DecodeRequest> requests) {
   if (requests.size() != state.lengths.size()) {
@@ -142,21 +37,6 @@ void check_requests(const DecodeState& state, std::span<DecodeRequest> requests)
           fmt::format("sequence {}: {} cache slots needed, {} there", i, needed, there));
     }
   }
-}
-
-/// Takes the drawn token into the sequence; returns whether the sequence goes on.
-bool accept(int64_t sequence, TokenId token, const DecodeRequest& request,
-            const TokenObserver& observer, DecodedSequence& decoded) {
-  if (std::ranges::find(request.stop_ids, token) != request.stop_ids.end()) {
-    decoded.finish_reason = FinishReason::kStop;
-    return false;
-  }
-  decoded.token_ids.push_back(token);
-  if (observer && !observer(sequence, token)) {
-    decoded.finish_reason = FinishReason::kStop;
-    return false;
-  }
-  return static_cast<int64_t>(decoded.token_ids.size()) < request.max_new_tokens;
 }
 
 }  // namespace
@@ -211,11 +91,29 @@ TokenIds sample_rows(at::Tensor& logits, std::span<Sampler* const> samplers) {
   return tokens;
 }
 
+namespace {
+
+/// All of a state, each in the row of its number.
+/// @param requests  none, or one per sequence
+std::vector<DecodingSequence> sequences_of(const DecodeState& state,
+                                           std::span<DecodeRequest> requests) {
+  std::vector<DecodingSequence> sequences;
+  for (int64_t i = 0; i < std::ssize(state.lengths); ++i) {
+    sequences.push_back({.number = i,
+                         .row = i,
+                         .length = state.lengths[i],
+                         .request = requests.empty() ? nullptr : &requests[i]});
+  }
+  return sequences;
+}
+
+}  // namespace
+
 void decode_final_tokens(const Model& model, DecodeState& state) {
   if (state.final_tokens.empty()) return;
   with_own_errors([&] {
-    state.logits = compute_step(model, {state.final_tokens.begin(), state.final_tokens.end()},
-                                ActiveRows(state.lengths), /*graphs=*/nullptr, state.cache);
+    state.logits = compute_step(model, state.final_tokens, sequences_of(state, {}), state.cache,
+                                /*graphs=*/nullptr);
   });
   for (auto& length : state.lengths) ++length;
   state.final_tokens.clear();
@@ -227,46 +125,23 @@ std::vector<DecodedSequence> run_decode(const Model& model, DecodeState& state,
                                         std::span<DecodeRequest> requests,
                                         const TokenObserver& observer, RunStats* stats) {
   check_requests(state, requests);
+  std::vector<DecodedSequence> decoded(requests.size());
+  if (requests.empty()) return decoded;
   Stopwatch stopwatch;
   RunStats run;
   decode_final_tokens(model, state);
-  std::vector<DecodedSequence> decoded(requests.size());
-  ActiveRows active(state.lengths);
   const auto graphs = state.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
-  while (active.size() > 0) {
-    std::vector<Sampler*> samplers;
-    for (int64_t sequence : active.sequences) samplers.push_back(&requests[sequence].sampler);
-    const auto drawn = sample_rows(state.logits, samplers);
-    if (run.decode_steps == 0) {
-      run.ttft_s = stopwatch.seconds();
-      stopwatch = {};
-    }
-
-    std::vector<int64_t> new_tokens(drawn.begin(), drawn.end());
-    // From the last row to the first, so that the row that moves into a gap was looked at before.
-    for (int64_t row = active.size() - 1; row >= 0; --row) {
-      const int64_t sequence = active.sequences[row];
-      if (accept(sequence, drawn[row], requests[sequence], observer, decoded[sequence])) continue;
-      active.remove(row, state.cache);
-      new_tokens[row] = new_tokens.back();
-      new_tokens.pop_back();
-    }
-    ++run.decode_steps;
-    if (active.size() == 0) break;
-
-    state.logits = at::Tensor();  // freed before the next ones are made
-    state.logits = compute_step(model, new_tokens, active, graphs.get(), state.cache);
-    for (auto& length : active.lengths) ++length;
-  }
-  if (stats != nullptr) {
-    stats->ttft_s += run.ttft_s;
-    stats->decode_s += stopwatch.seconds();
-    stats->decode_steps += run.decode_steps;
-    if (graphs != nullptr) *stats += graphs->stats();
-    for (const auto& sequence : decoded) {
-      stats->generated_tokens += static_cast<int64_t>(sequence.token_ids.size());
-    }
-  }
+  DecodeBatch batch(
+      model, state.cache, graphs.get(), observer,
+      [&](int64_t sequence, DecodedSequence finished) { decoded[sequence] = std::move(finished); });
+  batch.join(sequences_of(state, requests), std::move(state.logits));
+  run.ttft_s = stopwatch.seconds();
+  stopwatch = {};
+  for (run.decode_steps = 1; batch.size() > 0; ++run.decode_steps) batch.step();
+  run.decode_s = stopwatch.seconds();
+  for (const auto& sequence : decoded) run.generated_tokens += std::ssize(sequence.token_ids);
+  if (graphs != nullptr) run += graphs->stats();
+  if (stats != nullptr) *stats += run;
   return decoded;
 }
 

@@ -3,20 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
+#include <map>
+#include <optional>
 
 #include "prepack/error.h"
+#include "runtime/refilled_decode.h"
 #include "runtime/stop_text.h"
 
 namespace prepack {
 namespace {
-
-/// The text of one sequence while its tokens arrive.
-struct TextInProgress {
-  StreamDecoder decoder;
-  StopText stop;
-  std::string text;
-};
 
 int64_t allowed_new_tokens(const ModelConfig& config, const GenerationRequest& request) {
   const auto prompt_len = static_cast<int64_t>(request.prompt_ids.size());
@@ -44,41 +39,156 @@ void check_request(const ModelConfig& config, const GenerationRequest& request, 
   }
 }
 
-/// Requests that are computed as one batch.
-/// @param first     the number of the first one among all
-std::vector<GenerationResult> generate_batch(const Model& model, const Tokenizer& tokenizer,
-                                             std::span<const GenerationRequest> requests,
-                                             int64_t first, const PrefillOptions& options,
-                                             const TextObserver& observer, RunStats& run);
-
-/// The same; where memory runs out for what they need together, of each half by itself. Text that
-/// was observed cannot be taken back, and a half would give it again: then it is an error.
-std::vector<GenerationResult> generate_in_parts(const Model& model, const Tokenizer& tokenizer,
-                                                std::span<const GenerationRequest> requests,
-                                                int64_t first, const PrefillOptions& options,
-                                                const TextObserver& observer, RunStats& run) {
-  bool was_observed = false;
-  TextObserver noting_observer;
-  if (observer) {
-    noting_observer = [&](int64_t sequence, std::string_view text) {
-      was_observed = true;
-      observer(sequence, text);
-    };
-  }
-  try {
-    return generate_batch(model, tokenizer, requests, first, options, noting_observer, run);
-  } catch (const OutOfMemory&) {
-    if (requests.size() < 2 || was_observed) throw;
-  }
-  ++run.num_splits;
-  const auto half = std::ssize(requests) / 2;
-  auto results =
-      generate_in_parts(model, tokenizer, requests.first(half), first, options, observer, run);
-  std::ranges::move(generate_in_parts(model, tokenizer, requests.subspan(half), first + half,
-                                      options, observer, run),
-                    std::back_inserter(results));
-  return results;
+/// A prompt that does not fit the budget is named by its number among all, before any is computed.
+/// How they are packed does not matter for that.
+void check_budget(std::span<const GenerationRequest> requests, PrefillOptions options) {
+  options.packing = {};
+  std::vector<int64_t> lengths;
+  for (const auto& request : requests) lengths.push_back(std::ssize(request.prompt_ids));
+  plan_prefill(lengths, options);
 }
+
+/// The text of one sequence while its tokens arrive.
+struct TextInProgress {
+  StreamDecoder decoder;
+  StopText stop;
+  std::string text = {};
+  bool was_observed = false;
+};
+
+/// The requests of one call, and what became of them.
+class Generation {
+ public:
+  Generation(const Model& model, const Tokenizer& tokenizer,
+             std::span<const GenerationRequest> requests, const GenerationOptions& options,
+             const GenerationObservers& observers)
+      : model_(model),
+        tokenizer_(tokenizer),
+        requests_(requests),
+        options_(options),
+        observers_(observers),
+        results_(requests.size()) {
+    for (size_t i = 0; i < requests.size(); ++i) unfinished_.push_back(static_cast<int64_t>(i));
+  }
+
+  std::vector<GenerationResult> run(RunStats& stats) {
+    auto batch_size = options_.batch_size > 0 ? options_.batch_size : std::ssize(requests_);
+    const bool refills = options_.refills && can_refill(model_, options_.prefill);
+    while (!unfinished_.empty()) {
+      batch_size = std::min(batch_size, std::ssize(unfinished_));
+      try {
+        refills ? refill(batch_size, stats) : compute_batch(batch_size, stats);
+      } catch (const OutOfMemory&) {
+        if (batch_size < 2 || any_text_was_observed()) throw;
+        batch_size = (batch_size + 1) / 2;
+        ++stats.num_splits;
+      }
+      std::erase_if(unfinished_, [this](int64_t i) { return results_[i].has_value(); });
+    }
+    std::vector<GenerationResult> results;
+    for (auto& result : results_) results.push_back(std::move(*result));
+    return results;
+  }
+
+ private:
+  /// Those that are not finished, `batch_size` at a time.
+  void refill(int64_t batch_size, RunStats& stats) {
+    auto [prompts, decode_requests] = begin(unfinished_);
+    decode_with_refills(
+        model_, prompts, decode_requests, options_.prefill, batch_size,
+        [&](int64_t i, TokenId token) { return push(unfinished_[i], token); },
+        [&](int64_t i, DecodedSequence decoded) { finish(unfinished_[i], std::move(decoded)); },
+        stats);
+  }
+
+  /// The first of those that are not finished, all to their ends.
+  void compute_batch(int64_t batch_size, RunStats& stats) {
+    const auto numbers = std::span(unfinished_).first(batch_size);
+    auto [prompts, decode_requests] = begin(numbers);
+    std::vector<int64_t> row_capacities;
+    for (int64_t number : numbers) {
+      row_capacities.push_back(needed_slots(model_.config(), requests_[number]));
+    }
+    RunStats batch;
+    auto decoded = decode(
+        model_, prefill(model_, prompts, options_.prefill, row_capacities, &batch), decode_requests,
+        [&](int64_t i, TokenId token) { return push(numbers[i], token); }, &batch);
+    batch.ttft_s += batch.prefill_s;
+    stats += batch;
+    for (size_t i = 0; i < decoded.size(); ++i) finish(numbers[i], std::move(decoded[i]));
+  }
+
+  struct Begun {
+    std::vector<TokenIds> prompts;
+    std::vector<DecodeRequest> decode_requests;
+  };
+
+  /// Begins these requests, or begins them anew.
+  Begun begin(std::span<const int64_t> numbers) {
+    Begun begun;
+    for (int64_t number : numbers) {
+      const auto& request = requests_[number];
+      begun.prompts.push_back(request.prompt_ids);
+      begun.decode_requests.push_back({
+          .sampler = Sampler(request.sampling, request.random_stream, request.prompt_ids),
+          .max_new_tokens = allowed_new_tokens(model_.config(), request),
+          .stop_ids = request.ignore_eos ? std::vector<TokenId>{} : model_.config().eos_token_ids,
+      });
+      texts_.erase(number);
+    }
+    return begun;
+  }
+
+  TextInProgress& text_of(int64_t number) {
+    const auto text = texts_.find(number);
+    if (text != texts_.end()) return text->second;
+    return texts_
+        .insert({number,
+                 {StreamDecoder(tokenizer_, /*skip_special_tokens=*/true, TextStart::kBehindText),
+                  StopText(requests_[number].stop)}})
+        .first->second;
+  }
+
+  void emit(int64_t number, const std::string& piece) {
+    auto& text = text_of(number);
+    text.text += piece;
+    if (!observers_.on_text || piece.empty()) return;
+    text.was_observed = true;
+    observers_.on_text(number, piece);
+  }
+
+  /// Takes a token into the text; returns whether the sequence goes on.
+  bool push(int64_t number, TokenId token) {
+    auto& text = text_of(number);
+    if (tokenizer_.contains(token)) emit(number, text.stop.push(text.decoder.push(token)));
+    return !text.stop.found();
+  }
+
+  void finish(int64_t number, DecodedSequence decoded) {
+    auto& text = text_of(number);
+    emit(number, text.stop.push(text.decoder.finish()));
+    if (text.stop.found()) decoded.finish_reason = FinishReason::kStop;
+    emit(number, text.stop.finish());
+    auto& result = results_[number];
+    result = {std::move(decoded.token_ids), std::move(text.text), decoded.finish_reason};
+    texts_.erase(number);
+    if (observers_.on_result) observers_.on_result(number, *result);
+  }
+
+  /// Text of a request that would be generated anew, which cannot be taken back.
+  bool any_text_was_observed() const {
+    return std::ranges::any_of(texts_, [](const auto& text) { return text.second.was_observed; });
+  }
+
+  const Model& model_;
+  const Tokenizer& tokenizer_;
+  std::span<const GenerationRequest> requests_;
+  const GenerationOptions& options_;
+  const GenerationObservers& observers_;
+  std::vector<int64_t> unfinished_;          // numbers of requests
+  std::map<int64_t, TextInProgress> texts_;  // of those that have begun
+  std::vector<std::optional<GenerationResult>> results_;
+};
 
 }  // namespace
 
@@ -98,65 +208,18 @@ int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationReq
 
 std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,
                                        std::span<const GenerationRequest> requests,
-                                       const PrefillOptions& options, const TextObserver& observer,
-                                       RunStats* stats) {
+                                       const GenerationOptions& options,
+                                       const GenerationObservers& observers, RunStats* stats) {
   for (size_t i = 0; i < requests.size(); ++i) check_request(model.config(), requests[i], i);
+  if (options.batch_size < 0) {
+    throw InvalidArgument(
+        fmt::format("batch_size: expected 0 or more, got {}", options.batch_size));
+  }
+  check_budget(requests, options.prefill);
   RunStats run;
-  auto results = generate_in_parts(model, tokenizer, requests, 0, options, observer, run);
+  auto results = Generation(model, tokenizer, requests, options, observers).run(run);
   if (stats != nullptr) *stats += run;
   return results;
 }
 
-namespace {
-
-std::vector<GenerationResult> generate_batch(const Model& model, const Tokenizer& tokenizer,
-                                             std::span<const GenerationRequest> requests,
-                                             int64_t first, const PrefillOptions& options,
-                                             const TextObserver& observer, RunStats& run) {
-  const auto& config = model.config();
-  std::vector<TokenIds> prompts;
-  std::vector<DecodeRequest> decode_requests;
-  std::vector<TextInProgress> texts;
-  std::vector<int64_t> row_capacities;
-  for (const auto& request : requests) {
-    prompts.push_back(request.prompt_ids);
-    row_capacities.push_back(needed_slots(config, request));
-    decode_requests.push_back({
-        .sampler = Sampler(request.sampling, request.random_stream, request.prompt_ids),
-        .max_new_tokens = allowed_new_tokens(config, request),
-        .stop_ids = request.ignore_eos ? std::vector<TokenId>{} : config.eos_token_ids,
-    });
-    texts.push_back({StreamDecoder(tokenizer, /*skip_special_tokens=*/true, TextStart::kBehindText),
-                     StopText(request.stop), ""});
-  }
-
-  const auto emit = [&](int64_t sequence, const std::string& piece) {
-    texts[sequence].text += piece;
-    if (observer && !piece.empty()) observer(first + sequence, piece);
-  };
-  const auto on_token = [&](int64_t sequence, TokenId token) {
-    auto& text = texts[sequence];
-    if (tokenizer.contains(token)) emit(sequence, text.stop.push(text.decoder.push(token)));
-    return !text.stop.found();
-  };
-  RunStats batch;
-  auto state = prefill(model, prompts, options, row_capacities, &batch);
-  auto decoded = decode(model, std::move(state), decode_requests, on_token, &batch);
-  batch.ttft_s += batch.prefill_s;
-  run += batch;
-
-  std::vector<GenerationResult> results;
-  for (size_t i = 0; i < decoded.size(); ++i) {
-    auto& text = texts[i];
-    const auto sequence = static_cast<int64_t>(i);
-    emit(sequence, text.stop.push(text.decoder.finish()));
-    if (text.stop.found()) decoded[i].finish_reason = FinishReason::kStop;
-    emit(sequence, text.stop.finish());
-    results.push_back(
-        {std::move(decoded[i].token_ids), std::move(text.text), decoded[i].finish_reason});
-  }
-  return results;
-}
-
-}  // namespace
 }  // namespace prepack

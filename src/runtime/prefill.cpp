@@ -24,104 +24,6 @@
 namespace prepack {
 namespace {
 
-/// Every segment attends to its row of the cache, where its own keys have just been written.
-VarlenAttention varlen_attention(const PackedBatch& batch, const KvCache& cache) {
-  VarlenAttention spec{.cu_seqlens = batch.cu_seqlens, .first_keys = {}, .num_keys = {}};
-  for (const auto& segment : batch.segments) {
-    add_row_keys(cache, segment.sequence, segment.first_position + segment.length, spec);
-  }
-  return spec;
-}
-
-/// A dense form's.
-AttentionSpec row_attention(const PackedBatch& batch, at::Device device) {
-  if (batch.has_whole_rows()) return CausalAttention{batch.num_rows()};
-  return MaskedAttention{independent_mask(batch.segment_ids.to(device))};
-}
-
-/// Where each prompt token of the batch belongs in the cache, computed once for all layers. On the
-/// CPU yet; `tokens` undefined where there is no padding.
-CacheSlots unpack_slots(const PackedBatch& batch, const KvCache& cache) {
-  const int64_t num_tokens = batch.num_prompt_tokens();
-  auto tokens = at::empty({num_tokens}, at::kLong);
-  auto slots = at::empty({num_tokens}, at::kLong);
-  auto* token = tokens.data_ptr<int64_t>();
-  auto* slot = slots.data_ptr<int64_t>();
-  for (const auto& segment : batch.segments) {
-    const int64_t first_slot = cache.slot(segment.sequence, segment.first_position);
-    for (int64_t i = 0; i < segment.length; ++i) {
-      *token++ = batch.first_token(segment) + i;
-      *slot++ = first_slot + i;
-    }
-  }
-  const bool has_padding = num_tokens != batch.input_ids.numel();
-  return {has_padding ? tokens : at::Tensor(), slots};
-}
-
-/// Tokens of the sequence that each token of the batch belongs to; 1 for padding.
-std::vector<int64_t> sequence_lens(const PackedBatch& batch, int64_t num_following) {
-  std::vector<int64_t> of_tokens(batch.input_ids.numel(), 1);
-  for (const auto& segment : batch.segments) {
-    std::fill_n(of_tokens.begin() + batch.first_token(segment), segment.length,
-                segment.first_position + segment.length + num_following);
-  }
-  return of_tokens;
-}
-
-}  // namespace
-
-BatchLayout layout_for(PrefillMethod method) {
-  switch (method) {
-    case PrefillMethod::kPacked:
-      return BatchLayout::kFlat;
-    case PrefillMethod::kPackedRows:
-      return BatchLayout::kRows;
-    case PrefillMethod::kPadded:
-      break;
-  }
-  return BatchLayout::kLeftPaddedRows;
-}
-
-void add_row_keys(const KvCache& cache, int64_t row, int64_t num_keys, VarlenAttention& spec) {
-  auto runs = cache.slot_runs(row, num_keys);
-  spec.num_keys.push_back(num_keys);
-  spec.first_keys.push_back(runs.back().first_slot);
-  runs.pop_back();
-  if (runs.empty()) return;
-  spec.beginnings.resize(spec.num_keys.size());
-  spec.beginnings.back() = std::move(runs);
-}
-
-ForwardInput host_forward_input(const PackedBatch& batch, const KvCache& cache,
-                                int64_t num_following) {
-  return {
-      .input_ids = batch.input_ids.flatten(),
-      .position_ids = batch.position_ids.flatten(),
-      .attention = varlen_attention(batch, cache),
-      .cache_slots = unpack_slots(batch, cache),
-      .sequence_lens = sequence_lens(batch, num_following),
-  };
-}
-
-ForwardInput forward_input(PrefillMethod method, const PackedBatch& batch, const KvCache& cache,
-                           at::Device device, int64_t num_following) {
-  if (method == PrefillMethod::kPacked) {
-    return to_device(host_forward_input(batch, cache, num_following), device);
-  }
-  const auto where = unpack_slots(batch, cache);
-  return {
-      .input_ids = upload(batch.input_ids.flatten(), device),
-      .position_ids = upload(batch.position_ids.flatten(), device),
-      .attention = row_attention(batch, device),
-      .cache_slots = {.tokens =
-                          where.tokens.defined() ? upload(where.tokens, device) : at::Tensor(),
-                      .slots = upload(where.slots, device)},
-      .sequence_lens = sequence_lens(batch, num_following),
-  };
-}
-
-namespace {
-
 /// The place of each segment's last token in the batch; none where nobody reads their logits.
 at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
   std::vector<int64_t> tokens;
@@ -133,27 +35,36 @@ at::Tensor last_tokens(const PackedBatch& batch, bool reads_logits) {
   return at::tensor(tokens, at::kLong);
 }
 
+/// Where a prefill puts what it computes.
+struct Destination {
+  KvCache& cache;
+  std::vector<int64_t> rows;  // of the cache, one per prompt
+  at::Tensor logits;          // [num_prompts, vocab_size]; undefined: nobody reads them
+  ForwardGraphs* graphs;      // null: none are used
+};
+
 /// One packed forward: fills the prompts' cache rows and their next-token logits.
-/// @param graphs  null: none are used
-void run_forward(const Model& model, const PackedBatch& batch, PrefillMethod method,
-                 ForwardGraphs* graphs, DecodeState& state) {
+void run_forward(const Model& model, PackedBatch batch, PrefillMethod method, Destination& to) {
   const auto device = model.device();
-  const bool reads_logits = state.final_tokens.empty();
+  const bool reads_logits = to.logits.defined();
   const auto outputs = last_tokens(batch, reads_logits);
-  std::vector<int64_t> sequences;
-  for (const auto& segment : batch.segments) sequences.push_back(segment.sequence);
-  const auto places = upload(at::tensor(sequences, at::kLong), device);
-  if (graphs != nullptr && method == PrefillMethod::kPacked && reads_logits) {
-    auto input = host_forward_input(batch, state.cache, 0);
+  std::vector<int64_t> prompts;
+  for (auto& segment : batch.segments) {
+    prompts.push_back(segment.sequence);
+    segment.sequence = to.rows[segment.sequence];  // as the cache counts them
+  }
+  const auto places = upload(at::tensor(prompts, at::kLong), device);
+  if (to.graphs != nullptr && method == PrefillMethod::kPacked && reads_logits) {
+    auto input = host_forward_input(batch, to.cache, 0);
     input.output_tokens = outputs;
-    state.logits.index_copy_(0, places, graphs->compute(input));
+    to.logits.index_copy_(0, places, to.graphs->compute(input));
     return;
   }
   // The first decode step does the final tokens that are left out here.
-  auto input = forward_input(method, batch, state.cache, device, reads_logits ? 0 : 1);
+  auto input = forward_input(method, batch, to.cache, device, reads_logits ? 0 : 1);
   input.output_tokens = upload(outputs, device);
-  const auto hidden = model.forward(input, state.cache);
-  if (reads_logits) state.logits.index_copy_(0, places, model.compute_logits(hidden));
+  const auto hidden = model.forward(input, to.cache);
+  if (reads_logits) to.logits.index_copy_(0, places, model.compute_logits(hidden));
 }
 
 /// Prompts, or what is left of them, that can be computed together.
@@ -178,11 +89,12 @@ std::vector<Phase> make_phases(std::span<const TokenIds> prompts,
 
 /// Copies the beginnings that the cache does not hold once.
 void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& shared,
-                          KvCache& cache) {
+                          Destination& to) {
   for (int64_t sequence : phase.sequences) {
     const auto& prefix = shared[sequence];
-    if (prefix.length > cache.beginning(sequence).length) {
-      cache.copy_row(prefix.source, sequence, prefix.length);
+    const int64_t row = to.rows[sequence];
+    if (prefix.length > to.cache.beginning(row).length) {
+      to.cache.copy_row(to.rows[prefix.source], row, prefix.length);
     }
   }
 }
@@ -191,16 +103,15 @@ void copy_shared_prefixes(const Phase& phase, const std::vector<SharedPrefix>& s
 /// @return         what was computed, without times
 RunStats run_phases(const Model& model, std::span<const TokenIds> prompts,
                     const std::vector<SharedPrefix>& shared, const PrefillOptions& options,
-                    DecodeState& state) {
+                    Destination& to) {
   std::vector<int64_t> first_positions;
   RunStats stats;
-  const auto graphs = options.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
   for (const auto& prefix : shared) {
     first_positions.push_back(prefix.length);
     stats.shared_tokens += prefix.length;
   }
   for (auto& phase : make_phases(prompts, shared)) {
-    copy_shared_prefixes(phase, shared, state.cache);
+    copy_shared_prefixes(phase, shared, to);
     if (options.final_token == FinalToken::kFirstStep) {
       for (int64_t& length : phase.lengths) ++length;  // a plan leaves it out by itself
     }
@@ -209,16 +120,23 @@ RunStats run_phases(const Model& model, std::span<const TokenIds> prompts,
       for (auto& bin : forward.bins) {
         for (int64_t& index : bin) index = phase.sequences[index];
       }
-      const auto batch =
-          make_packed_batch(prompts, forward.bins, layout_for(options.method), first_positions);
-      run_forward(model, batch, options.method, graphs.get(), state);
+      run_forward(
+          model,
+          make_packed_batch(prompts, forward.bins, layout_for(options.method), first_positions),
+          options.method, to);
     }
     stats.computed_tokens += plan.computed_tokens;
     stats.num_rows += plan.num_rows;
     stats.num_forwards += std::ssize(plan.forwards);
   }
-  if (graphs != nullptr) stats += graphs->stats();
+  synchronize(model.device());
   return stats;
+}
+
+/// Memory for the next-token logits of so many prompts.
+at::Tensor empty_logits(const Model& model, int64_t num_prompts) {
+  return scratch({num_prompts, model.config().vocab_size},
+                 at::TensorOptions().dtype(at::kFloat).device(model.device()));
 }
 
 std::vector<TokenIds> without_final_tokens(std::span<const TokenIds> prompts) {
@@ -343,21 +261,35 @@ DecodeState run_prefill(const Model& model, std::span<const TokenIds> prompts,
     }
     prompts = shorter;
   } else {
-    state.logits = scratch({num_prompts, config.vocab_size},
-                           at::TensorOptions().dtype(at::kFloat).device(model.device()));
+    state.logits = empty_logits(model, num_prompts);
   }
-  const auto computed = run_phases(model, prompts, shared, options, state);
-  synchronize(model.device());
+  std::vector<int64_t> rows(prompts.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  const auto graphs = options.uses_graphs ? make_forward_graphs(model, state.cache) : nullptr;
+  Destination to{state.cache, std::move(rows), state.logits, graphs.get()};
+  auto run = run_phases(model, prompts, shared, options, to);
   if (stats != nullptr) {
-    stats->prefill_s += stopwatch.seconds();
-    stats->num_prompts += num_prompts;
-    stats->prompt_tokens += std::reduce(lengths.begin(), lengths.end());
-    *stats += computed;
+    if (graphs != nullptr) run += graphs->stats();
+    run.prefill_s = stopwatch.seconds();
+    run.num_prompts = num_prompts;
+    run.prompt_tokens = std::reduce(lengths.begin(), lengths.end());
+    *stats += run;
   }
   return state;
 }
 
 }  // namespace
+
+at::Tensor prefill_rows(const Model& model, std::span<const TokenIds> prompts,
+                        const PrefillOptions& options, std::vector<int64_t> rows, KvCache& cache,
+                        ForwardGraphs* graphs, RunStats& stats) {
+  const Stopwatch stopwatch;
+  Destination to{cache, std::move(rows), empty_logits(model, std::ssize(prompts)), graphs};
+  const std::vector<SharedPrefix> nothing_shared(prompts.size());
+  stats += run_phases(model, prompts, nothing_shared, options, to);
+  stats.prefill_s += stopwatch.seconds();
+  return to.logits;
+}
 
 DecodeState prefill(const Model& model, std::span<const TokenIds> prompts,
                     const PrefillOptions& options, int64_t cache_capacity, RunStats* stats) {
