@@ -44,7 +44,8 @@ TEST_CASE("generate gives the same tokens whatever the method, batch size and to
         "--packing optimal", "--packing integer-programming --batch-size 4", "--capacity 128",
         "--capacity auto", "--max-segments 2", "--balance --token-budget 128",
         "--final-token first-step", "--method padded --final-token first-step",
-        "--method packed-rows --final-token first-step --capacity 120"}) {
+        "--method packed-rows --final-token first-step --capacity 120",
+        "--batch-size 5 --no-refill"}) {
     CAPTURE(options);
     CHECK(run_with_model("generate", common + options, kTwelvePrompts).out == expected.out);
   }

@@ -196,6 +196,19 @@ TEST_CASE("the slots that may be written are those of every sequence, not of the
   CHECK(num_cache_slots(config, {}) == 0);
 }
 
+TEST_CASE("the most slots of so many requests in a row are found wherever they begin",
+          "[generate]") {
+  const auto config = tiny_configs().front();
+  std::vector<GenerationRequest> requests;
+  for (int64_t length : {1, 30, 20, 1, 40}) requests.push_back(request_for(TokenIds(length, 1), 1));
+  CHECK(num_cache_slots(config, requests, 1) == 40);
+  CHECK(num_cache_slots(config, requests, 2) == 50);
+  CHECK(num_cache_slots(config, requests, 3) == 61);
+  CHECK(num_cache_slots(config, requests, 5) == 92);
+  CHECK(num_cache_slots(config, requests, 9) == 92);
+  CHECK(num_cache_slots(config, {}, 2) == 0);
+}
+
 TEST_CASE("the counts of a whole run are added up", "[generate]") {
   const auto model = tiny_model();
   const std::vector<GenerationRequest> requests = {request_for({1, 2, 3}, 4),

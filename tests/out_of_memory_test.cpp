@@ -90,6 +90,7 @@ TEST_CASE("final tokens can be decoded once there is memory again", "[out_of_mem
 struct Outcome {
   std::optional<std::vector<GenerationResult>> results;  // none: memory did not suffice
   std::map<int64_t, std::string> observed;
+  int64_t num_told = 0;  // results
   RunStats stats;
   bool ran_out = false;
 };
@@ -105,8 +106,9 @@ Outcome generate_until(int64_t countdown, const std::function<void()>& way, bool
     observer = [&](int64_t sequence, std::string_view text) { outcome.observed[sequence] += text; };
   }
   try {
-    outcome.results =
-        generate(model, kTokenizer, requests, options, {.on_text = observer}, &outcome.stats);
+    const auto count = [&](int64_t, const GenerationResult&) { ++outcome.num_told; };
+    outcome.results = generate(model, kTokenizer, requests, options,
+                               {.on_text = observer, .on_result = count}, &outcome.stats);
   } catch (const OutOfMemory&) {
   }
   outcome.ran_out = memory.has_run_out();
@@ -144,7 +146,10 @@ TEST_CASE("batches are halved wherever memory runs out, as long as no text was o
           generate_until(countdown, way, /*observes=*/false, model, requests, options);
       if (!outcome.ran_out) break;
       // The rest of three, where batches of two are not refilled, has nothing to be halved.
-      if (!outcome.results && options.batch_size == 2 && !options.refills) break;
+      if (!outcome.results && options.batch_size == 2 && !options.refills) {
+        CHECK(outcome.num_told == 2);
+        break;
+      }
       CAPTURE(countdown);
       ++num_halved;
       REQUIRE(outcome.results.has_value());
@@ -188,13 +193,20 @@ TEST_CASE("where memory runs out after text was observed, none is observed twice
 
 TEST_CASE("an observer that runs out of memory is not asked again", "[out_of_memory]") {
   int num_calls = 0;
-  const auto observer = [&](int64_t, std::string_view) {
+  const auto run_out = [&](auto...) {
     ++num_calls;
     throw OutOfMemory("the caller's");
   };
-  CHECK_THROWS_WITH(generate(tiny_model(), kTokenizer, some_requests(), {}, {.on_text = observer}),
-                    "the caller's");
-  CHECK(num_calls == 1);
+  for (const bool refills : {true, false}) {
+    for (const auto& observers :
+         {GenerationObservers{.on_text = run_out}, GenerationObservers{.on_result = run_out}}) {
+      num_calls = 0;
+      CHECK_THROWS_WITH(
+          generate(tiny_model(), kTokenizer, some_requests(), {.refills = refills}, observers),
+          "the caller's");
+      CHECK(num_calls == 1);
+    }
+  }
 }
 
 }  // namespace

@@ -47,27 +47,36 @@ DecodedSequence decode_alone(const Model& model, const Job& job) {
 
 /// Runs the jobs, and checks that each gives what it gives alone, and that never more are begun and
 /// not finished than a batch may have.
+/// @param cache_slots  0: as many as all need
 RunStats check_jobs(const Model& model, const std::vector<Job>& jobs, int64_t batch_size,
-                    const PrefillOptions& options = {}) {
+                    int64_t cache_slots = 0, const PrefillOptions& options = {}) {
   std::vector<TokenIds> prompts;
   std::vector<DecodeRequest> requests;
   for (const auto& job : jobs) {
     prompts.push_back(job.prompt);
     requests.push_back(job.request);
   }
+  const auto needs = [](const Job& job) {
+    return std::ssize(job.prompt) + job.request.max_new_tokens - 1;
+  };
+  if (cache_slots == 0) {
+    for (const auto& job : jobs) cache_slots += needs(job);
+  }
+  int64_t slots_in_use = 0;
   std::map<int64_t, DecodedSequence> finished;
   std::set<int64_t> in_progress;
   RunStats stats;
   decode_with_refills(
-      model, prompts, requests, options, batch_size,
+      model, prompts, requests, options, batch_size, cache_slots,
       [&](int64_t sequence, TokenId token) {
         REQUIRE_FALSE(finished.contains(sequence));
-        in_progress.insert(sequence);
+        if (in_progress.insert(sequence).second) slots_in_use += needs(jobs[sequence]);
         REQUIRE(std::ssize(in_progress) <= batch_size);
+        REQUIRE(slots_in_use <= cache_slots);
         return token != jobs[sequence].last_token;
       },
       [&](int64_t sequence, DecodedSequence decoded) {
-        in_progress.erase(sequence);
+        if (in_progress.erase(sequence) > 0) slots_in_use -= needs(jobs[sequence]);
         REQUIRE(finished.emplace(sequence, std::move(decoded)).second);
       },
       stats);
@@ -90,7 +99,7 @@ TEST_CASE("sequences that join others are what they are alone", "[refilled_decod
     for (int64_t batch_size : {1, 2, 5, 8, 40}) {
       CAPTURE(batch_size);
       const auto jobs = random_jobs(random, 30, config.vocab_size);
-      const auto stats = check_jobs(model, jobs, batch_size, {.token_budget = 64});
+      const auto stats = check_jobs(model, jobs, batch_size, 0, {.token_budget = 64});
       int64_t prompt_tokens = 0;
       for (const auto& job : jobs) prompt_tokens += std::ssize(job.prompt);
       CHECK(stats.num_prompts == 30);
@@ -119,16 +128,15 @@ TEST_CASE("steps stay full while prompts wait", "[refilled_decode]") {
 }
 
 TEST_CASE("a prompt that finds no room in the cache waits for it", "[refilled_decode]") {
-  // Room for two short ones or the long one; the last two have to wait until that has left.
   const auto model = random_model(tiny_configs().front());
   Random random(2);
-  std::vector<Job> jobs;
-  for (int64_t length : {20, 3, 60, 3, 3}) {
-    const auto prompt = random.tokens(length, 61);
-    jobs.push_back({prompt, {Sampler({}, 0, prompt), 9}});
+  for (int trial = 0; trial < 20; ++trial) {
+    CAPTURE(trial);
+    const auto jobs = random_jobs(random, 20, 61);
+    // The longest alone needs up to 44.
+    const auto crowded = check_jobs(model, jobs, 8, random.integer(44, 70));
+    CHECK(crowded.decode_steps > check_jobs(model, jobs, 8).decode_steps);
   }
-  check_jobs(model, jobs, 2);
-  check_jobs(model, jobs, 1);
 }
 
 TEST_CASE("what cannot join others is told", "[refilled_decode]") {

@@ -46,7 +46,8 @@ struct GenerationOptions {
 /// text. The pieces of a sequence add up to its `text`.
 using TextObserver = std::function<void(int64_t sequence, std::string_view text)>;
 
-/// Called with the result of a sequence as soon as it is finished.
+/// Called with the result of a sequence as soon as it is finished; where no others may join its
+/// batch, when all of that are.
 using ResultObserver = std::function<void(int64_t sequence, const GenerationResult& result)>;
 
 /// Who is told of requests by their numbers while they are generated.
@@ -60,6 +61,11 @@ int64_t cache_capacity(const ModelConfig& config, std::span<const GenerationRequ
 
 /// Slots that all of these requests may write.
 int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests);
+
+/// The most slots that so many of these requests in a row may write, wherever they begin.
+/// @param batch_size  at least 1
+int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests,
+                        int64_t batch_size);
 
 /// Prefills the requests in batches, decodes them, and turns the tokens into text. Where memory
 /// runs out, those that are not finished are computed anew in batches half as large, and so on,

@@ -9,8 +9,9 @@ namespace prepack {
 struct RunStats {
   double prefill_s = 0;  // from token ids to the next-token logits of every prompt; or, where the
                          // first decode step does the final tokens, to all keys and values
-  double ttft_s = 0;     // from token ids until the first token of every prompt is sampled
-  double decode_s = 0;   // from the first sampled token to the last
+  double ttft_s = 0;     // from token ids until the first token of every prompt is sampled; where
+                         // prompts join a batch, without the steps between
+  double decode_s = 0;   // from the first sampled token to the last, without what ttft_s has
 
   int64_t num_prompts = 0;
   int64_t prompt_tokens = 0;

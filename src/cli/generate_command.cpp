@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <memory>
-#include <numeric>
 
+#include "base/stopwatch.h"
 #include "cli/byte_size.h"
 #include "cli/commands.h"
 #include "cli/job.h"
@@ -67,11 +69,17 @@ class ResultSink {
       first = waiting_.erase(first);
     }
     if (file_) {
-      file_->append(text);
+      const bool flushes = since_flush_.seconds() >= 1;
+      file_->append(text, flushes);
+      if (flushes) since_flush_ = {};
     } else {
       write_standard_output(text);
       flush_standard_output();
     }
+  }
+
+  void end() {
+    if (file_) file_->flush();
   }
 
  private:
@@ -85,6 +93,7 @@ class ResultSink {
   bool readable_;
   bool streams_ = false;
   std::optional<RecordFile> file_;
+  Stopwatch since_flush_;
   std::map<size_t, std::string> waiting_;  // for the results of prompts before theirs
   size_t next_ = 0;                        // the first prompt that is not written
 };
@@ -113,13 +122,18 @@ std::string summary(const RunStats& stats, const Job& job) {
   return text;
 }
 
-/// What can be computed in one go: all prompts, from the first one on, or those that are to share
-/// their beginnings.
+/// What is computed in one go: prompts that are to share their beginnings, or many batches, so that
+/// few of their steps are for the last ones. No more, because results wait for those before them.
 std::vector<Batch> make_parts(const Job& job, size_t first_prompt) {
-  if (job.prefill.shares_prefixes) return make_batches(job, first_prompt);
-  Batch all(job.prompts.size() - first_prompt);
-  std::iota(all.begin(), all.end(), first_prompt);
-  return {all};
+  auto batches = make_batches(job, first_prompt);
+  if (!job.refills) return batches;
+  constexpr size_t kBatchesOfPart = 32;
+  std::vector<Batch> parts;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    if (i % kBatchesOfPart == 0) parts.emplace_back();
+    std::ranges::copy(batches[i], std::back_inserter(parts.back()));
+  }
+  return parts;
 }
 
 /// Refuses to lose what a file holds: results of an earlier run, or the prompts themselves.
@@ -169,6 +183,7 @@ void run(const Options& options) {
              {.on_text = sink.text_observer(), .on_result = write_result}, &stats);
   }
   progress.clear();
+  sink.end();
   if (!options.quiet) std::cerr << summary(stats, job) << "\n";
 }
 

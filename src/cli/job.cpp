@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <iterator>
+#include <numeric>
 
 #include "base/scalar_type.h"
 #include "cli/byte_size.h"
@@ -72,6 +73,20 @@ int64_t num_shared_slots(const Job& job, const Batch& batch) {
   return num_slots;
 }
 
+/// The most tokens that so many prompts in a row have, wherever they begin.
+int64_t most_prompt_tokens(const Job& job, int64_t num_prompts) {
+  int64_t most = 0;
+  int64_t sum = 0;
+  for (int64_t i = 0; i < std::ssize(job.prompts); ++i) {
+    const auto length = [&](int64_t prompt) {
+      return std::ssize(job.prompts[prompt].request.prompt_ids);
+    };
+    sum += length(i) - (i >= num_prompts ? length(i - num_prompts) : 0);
+    most = std::max(most, sum);
+  }
+  return most;
+}
+
 /// The largest of each over all batches, so that the estimate holds for every one of them; without
 /// what depends on how they are packed.
 BatchShape largest_caches(const Job& job) {
@@ -88,6 +103,12 @@ BatchShape largest_caches(const Job& job) {
                                            : num_prompts * cache_capacity(job.config, requests);
     shape.num_prompts = std::max(shape.num_prompts, num_prompts);
     shape.cache_slots = std::max(shape.cache_slots, num_slots);
+  }
+  if (job.refills) {  // what is left of one batch and what joins it
+    Batch all(job.prompts.size());
+    std::iota(all.begin(), all.end(), 0);
+    shape.cache_slots = std::max(
+        shape.cache_slots, num_cache_slots(job.config, batch_requests(job, all), job.batch_size));
   }
   // To measure a capacity, random tokens are read besides.
   if (!job.measures_capacity) shape.num_tokens = num_tokens;
@@ -111,6 +132,11 @@ BatchShape largest_batch(const Job& job, BatchShape shape) {
     if (takes_steps(job, batch)) {
       shape.max_forward_tokens = std::max(shape.max_forward_tokens, std::ssize(batch));
     }
+  }
+  if (job.refills) {
+    const int64_t bin = job.prefill.capacity > 0 ? job.prefill.capacity : job.prefill.token_budget;
+    shape.max_forward_tokens =
+        std::max(shape.max_forward_tokens, std::min(bin, most_prompt_tokens(job, job.batch_size)));
   }
   if (job.measures_capacity) {
     // Bins of every size up to the budget are tried.
@@ -269,6 +295,9 @@ Job prepare_job(const ModelOptions& model, const PromptOptions& prompts, const B
         complete_request(prompt, generation);
       });
   if (job.known_bytes.program) job.known_bytes.program = resident_memory();  // with the prompts
+  job.refills = sampling && job.prefill.method == PrefillMethod::kPacked &&
+                job.prefill.final_token == FinalToken::kPrefill && !job.prefill.shares_prefixes &&
+                has_varlen_kernel(job.device, to_scalar_type(job.dtype), job.config.head_dim);
   const auto caches = largest_caches(job);
   if (batch.token_budget == 0) {
     // Activations may be chosen from what weights and caches leave.

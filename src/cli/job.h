@@ -68,6 +68,7 @@ struct Job {
   std::unique_ptr<Tokenizer> tokenizer;
   std::vector<PreparedPrompt> prompts;
   int64_t batch_size = 1;
+  bool refills = false;  // the next prompts may join those that are left of a batch
   PrefillOptions prefill;
   bool measures_capacity = false;  // --capacity auto: chosen once the model is loaded
   MemoryEstimate memory;           // predicted peak

@@ -20,7 +20,7 @@ bool standard_error_is_terminal();
 /// of standard output or error.
 void open_standard_descriptors();
 
-/// A file that grows by whole records, each on disk before the next batch begins.
+/// A file that grows by whole records.
 class RecordFile {
  public:
   /// Opens or makes the file, and changes nothing of what it holds yet.

@@ -56,7 +56,7 @@ void read_back(VarlenAttention& attention) {
 GraphShape graph_shape(const ForwardInput& input) {
   const auto& attention = std::get<VarlenAttention>(input.attention);
   const int64_t num_tokens = input.input_ids.numel();
-  GraphShape shape;
+  GraphShape shape{.has_outputs = input.output_tokens.has_value()};
   for (size_t i = 0; i < attention.num_keys.size(); ++i) {
     shape.max_queries =
         std::max<int64_t>(shape.max_queries, attention.cu_seqlens[i + 1] - attention.cu_seqlens[i]);
@@ -135,8 +135,10 @@ void ForwardGraphs::give_up(Recorded& recorded, std::string why) {
 at::Tensor ForwardGraphs::compute(const ForwardInput& input) {
   const auto shape = graph_shape(input);
   auto& recorded = recorded_[shape];
+  ++recorded.num_uses;
+  if (recorded.num_uses == 2 && ++num_kept_ > kMostShapes) recorded.is_given_up = true;
   // What comes once is worth neither filling up nor a recording.
-  if (recorded.num_uses++ > 0 && !recorded.is_given_up) {
+  if (recorded.num_uses > 1 && !recorded.is_given_up) {
     try {
       const auto filled = fill_up(input, shape);
       const auto logits =

@@ -23,6 +23,7 @@ struct GraphShape {
   int64_t num_sequences = 0;
   int64_t max_queries = 0;  // of one sequence
   int64_t max_keys = 0;
+  bool has_outputs = false;  // logits of some tokens alone, as after a prefill
 
   auto operator<=>(const GraphShape&) const = default;
 };
@@ -43,9 +44,12 @@ ForwardInput fill_up(ForwardInput input, const GraphShape& shape);
 /// forward of a shape is computed as it came. The second is filled up, so that what libraries
 /// prepare when they first see such sizes is there before a recording, which could not wait for it.
 /// From the third on a graph reads where the second lay, and a replay copies the next one there. A
-/// shape that cannot be recorded, for want of memory or any other reason, is computed as it comes.
+/// shape that cannot be recorded, for want of memory or any other reason, is computed as it comes,
+/// and so are those that come after `kMostShapes` others, which each keep memory.
 class ForwardGraphs {
  public:
+  static constexpr int64_t kMostShapes = 64;
+
   /// Records work; as CudaHalf::capture.
   using Capture = std::function<std::unique_ptr<DeviceGraph>(const DeviceGraph* sharing,
                                                              const std::function<void()>& run)>;
@@ -81,6 +85,7 @@ class ForwardGraphs {
   KvCache& cache_;
   Capture capture_;
   std::map<GraphShape, Recorded> recorded_;
+  int64_t num_kept_ = 0;  // shapes that have come twice
   const DeviceGraph* first_graph_ = nullptr;
   int64_t num_replays_ = 0;
   std::string first_failure_;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -22,6 +24,18 @@ int64_t allowed_new_tokens(const ModelConfig& config, const GenerationRequest& r
 /// The prompt, and every new token but the last, which is not fed back.
 int64_t needed_slots(const ModelConfig& config, const GenerationRequest& request) {
   return static_cast<int64_t>(request.prompt_ids.size()) + allowed_new_tokens(config, request) - 1;
+}
+
+/// The largest sum of `width` neighbours.
+int64_t most_in_a_row(int64_t count, int64_t width, const std::function<int64_t(int64_t)>& value) {
+  int64_t most = 0;
+  int64_t sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    sum += value(i);
+    if (i >= width) sum -= value(i - width);
+    most = std::max(most, sum);
+  }
+  return most;
 }
 
 void check_request(const ModelConfig& config, const GenerationRequest& request, size_t index) {
@@ -72,14 +86,15 @@ class Generation {
   }
 
   std::vector<GenerationResult> run(RunStats& stats) {
-    auto batch_size = options_.batch_size > 0 ? options_.batch_size : std::ssize(requests_);
     const bool refills = options_.refills && can_refill(model_, options_.prefill);
-    while (!unfinished_.empty()) {
+    const auto whole = options_.batch_size > 0 ? options_.batch_size : std::ssize(requests_);
+    for (auto batch_size = whole; !unfinished_.empty();) {
       batch_size = std::min(batch_size, std::ssize(unfinished_));
       try {
         refills ? refill(batch_size, stats) : compute_batch(batch_size, stats);
+        batch_size = whole;
       } catch (const OutOfMemory&) {
-        if (batch_size < 2 || any_text_was_observed()) throw;
+        if (batch_size < 2 || is_telling_ || any_text_was_observed()) throw;
         batch_size = (batch_size + 1) / 2;
         ++stats.num_splits;
       }
@@ -94,8 +109,10 @@ class Generation {
   /// Those that are not finished, `batch_size` at a time.
   void refill(int64_t batch_size, RunStats& stats) {
     auto [prompts, decode_requests] = begin(unfinished_);
+    // No more than where memory ran out, though prompts that were far apart may be neighbours now.
+    cache_slots_ = std::min(cache_slots_, slots_of(unfinished_, batch_size));
     decode_with_refills(
-        model_, prompts, decode_requests, options_.prefill, batch_size,
+        model_, prompts, decode_requests, options_.prefill, batch_size, cache_slots_,
         [&](int64_t i, TokenId token) { return push(unfinished_[i], token); },
         [&](int64_t i, DecodedSequence decoded) { finish(unfinished_[i], std::move(decoded)); },
         stats);
@@ -154,7 +171,7 @@ class Generation {
     text.text += piece;
     if (!observers_.on_text || piece.empty()) return;
     text.was_observed = true;
-    observers_.on_text(number, piece);
+    tell([&] { observers_.on_text(number, piece); });
   }
 
   /// Takes a token into the text; returns whether the sequence goes on.
@@ -172,7 +189,22 @@ class Generation {
     auto& result = results_[number];
     result = {std::move(decoded.token_ids), std::move(text.text), decoded.finish_reason};
     texts_.erase(number);
-    if (observers_.on_result) observers_.on_result(number, *result);
+    if (observers_.on_result) tell([&] { observers_.on_result(number, *result); });
+  }
+
+  /// What an observer throws is the caller's, also where memory runs out in it.
+  template <typename F>
+  void tell(const F& observe) {
+    is_telling_ = true;
+    observe();
+    is_telling_ = false;
+  }
+
+  /// The most that so many of these requests in a row may need.
+  int64_t slots_of(std::span<const int64_t> numbers, int64_t batch_size) const {
+    return most_in_a_row(std::ssize(numbers), batch_size, [&](int64_t i) {
+      return needed_slots(model_.config(), requests_[numbers[i]]);
+    });
   }
 
   /// Text of a request that would be generated anew, which cannot be taken back.
@@ -188,6 +220,8 @@ class Generation {
   std::vector<int64_t> unfinished_;          // numbers of requests
   std::map<int64_t, TextInProgress> texts_;  // of those that have begun
   std::vector<std::optional<GenerationResult>> results_;
+  int64_t cache_slots_ = std::numeric_limits<int64_t>::max();  // where prompts join
+  bool is_telling_ = false;
 };
 
 }  // namespace
@@ -204,6 +238,12 @@ int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationReq
   int64_t num_slots = 0;
   for (const auto& request : requests) num_slots += needed_slots(config, request);
   return num_slots;
+}
+
+int64_t num_cache_slots(const ModelConfig& config, std::span<const GenerationRequest> requests,
+                        int64_t batch_size) {
+  return most_in_a_row(std::ssize(requests), batch_size,
+                       [&](int64_t i) { return needed_slots(config, requests[i]); });
 }
 
 std::vector<GenerationResult> generate(const Model& model, const Tokenizer& tokenizer,

@@ -1,5 +1,7 @@
 #include "runtime/refilled_decode.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -17,20 +19,6 @@ namespace {
 /// The prompt, and every new token but the last, which is not fed back.
 int64_t needed_slots(const TokenIds& prompt, const DecodeRequest& request) {
   return std::ssize(prompt) + request.max_new_tokens - 1;
-}
-
-/// What the batches take that follow one another where none is refilled: each prompt fits in it
-/// when no other is there.
-int64_t slots_of_largest_batch(std::span<const TokenIds> prompts,
-                               std::span<const DecodeRequest> requests, int64_t batch_size) {
-  int64_t most = 0;
-  int64_t of_batch = 0;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    if (static_cast<int64_t>(i) % batch_size == 0) of_batch = 0;
-    of_batch += needed_slots(prompts[i], requests[i]);
-    most = std::max(most, of_batch);
-  }
-  return most;
 }
 
 /// Prompts that wait for a place in the batch, which they take in their order.
@@ -68,18 +56,18 @@ class WaitingPrompts {
 };
 
 void run(const Model& model, std::span<const TokenIds> prompts, std::span<DecodeRequest> requests,
-         const PrefillOptions& options, int64_t batch_size, const TokenObserver& on_token,
-         const SequenceObserver& on_finished, RunStats& stats) {
-  auto cache =
-      KvCache::without_rows(model.config(), slots_of_largest_batch(prompts, requests, batch_size),
-                            model.dtype(), model.device());
+         const PrefillOptions& options, int64_t batch_size, int64_t cache_slots,
+         const TokenObserver& on_token, const SequenceObserver& on_finished, RunStats& stats) {
+  TORCH_CHECK(batch_size > 0, "decode: a batch of ", batch_size);
+  auto cache = KvCache::without_rows(model.config(), cache_slots, model.dtype(), model.device());
   const auto graphs = options.uses_graphs ? make_forward_graphs(model, cache) : nullptr;
   DecodeBatch batch(model, cache, graphs.get(), on_token,
                     [&](int64_t number, DecodedSequence decoded) {
+                      const auto num_generated = std::ssize(decoded.token_ids);
+                      on_finished(number, std::move(decoded));
                       ++stats.num_prompts;
                       stats.prompt_tokens += std::ssize(prompts[number]);
-                      stats.generated_tokens += std::ssize(decoded.token_ids);
-                      on_finished(number, std::move(decoded));
+                      stats.generated_tokens += num_generated;
                     });
   WaitingPrompts waiting(prompts, requests);
   // A few prompts are too little for a forward of their own.
@@ -120,10 +108,11 @@ bool can_refill(const Model& model, const PrefillOptions& options) {
 
 void decode_with_refills(const Model& model, std::span<const TokenIds> prompts,
                          std::span<DecodeRequest> requests, const PrefillOptions& options,
-                         int64_t batch_size, const TokenObserver& on_token,
+                         int64_t batch_size, int64_t cache_slots, const TokenObserver& on_token,
                          const SequenceObserver& on_finished, RunStats& stats) {
-  with_own_errors(
-      [&] { run(model, prompts, requests, options, batch_size, on_token, on_finished, stats); });
+  with_own_errors([&] {
+    run(model, prompts, requests, options, batch_size, cache_slots, on_token, on_finished, stats);
+  });
 }
 
 }  // namespace prepack

@@ -17,18 +17,19 @@ bool can_refill(const Model& model, const PrefillOptions& options);
 
 /// Prefills and decodes prompts in their order, at most `batch_size` at a time: when a quarter of
 /// them have left, those that follow take their places, so that steps stay worth their while: what
-/// a step reads, all weights, is the same for one sequence as for many. The cache has room for what
-/// any `batch_size` prompts in a row, counted from the first, may need; a prompt that finds none
-/// waits.
-/// @param prompts   without defects
-/// @param requests  one per prompt
-/// @param options   as can_refill wants them
-/// @param stats     times and counts are added to it, of prompts and tokens those of the sequences
-///                  that were finished
+/// a step reads, all weights, is the same for one sequence as for many. A prompt that finds no room
+/// in the cache waits for it.
+/// @param prompts      without defects
+/// @param requests     one per prompt
+/// @param options      as can_refill wants them
+/// @param batch_size   at least 1
+/// @param cache_slots  no fewer than any of the prompts needs: its tokens and max_new_tokens - 1
+/// @param stats        times and counts are added to it, of prompts and tokens those of sequences
+///                     that were finished
 /// @throws OutOfMemory where caches or activations do not fit; some sequences may be finished then
 void decode_with_refills(const Model& model, std::span<const TokenIds> prompts,
                          std::span<DecodeRequest> requests, const PrefillOptions& options,
-                         int64_t batch_size, const TokenObserver& on_token,
+                         int64_t batch_size, int64_t cache_slots, const TokenObserver& on_token,
                          const SequenceObserver& on_finished, RunStats& stats);
 
 }  // namespace prepack
